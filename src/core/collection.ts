@@ -1,0 +1,84 @@
+/** Distances of qdrant.Distance. Scores: similarity for cosine and dot (greater is nearer), distance for the others. */
+export type Distance = "cosine" | "dot" | "euclid" | "manhattan";
+
+export interface HnswConfig {
+  readonly m: number;
+  readonly efConstruct: number;
+  /** Kilobytes of vectors below which a search scans instead of walking the graph. */
+  readonly fullScanThreshold: number;
+}
+
+export interface VectorParams {
+  /** Dimensions, 1 to limits.vectorDimensionsMax. */
+  readonly size: number;
+  readonly distance: Distance;
+  readonly hnsw?: Partial<HnswConfig>;
+  readonly onDisk?: boolean;
+}
+
+/** How a collection seals. Kept natively beside the collection, under an epoch that every commit checks. */
+export interface SealingPolicy {
+  readonly mode: "off" | "optional" | "required";
+  /** SPKI DER of each recipient's uncompressed P-256 key, base64. The first one receives what carries no key of its own. */
+  readonly recipients: readonly string[];
+  readonly algorithm: "HPKE-P256-SHA256-A256GCM";
+  /** Top-level payload keys that stay readable. */
+  readonly clearFields: readonly string[];
+  /** Pad sealed plaintexts to Padme buckets. */
+  readonly padding: boolean;
+}
+
+export const sealingOff: SealingPolicy = {
+  mode: "off",
+  recipients: [],
+  algorithm: "HPKE-P256-SHA256-A256GCM",
+  clearFields: [],
+  padding: false,
+};
+
+export interface CollectionConfig {
+  /** By vector name; the unnamed vector's name is "". */
+  readonly vectors: Readonly<Record<string, VectorParams>>;
+  readonly hnsw: HnswConfig;
+  /** Kilobytes of unindexed vectors after which a graph is built. */
+  readonly indexingThreshold: number;
+  readonly onDiskPayload: boolean;
+  /**
+   * What else the caller configured (optimizers_config, wal_config, quantization, strict mode, metadata ...), as JSON of the
+   * protobuf message CreateCollection: kept and echoed by GetCollectionInfo.
+   */
+  readonly echo: string;
+}
+
+export type FieldIndexType = "keyword" | "integer" | "float" | "bool" | "datetime" | "uuid" | "geo" | "text";
+
+export interface FieldIndex {
+  /** JSON path, such as `a.b` or `a[].b`. */
+  readonly key: string;
+  readonly type: FieldIndexType;
+  /** Protobuf JSON of qdrant.PayloadIndexParams, echoed by GetCollectionInfo; "" when none was given. */
+  readonly params: string;
+  /** Points that have at least one indexed value. */
+  readonly points: number;
+}
+
+export interface CollectionInfo {
+  readonly name: string;
+  readonly config: CollectionConfig;
+  readonly sealing: SealingPolicy;
+  /** 16 random bytes made with the collection, hex. */
+  readonly sealingId: string;
+  /** Sealing ids whose envelopes this collection accepts, its own first, hex. */
+  readonly acceptedSealingIds: readonly string[];
+  /** Grows with every change of policy, configuration or index; commits check it. */
+  readonly epoch: number;
+  readonly status: "green" | "yellow" | "grey" | "red";
+  readonly optimizerError?: string;
+  readonly pointsCount: number;
+  /** Vectors inside built graphs. */
+  readonly indexedVectorsCount: number;
+  readonly segmentsCount: number;
+  readonly sealedPointsCount: number;
+  readonly fieldIndexes: readonly FieldIndex[];
+  readonly memoryBytes: number;
+}

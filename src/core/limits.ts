@@ -1,0 +1,65 @@
+/** Every bound of the server stands here, with its unit and its reason. */
+export const limits = {
+  /** Bytes of one gRPC message. Qdrant has no cap; 64 MiB holds 10,000 points of 1,536 dimensions and bounds a reader's memory. */
+  messageBytesMax: 64 * 1024 * 1024,
+  /** Points in one unary write. */
+  pointsPerRequestMax: 100_000,
+  /** Characters of a collection's or alias's name: Qdrant's limit, and a file name's. */
+  collectionNameLengthMax: 255,
+  /** Dimensions of a dense vector: Qdrant's limit. */
+  vectorDimensionsMax: 65_536,
+  vectorNamesMax: 64,
+  vectorNameLengthMax: 200,
+  /** Levels of lists and structs in a payload; the recursion of every reader is bounded by it. */
+  payloadDepthMax: 128,
+  /** Bytes of one point's encoded payload. */
+  payloadBytesMax: 16 * 1024 * 1024,
+  /** Levels of nested filters. */
+  filterDepthMax: 32,
+  /** Conditions in one filter, all levels together. */
+  filterConditionsMax: 10_000,
+  /** Ids in one has_id condition or one Get. */
+  idsPerRequestMax: 1_000_000,
+  /** Points of one answer. */
+  answerPointsMax: 1_000_000,
+  /** Searches in one batch. */
+  searchesPerBatchMax: 10_000,
+  /** hnsw_ef of one search: more is a scan. */
+  efMax: 100_000,
+  /** Envelopes on one point; the next partial update is refused with advice to overwrite. */
+  envelopesPerPointMax: 8,
+  /** Points of one stream chunk. */
+  streamChunkPointsMax: 10_000,
+  /** Bytes that one ingest stream may have accepted and not yet acknowledged; back-pressure starts there. */
+  streamBytesInFlightMax: 16 * 1024 * 1024,
+  /** Chunks that one ingest stream may have accepted and not yet acknowledged. */
+  streamChunksInFlightMax: 64,
+  /** Characters of a stream id. */
+  streamIdLengthMax: 64,
+  /** Stream ids remembered per collection; the longest unused is forgotten first. */
+  streamIdsPerCollectionMax: 10_000,
+  /** Open ingest and scroll streams of one process. */
+  streamsMax: 256,
+  /** Seconds that a scroll stream may hold its snapshot. */
+  scrollSnapshotSecondsMax: 3_600,
+  /** Points of one message of a scroll stream. */
+  scrollStreamPageMax: 10_000,
+  collectionsMax: 10_000,
+  aliasesMax: 10_000,
+  fieldIndexesPerCollectionMax: 256,
+  recipientsMax: 16,
+  clearFieldsMax: 256,
+  /** Keys kept parsed and checked, so that equal keys cost one check. */
+  parsedKeysCacheMax: 1_024,
+  /** Seconds that calls in flight may take to end after SIGTERM. */
+  drainSecondsMax: 20,
+  /** Write batches waiting natively per process; more are refused as exhausted. */
+  nativeQueueMax: 4_096,
+  /** Bytes of a decrypted S5 manifest and chunk. */
+  s5ManifestBytesMax: 4 * 1024 * 1024,
+  s5ChunkBytesMax: 64 * 1024 * 1024,
+  s5ChunksMax: 10_000,
+  s5SessionsMax: 64,
+  s5FileTimeoutMs: 30_000,
+  s5LoadTimeoutMs: 300_000,
+} as const;

@@ -1,0 +1,177 @@
+/**
+ * The engine's contract: what a collection can do. engine/embedded implements it over the native addon, engine/cluster
+ * (a later step) over an existing Qdrant cluster, and engine/sealed.ts decorates either. No transport and no protobuf here.
+ *
+ * All methods throw DomainError. Messages read as Qdrant's do, such as "Not found: Collection `x` doesn't exist!".
+ */
+import type {
+  CollectionConfig,
+  CollectionInfo,
+  EncodedPayload,
+  FieldIndexType,
+  Filter,
+  PayloadObject,
+  PayloadSelector,
+  PointId,
+  SealingPolicy,
+  VectorParams,
+  VectorsSelector,
+} from "../core/index.ts";
+
+/** Dense vectors by name; the unnamed vector's name is "". Values are float32. */
+export type PointVectors = readonly (readonly [name: string, vector: Float32Array])[];
+
+export interface PointInput {
+  readonly id: PointId;
+  readonly payload: EncodedPayload;
+  readonly vectors: PointVectors;
+  /** Recipient's public key, in any format that seal/keys.ts reads. Wins over the request's. */
+  readonly publicKey?: string;
+}
+
+export type PointsSelector =
+  | { readonly kind: "ids"; readonly ids: readonly PointId[] }
+  | { readonly kind: "filter"; readonly filter: Filter };
+
+export interface SealingRequest {
+  /** Recipient's public key for everything in the request that carries none of its own. */
+  readonly publicKey?: string;
+  /** One ephemeral key per point instead of one per batch: hides which points came together. */
+  readonly freshEphemeral?: boolean;
+}
+
+export type WriteOperation =
+  | ({ readonly kind: "upsert"; readonly points: readonly PointInput[] } & SealingRequest)
+  | { readonly kind: "delete"; readonly selector: PointsSelector }
+  | { readonly kind: "update_vectors"; readonly points: readonly { id: PointId; vectors: PointVectors }[] }
+  | { readonly kind: "delete_vectors"; readonly selector: PointsSelector; readonly names: readonly string[] }
+  | ({
+      readonly kind: "set_payload";
+      readonly selector: PointsSelector;
+      readonly payload: EncodedPayload;
+      /** JSON path under which the payload is merged; the root when absent. */
+      readonly key?: string;
+    } & SealingRequest)
+  | ({ readonly kind: "overwrite_payload"; readonly selector: PointsSelector; readonly payload: EncodedPayload } & SealingRequest)
+  | { readonly kind: "delete_payload"; readonly selector: PointsSelector; readonly keys: readonly string[] }
+  | { readonly kind: "clear_payload"; readonly selector: PointsSelector };
+
+export interface WriteOptions {
+  /** False: answer once the write is ordered and in the log; true: once it is durable and visible. */
+  readonly wait: boolean;
+  /** Refused with `aborted` when the collection's epoch has moved on: the policy that admitted the write is stale. */
+  readonly admittedEpoch?: number;
+  /**
+   * Position of an ingest stream, committed in the same batch as the points. A sequence at or below the stored one is
+   * answered with applied: false and changes nothing.
+   */
+  readonly stream?: { readonly id: string; readonly sequence: bigint };
+  readonly signal?: AbortSignal;
+}
+
+export interface WriteResult {
+  /** Grows by one with each write of a collection. */
+  readonly operationId: bigint;
+  /** False only for a repeated stream chunk. */
+  readonly applied: boolean;
+}
+
+export interface NearestQuery {
+  /** Vector name; "" is the unnamed one. */
+  readonly using: string;
+  /** The query vector, or the id of a stored point whose vector is the query (that point is left out of the answer). */
+  readonly vector: Float32Array | { readonly pointId: PointId };
+  readonly filter?: Filter;
+  readonly limit: number;
+  readonly offset: number;
+  readonly scoreThreshold?: number;
+  readonly hnswEf?: number;
+  readonly exact?: boolean;
+  readonly indexedOnly?: boolean;
+  readonly payload: PayloadSelector;
+  readonly vectors: VectorsSelector;
+}
+
+/** Points of an answer, by column. Reading a row copies nothing; the table stays valid as long as it is referenced. */
+export interface PointTable {
+  readonly length: number;
+  id(row: number): PointId;
+  /** NaN where the answer has no scores. */
+  score(row: number): number;
+  version(row: number): bigint;
+  /** Present when the selector asked for payloads; envelopes still in stored form. */
+  payload(row: number): EncodedPayload | undefined;
+  /** Present when the selector asked for vectors. */
+  vectors(row: number): PointVectors | undefined;
+}
+
+export interface ScrollRequest {
+  readonly filter?: Filter;
+  /** First id to return; from the start when absent. */
+  readonly offset?: PointId;
+  readonly limit: number;
+  readonly payload: PayloadSelector;
+  readonly vectors: VectorsSelector;
+}
+
+/** A consistent view of a collection at the moment it was opened. Must be closed. */
+export interface ScrollCursor {
+  /** The next page; length 0 at the end. */
+  next(limit: number): Promise<PointTable>;
+  close(): Promise<void>;
+}
+
+export type AliasAction =
+  | { readonly kind: "create"; readonly alias: string; readonly collection: string }
+  | { readonly kind: "rename"; readonly from: string; readonly to: string }
+  | { readonly kind: "delete"; readonly alias: string };
+
+export interface CollectionChange {
+  readonly vectors?: Readonly<Record<string, Partial<Pick<VectorParams, "hnsw" | "onDisk">>>>;
+  readonly hnsw?: Partial<CollectionConfig["hnsw"]>;
+  readonly indexingThreshold?: number;
+  readonly echo?: string;
+}
+
+export interface Engine {
+  /** Refuses an existing name with already_exists. `sealing` is in force from the first write. */
+  createCollection(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void>;
+  updateCollection(name: string, change: CollectionChange): Promise<void>;
+  /** False when there was none. */
+  deleteCollection(name: string): Promise<boolean>;
+  listCollections(): Promise<string[]>;
+  /** Accepts an alias, as every method below does. */
+  collectionExists(name: string): Promise<boolean>;
+  collectionInfo(name: string): Promise<CollectionInfo>;
+  /** All or none. */
+  updateAliases(actions: readonly AliasAction[]): Promise<void>;
+  /** [alias, collection] pairs. */
+  listAliases(collection?: string): Promise<[string, string][]>;
+
+  setSealingPolicy(name: string, policy: SealingPolicy): Promise<void>;
+  /** Points whose payload holds a key that is neither an envelope nor a clear field under the present policy. */
+  countPlain(name: string): Promise<{ plain: number; total: number }>;
+
+  write(name: string, operation: WriteOperation, options: WriteOptions): Promise<WriteResult>;
+  createFieldIndex(name: string, key: string, type: FieldIndexType, params: string): Promise<WriteResult>;
+  deleteFieldIndex(name: string, key: string): Promise<WriteResult>;
+  /** Last applied sequence of an ingest stream; 0 when unknown. */
+  streamPosition(name: string, streamId: string): Promise<bigint>;
+
+  get(name: string, ids: readonly PointId[], payload: PayloadSelector, vectors: VectorsSelector): Promise<PointTable>;
+  search(name: string, query: NearestQuery, signal?: AbortSignal): Promise<PointTable>;
+  searchBatch(name: string, queries: readonly NearestQuery[], signal?: AbortSignal): Promise<PointTable[]>;
+  count(name: string, filter: Filter | undefined, exact: boolean): Promise<number>;
+  scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }>;
+  openScroll(name: string, request: Omit<ScrollRequest, "limit">): Promise<ScrollCursor>;
+
+  /** Waits for what is in flight, syncs and releases the data folder. */
+  close(): Promise<void>;
+}
+
+/** What the sealed decorator adds for doors that read: how many sealed points a filter passed over. */
+export interface SealedCounts {
+  readonly sealedSkipped: number;
+}
+
+export type { PayloadObject };

@@ -1,0 +1,110 @@
+// All vectors of one name in one collection: a mutable tail that is scanned exactly, and immutable segments with an HNSW
+// graph. Rows are addressed by slot (the collection's dense number of a point); a row is alive exactly when location[slot]
+// points to it, so an overwrite or a delete touches no segment.
+//
+// Locking is the caller's: methods marked [shared] run under a shared lock of the collection and any number at a time,
+// [exclusive] ones alone, [none] ones without any lock. None of them blocks on a build.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../core/bitset.h"
+
+namespace sealpoint {
+
+// The numbers are qdrant.Distance's.
+enum class Distance : uint8_t { kCosine = 1, kEuclid = 2, kDot = 3, kManhattan = 4 };
+
+struct VectorIndexConfig {
+  uint32_t dim = 0;
+  Distance distance = Distance::kCosine;
+  uint32_t m = 16;  // 0: never build a graph
+  uint32_t ef_construct = 128;
+  uint64_t full_scan_threshold_kb = 10000;  // below this many kilobytes of live f32 vectors, searches scan
+  uint64_t indexing_threshold_kb = 10000;   // a tail above this wants a build
+  std::string dir;                          // folder of this index's files; exists
+};
+
+struct VectorSearch {
+  const float* query = nullptr;  // dim floats, normalised by the caller for cosine
+  size_t k = 10;
+  size_t ef = 0;  // 0: the default, max(k, ef_construct)
+  bool exact = false;
+  bool indexed_only = false;
+  const Bitset* allowed = nullptr;  // slots that may be in the answer; nullptr: all
+  size_t allowed_count = 0;         // bits set in `allowed`
+  bool has_threshold = false;
+  float threshold = 0;  // a minimum for cosine and dot, a maximum for euclid and manhattan
+};
+
+struct VectorHit {
+  uint32_t slot;
+  float score;  // exact, computed from the original f32 values: cosine/dot similarity, or euclid/manhattan distance
+};
+
+struct VectorIndexStats {
+  uint64_t live = 0;       // vectors alive
+  uint64_t indexed = 0;    // of them inside graphs
+  uint64_t segments = 0;   // immutable segments
+  uint64_t anonymous = 0;  // bytes of heap
+  uint64_t mapped = 0;     // bytes of mapped files
+};
+
+class VectorIndex {
+ public:
+  // A build in the background: what to read, and the segment that comes out.
+  class Build {
+   public:
+    virtual ~Build() = default;
+    // [none] Builds and writes the new segment file (fsync included). False when `cancel` became true. Throws Error.
+    // Runs on the calling thread plus threads - 1 of its own.
+    virtual bool run(const std::atomic<bool>& cancel, unsigned threads) = 0;
+  };
+
+  // Maps the segments that the manifest file in config.dir lists, checking headers and the checksums of everything but the f32
+  // rows (those are checked by verify_rows). A damaged segment is left out and reported by damaged(); its vectors come back through
+  // upsert, because adopt() says false for them.
+  static std::unique_ptr<VectorIndex> open(const VectorIndexConfig& config);
+  virtual ~VectorIndex() = default;
+
+  // [exclusive] At start, for each stored vector: true when a segment holds it in this version (the row becomes alive);
+  // false when the caller has to give the vector by upsert.
+  virtual bool adopt(uint32_t slot, uint64_t version) = 0;
+  virtual const std::vector<std::string>& damaged() const = 0;
+
+  // [exclusive] `version` grows with every write of the collection, so (slot, version) names one vector for ever.
+  virtual void upsert(uint32_t slot, uint64_t version, const float* vector) = 0;
+  virtual void remove(uint32_t slot) = 0;
+
+  // [shared]
+  virtual bool contains(uint32_t slot) const = 0;
+  // Copies the stored f32 vector; false when there is none. A mapped row whose checksum is known bad throws kDataLoss.
+  virtual bool get(uint32_t slot, float* out) const = 0;
+  // Best first; equal scores by ascending slot.
+  virtual void search(const VectorSearch& request, std::vector<VectorHit>& out) const = 0;
+  virtual VectorIndexStats stats() const = 0;
+  virtual bool wants_build() const = 0;
+
+  // [exclusive] Freezes what the build will read; nullptr when nothing is to do. At most one build at a time.
+  virtual std::unique_ptr<Build> begin_build() = 0;
+  // [exclusive] Swaps the built segment in and rewrites the manifest (atomic rename, fsync). Replaced files are unlinked when their last reader
+  // is gone. With a failed or cancelled build: puts everything back.
+  virtual void finish_build(Build& build, bool succeeded) = 0;
+
+  // [exclusive] New m, ef_construct or thresholds: segments built with others become wanted builds.
+  virtual void reconfigure(const VectorIndexConfig& config) = 0;
+  // [shared] Reads all f32 rows of all segments against their checksums; false with the reason in `why`.
+  virtual bool verify_rows(std::string& why) const = 0;
+};
+
+// "avx512vnni", "avx2" or "baseline"; the environment variable SEALPOINT_SIMD forces one that the CPU has.
+const char* simd_level();
+// In place; leaves a zero vector as it is, as Qdrant does.
+void normalize(float* vector, size_t dim);
+// Exact score of two f32 vectors.
+float exact_score(Distance distance, const float* a, const float* b, size_t dim);
+
+}  // namespace sealpoint
