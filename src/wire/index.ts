@@ -1,2 +1,3 @@
+export * from "./proto-bytes.ts";
 export * from "./envelope.ts";
 export * from "./payload.ts";

@@ -4,21 +4,16 @@
  */
 import { isUtf8 } from "node:buffer";
 import {
-	badInput,
-	DomainError,
-	type EncodedPayload,
-	limits,
-	type PayloadObject,
-	type PayloadValue,
-	sealedKey,
-	sealedValueField,
+  badInput,
+  DomainError,
+  type EncodedPayload,
+  limits,
+  type PayloadObject,
+  type PayloadValue,
+  sealedKey,
+  sealedValueField,
 } from "../core/index.ts";
-import {
-	envelopeFromJson,
-	envelopeToJson,
-	joinStored,
-	splitStored,
-} from "./envelope.ts";
+import { envelopeFromJson, envelopeToJson, joinStored, splitStored } from "./envelope.ts";
 import { BackwardWriter, ByteReader, WireFault } from "./proto-bytes.ts";
 
 const entryTag = 0x12;
@@ -29,13 +24,13 @@ const sealedTag = (sealedValueField << 3) | 2;
 
 /** Tags of qdrant.Value. */
 export const valueTags = {
-	null: 0x08,
-	double: 0x11,
-	integer: 0x18,
-	string: 0x22,
-	bool: 0x28,
-	struct: 0x32,
-	list: 0x3a,
+  null: 0x08,
+  double: 0x11,
+  integer: 0x18,
+  string: 0x22,
+  bool: 0x28,
+  struct: 0x32,
+  list: 0x3a,
 } as const;
 
 const writer = new BackwardWriter();
@@ -45,495 +40,411 @@ const minI64 = -(1n << 63n);
 // ---- objects to bytes
 
 /** Throws bad_input that names the place under `field`. */
-export function encodePayload(
-	object: PayloadObject,
-	field = "payload",
-): EncodedPayload {
-	writer.reset();
-	const keys = Object.keys(object);
-	for (let i = keys.length - 1; i >= 0; i--) {
-		const key = keys[i] as string;
-		writeEntry(entryTag, key, object[key], 1, () => `${field}.${key}`);
-	}
-	return finishWriter(field);
+export function encodePayload(object: PayloadObject, field = "payload"): EncodedPayload {
+  writer.reset();
+  const keys = Object.keys(object);
+  for (let i = keys.length - 1; i >= 0; i--) {
+    const key = keys[i] as string;
+    writeEntry(entryTag, key, object[key], 1, () => `${field}.${key}`);
+  }
+  return finishWriter(field);
 }
 
 function finishWriter(field: string): EncodedPayload {
-	if (writer.length > limits.payloadBytesMax) {
-		throw badInput(
-			`${field}: larger than ${limits.payloadBytesMax} bytes`,
-			field,
-		);
-	}
-	return writer.finish();
+  if (writer.length > limits.payloadBytesMax) {
+    throw badInput(`${field}: larger than ${limits.payloadBytesMax} bytes`, field);
+  }
+  return writer.finish();
 }
 
 function writeEntry(
-	tag: number,
-	key: string,
-	value: PayloadValue | undefined,
-	depth: number,
-	path: () => string,
+  tag: number,
+  key: string,
+  value: PayloadValue | undefined,
+  depth: number,
+  path: () => string,
 ): void {
-	const end = writer.length;
-	writeValue(value, depth, path);
-	writer.uint32(writer.length - end);
-	writer.byte(valueTag);
-	if (!key.isWellFormed())
-		throw badInput(`${path()}: the key is not valid Unicode`, path());
-	writer.text(key);
-	writer.byte(keyTag);
-	writer.uint32(writer.length - end);
-	writer.byte(tag);
+  const end = writer.length;
+  writeValue(value, depth, path);
+  writer.uint32(writer.length - end);
+  writer.byte(valueTag);
+  if (!key.isWellFormed()) throw badInput(`${path()}: the key is not valid Unicode`, path());
+  writer.text(key);
+  writer.byte(keyTag);
+  writer.uint32(writer.length - end);
+  writer.byte(tag);
 }
 
-function writeValue(
-	value: PayloadValue | undefined,
-	depth: number,
-	path: () => string,
-): void {
-	switch (typeof value) {
-		case "string":
-			if (!value.isWellFormed())
-				throw badInput(`${path()}: the text is not valid Unicode`, path());
-			writer.text(value);
-			writer.byte(valueTags.string);
-			return;
-		case "bigint":
-			if (value > maxI64 || value < minI64)
-				throw badInput(`${path()}: the integer does not fit 64 bits`, path());
-			writer.int64(value);
-			writer.byte(valueTags.integer);
-			return;
-		case "number":
-			writer.double(value);
-			writer.byte(valueTags.double);
-			return;
-		case "boolean":
-			writer.byte(value ? 1 : 0);
-			writer.byte(valueTags.bool);
-			return;
-		case "object":
-			break;
-		default:
-			throw badInput(`${path()}: not a payload value`, path());
-	}
-	if (value === null) {
-		writer.byte(0);
-		writer.byte(valueTags.null);
-		return;
-	}
-	if (depth > limits.payloadDepthMax) throw badInput(tooDeep(path()), path());
-	const end = writer.length;
-	if (Array.isArray(value)) {
-		for (let i = value.length - 1; i >= 0; i--) {
-			const itemEnd = writer.length;
-			writeValue(value[i], depth + 1, () => `${path()}[${i}]`);
-			writer.uint32(writer.length - itemEnd);
-			writer.byte(memberTag);
-		}
-		writer.uint32(writer.length - end);
-		writer.byte(valueTags.list);
-		return;
-	}
-	const object = value as { readonly [key: string]: PayloadValue };
-	const keys = Object.keys(object);
-	for (let i = keys.length - 1; i >= 0; i--) {
-		const key = keys[i] as string;
-		writeEntry(
-			memberTag,
-			key,
-			object[key],
-			depth + 1,
-			() => `${path()}.${key}`,
-		);
-	}
-	writer.uint32(writer.length - end);
-	writer.byte(valueTags.struct);
+function writeValue(value: PayloadValue | undefined, depth: number, path: () => string): void {
+  switch (typeof value) {
+    case "string":
+      if (!value.isWellFormed()) throw badInput(`${path()}: the text is not valid Unicode`, path());
+      writer.text(value);
+      writer.byte(valueTags.string);
+      return;
+    case "bigint":
+      if (value > maxI64 || value < minI64) throw badInput(`${path()}: the integer does not fit 64 bits`, path());
+      writer.int64(value);
+      writer.byte(valueTags.integer);
+      return;
+    case "number":
+      writer.double(value);
+      writer.byte(valueTags.double);
+      return;
+    case "boolean":
+      writer.byte(value ? 1 : 0);
+      writer.byte(valueTags.bool);
+      return;
+    case "object":
+      break;
+    default:
+      throw badInput(`${path()}: not a payload value`, path());
+  }
+  if (value === null) {
+    writer.byte(0);
+    writer.byte(valueTags.null);
+    return;
+  }
+  if (depth > limits.payloadDepthMax) throw badInput(tooDeep(path()), path());
+  const end = writer.length;
+  if (Array.isArray(value)) {
+    for (let i = value.length - 1; i >= 0; i--) {
+      const itemEnd = writer.length;
+      writeValue(value[i], depth + 1, () => `${path()}[${i}]`);
+      writer.uint32(writer.length - itemEnd);
+      writer.byte(memberTag);
+    }
+    writer.uint32(writer.length - end);
+    writer.byte(valueTags.list);
+    return;
+  }
+  const object = value as { readonly [key: string]: PayloadValue };
+  const keys = Object.keys(object);
+  for (let i = keys.length - 1; i >= 0; i--) {
+    const key = keys[i] as string;
+    writeEntry(memberTag, key, object[key], depth + 1, () => `${path()}.${key}`);
+  }
+  writer.uint32(writer.length - end);
+  writer.byte(valueTags.struct);
 }
 
 function tooDeep(path: string): string {
-	return `${path.length > 200 ? `${path.slice(0, 200)}...` : path}: nested deeper than ${limits.payloadDepthMax} levels`;
+  return `${path.length > 200 ? `${path.slice(0, 200)}...` : path}: nested deeper than ${limits.payloadDepthMax} levels`;
 }
 
 // ---- bytes to objects
 
 /** Envelopes in stored form come out as their documented JSON. Throws bad_input that names the place under `field`. */
-export function decodePayload(
-	payload: EncodedPayload,
-	field = "payload",
-): PayloadObject {
-	return guarded(payload, field, () => {
-		const reader = new ByteReader(payload);
-		const object = newObject();
-		while (reader.pos < payload.length) {
-			if (!readEntry(reader, entryTag)) continue;
-			const { start, stop } = reader;
-			const resume = reader.pos;
-			setEntry(reader, object, start, stop, 1, field);
-			reader.pos = resume;
-			reader.end = payload.length;
-		}
-		return object;
-	});
+export function decodePayload(payload: EncodedPayload, field = "payload"): PayloadObject {
+  return guarded(payload, field, () => {
+    const reader = new ByteReader(payload);
+    const object = newObject();
+    while (reader.pos < payload.length) {
+      if (!readEntry(reader, entryTag)) continue;
+      const { start, stop } = reader;
+      const resume = reader.pos;
+      setEntry(reader, object, start, stop, 1, field);
+      reader.pos = resume;
+      reader.end = payload.length;
+    }
+    return object;
+  });
 }
 
 /** Decodes the qdrant.Value that stands in `bytes[start, stop)`; the slow way that accepts every encoding. */
-export function decodeValueAt(
-	bytes: Uint8Array,
-	start: number,
-	stop: number,
-	depth: number,
-): PayloadValue {
-	return readValue(new ByteReader(bytes, start, stop), depth, undefined);
+export function decodeValueAt(bytes: Uint8Array, start: number, stop: number, depth: number): PayloadValue {
+  return readValue(new ByteReader(bytes, start, stop), depth, undefined);
 }
 
 function newObject(): { [key: string]: PayloadValue } {
-	// No prototype: a key named __proto__ is a key like any other.
-	return Object.create(null);
+  // No prototype: a key named __proto__ is a key like any other.
+  return Object.create(null);
 }
 
 /** Reads one field; true when it is an entry, whose range is in `start` and `stop`. */
 function readEntry(reader: ByteReader, tag: number): boolean {
-	const found = reader.uint32();
-	if (found !== tag) {
-		reader.skip(found);
-		return false;
-	}
-	reader.range();
-	return true;
+  const found = reader.uint32();
+  if (found !== tag) {
+    reader.skip(found);
+    return false;
+  }
+  reader.range();
+  return true;
 }
 
 function setEntry(
-	reader: ByteReader,
-	object: { [key: string]: PayloadValue },
-	start: number,
-	stop: number,
-	depth: number,
-	sealedField: string | undefined,
+  reader: ByteReader,
+  object: { [key: string]: PayloadValue },
+  start: number,
+  stop: number,
+  depth: number,
+  sealedField: string | undefined,
 ): void {
-	reader.pos = start;
-	reader.end = stop;
-	let key = "";
-	let valueStart = stop;
-	let valueStop = stop;
-	while (reader.pos < stop) {
-		const tag = reader.uint32();
-		if (tag === keyTag) {
-			reader.range();
-			key = readText(reader);
-		} else if (tag === valueTag) {
-			reader.range();
-			valueStart = reader.start;
-			valueStop = reader.stop;
-		} else reader.skip(tag);
-	}
-	reader.pos = valueStart;
-	reader.end = valueStop;
-	object[key] = readValue(
-		reader,
-		depth,
-		key === sealedKey ? sealedField : undefined,
-	);
+  reader.pos = start;
+  reader.end = stop;
+  let key = "";
+  let valueStart = stop;
+  let valueStop = stop;
+  while (reader.pos < stop) {
+    const tag = reader.uint32();
+    if (tag === keyTag) {
+      reader.range();
+      key = readText(reader);
+    } else if (tag === valueTag) {
+      reader.range();
+      valueStart = reader.start;
+      valueStop = reader.stop;
+    } else reader.skip(tag);
+  }
+  reader.pos = valueStart;
+  reader.end = valueStop;
+  object[key] = readValue(reader, depth, key === sealedKey ? sealedField : undefined);
 }
 
 function readText(reader: ByteReader): string {
-	const { bytes, start, stop } = reader;
-	if (stop - start < 32) {
-		// Short ASCII, most keys and many values, is quicker without a call into native code.
-		let text = "";
-		let i = start;
-		for (; i < stop; i++) {
-			const byte = bytes[i] as number;
-			if (byte >= 0x80) break;
-			text += String.fromCharCode(byte);
-		}
-		if (i === stop) return text;
-	}
-	const view = Buffer.from(
-		bytes.buffer,
-		bytes.byteOffset + start,
-		stop - start,
-	);
-	if (!isUtf8(view)) throw new WireFault("text is not UTF-8", start);
-	return view.toString("utf8");
+  const { bytes, start, stop } = reader;
+  if (stop - start < 32) {
+    // Short ASCII, most keys and many values, is quicker without a call into native code.
+    let text = "";
+    let i = start;
+    for (; i < stop; i++) {
+      const byte = bytes[i] as number;
+      if (byte >= 0x80) break;
+      text += String.fromCharCode(byte);
+    }
+    if (i === stop) return text;
+  }
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset + start, stop - start);
+  if (!isUtf8(view)) throw new WireFault("text is not UTF-8", start);
+  return view.toString("utf8");
 }
 
-function readValue(
-	reader: ByteReader,
-	depth: number,
-	sealedField: string | undefined,
-): PayloadValue {
-	const end = reader.end;
-	let value: PayloadValue = null;
-	while (reader.pos < end) {
-		const tag = reader.uint32();
-		switch (tag) {
-			case valueTags.null:
-				reader.int64();
-				value = null;
-				break;
-			case valueTags.double:
-				value = reader.double();
-				break;
-			case valueTags.integer:
-				value = reader.int64();
-				break;
-			case valueTags.string:
-				reader.range();
-				value = readText(reader);
-				break;
-			case valueTags.bool:
-				value = reader.bool();
-				break;
-			case valueTags.struct: {
-				reader.range();
-				if (depth > limits.payloadDepthMax)
-					throw new WireFault(depthFault, reader.start);
-				// A message field that comes twice is merged (protobuf, "last one wins" for scalars only).
-				const object: { [key: string]: PayloadValue } = isStruct(value)
-					? value
-					: newObject();
-				const stop = reader.stop;
-				reader.pos = reader.start;
-				while (reader.pos < stop) {
-					reader.end = stop;
-					if (!readEntry(reader, memberTag)) continue;
-					const resume = reader.pos;
-					setEntry(
-						reader,
-						object,
-						reader.start,
-						reader.stop,
-						depth + 1,
-						undefined,
-					);
-					reader.pos = resume;
-				}
-				reader.pos = stop;
-				reader.end = end;
-				value = object;
-				break;
-			}
-			case valueTags.list: {
-				reader.range();
-				if (depth > limits.payloadDepthMax)
-					throw new WireFault(depthFault, reader.start);
-				const list: PayloadValue[] = Array.isArray(value) ? value : [];
-				const stop = reader.stop;
-				reader.pos = reader.start;
-				while (reader.pos < stop) {
-					reader.end = stop;
-					if (!readEntry(reader, memberTag)) continue;
-					const resume = reader.pos;
-					reader.pos = reader.start;
-					reader.end = reader.stop;
-					list.push(readValue(reader, depth + 1, undefined));
-					reader.pos = resume;
-				}
-				reader.pos = stop;
-				reader.end = end;
-				value = list;
-				break;
-			}
-			case sealedTag: {
-				reader.range();
-				if (sealedField === undefined)
-					throw new WireFault(
-						"sealed form outside of $sealpoint",
-						reader.start,
-					);
-				const field = `${sealedField}.${sealedKey}`;
-				const stored = reader.bytes.subarray(reader.start, reader.stop);
-				value = splitStored(stored, field).map((envelope, i) =>
-					envelopeToJson(envelope, `${field}[${i}]`),
-				);
-				break;
-			}
-			default:
-				reader.skip(tag);
-		}
-	}
-	return value;
+function readValue(reader: ByteReader, depth: number, sealedField: string | undefined): PayloadValue {
+  const end = reader.end;
+  let value: PayloadValue = null;
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    switch (tag) {
+      case valueTags.null:
+        reader.int64();
+        value = null;
+        break;
+      case valueTags.double:
+        value = reader.double();
+        break;
+      case valueTags.integer:
+        value = reader.int64();
+        break;
+      case valueTags.string:
+        reader.range();
+        value = readText(reader);
+        break;
+      case valueTags.bool:
+        value = reader.bool();
+        break;
+      case valueTags.struct: {
+        reader.range();
+        if (depth > limits.payloadDepthMax) throw new WireFault(depthFault, reader.start);
+        // A message field that comes twice is merged (protobuf, "last one wins" for scalars only).
+        const object: { [key: string]: PayloadValue } = isStruct(value) ? value : newObject();
+        const stop = reader.stop;
+        reader.pos = reader.start;
+        while (reader.pos < stop) {
+          reader.end = stop;
+          if (!readEntry(reader, memberTag)) continue;
+          const resume = reader.pos;
+          setEntry(reader, object, reader.start, reader.stop, depth + 1, undefined);
+          reader.pos = resume;
+        }
+        reader.pos = stop;
+        reader.end = end;
+        value = object;
+        break;
+      }
+      case valueTags.list: {
+        reader.range();
+        if (depth > limits.payloadDepthMax) throw new WireFault(depthFault, reader.start);
+        const list: PayloadValue[] = Array.isArray(value) ? value : [];
+        const stop = reader.stop;
+        reader.pos = reader.start;
+        while (reader.pos < stop) {
+          reader.end = stop;
+          if (!readEntry(reader, memberTag)) continue;
+          const resume = reader.pos;
+          reader.pos = reader.start;
+          reader.end = reader.stop;
+          list.push(readValue(reader, depth + 1, undefined));
+          reader.pos = resume;
+        }
+        reader.pos = stop;
+        reader.end = end;
+        value = list;
+        break;
+      }
+      case sealedTag: {
+        reader.range();
+        if (sealedField === undefined) throw new WireFault("sealed form outside of $sealpoint", reader.start);
+        const field = `${sealedField}.${sealedKey}`;
+        const stored = reader.bytes.subarray(reader.start, reader.stop);
+        value = splitStored(stored, field).map((envelope, i) => envelopeToJson(envelope, `${field}[${i}]`));
+        break;
+      }
+      default:
+        reader.skip(tag);
+    }
+  }
+  return value;
 }
 
 const depthFault = `nested deeper than ${limits.payloadDepthMax} levels`;
 
-function isStruct(
-	value: PayloadValue,
-): value is { [key: string]: PayloadValue } {
-	return typeof value === "object" && value !== null && !Array.isArray(value);
+function isStruct(value: PayloadValue): value is { [key: string]: PayloadValue } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 // ---- faults
 
 /** Runs `read`; turns a WireFault into bad_input whose field is the JSON path of the place. */
-export function guarded<T>(
-	payload: EncodedPayload,
-	field: string,
-	read: () => T,
-): T {
-	try {
-		return read();
-	} catch (error) {
-		if (!(error instanceof WireFault)) throw error;
-		const path = locate(payload, error.offset, field);
-		const shown = path.length > 200 ? `${path.slice(0, 200)}...` : path;
-		throw badInput(`${shown}: ${error.message}`, shown);
-	}
+export function guarded<T>(payload: EncodedPayload, field: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof WireFault)) throw error;
+    const path = locate(payload, error.offset, field);
+    const shown = path.length > 200 ? `${path.slice(0, 200)}...` : path;
+    throw badInput(`${shown}: ${error.message}`, shown);
+  }
 }
 
 /** The JSON path of a byte: errors are rare, so the path is walked again instead of being carried along. */
-function locate(
-	payload: EncodedPayload,
-	offset: number,
-	field: string,
-): string {
-	let path = field;
-	const reader = new ByteReader(payload);
-	const entryOrItem = { tag: entryTag, list: false };
-	try {
-		for (let depth = 0; depth <= limits.payloadDepthMax + 1; depth++) {
-			let index = 0;
-			while (true) {
-				if (reader.pos >= reader.end) return path;
-				if (!readEntry(reader, entryOrItem.tag)) continue;
-				if (offset <= reader.stop) break;
-				index++;
-			}
-			reader.pos = reader.start;
-			reader.end = reader.stop;
-			if (entryOrItem.list) path += `[${index}]`;
-			else {
-				let valueFound = false;
-				const inner = new ByteReader(payload, reader.start, reader.stop);
-				while (inner.pos < inner.end) {
-					const tag = inner.uint32();
-					inner.range();
-					if (tag === keyTag) path += `.${readText(inner).slice(0, 64)}`;
-					else if (tag === valueTag && offset >= inner.start) {
-						reader.pos = inner.start;
-						reader.end = inner.stop;
-						valueFound = true;
-					}
-				}
-				if (!valueFound) return path;
-			}
-			// Into the container that holds the place, if one does.
-			let entered = false;
-			while (reader.pos < reader.end && !entered) {
-				const tag = reader.uint32();
-				if (tag !== valueTags.struct && tag !== valueTags.list) {
-					reader.skip(tag);
-					continue;
-				}
-				reader.range();
-				if (offset > reader.stop) continue;
-				entryOrItem.tag = memberTag;
-				entryOrItem.list = tag === valueTags.list;
-				reader.pos = reader.start;
-				reader.end = reader.stop;
-				entered = true;
-			}
-			if (!entered) return path;
-		}
-	} catch (error) {
-		if (!(error instanceof WireFault)) throw error;
-	}
-	return path;
+function locate(payload: EncodedPayload, offset: number, field: string): string {
+  let path = field;
+  const reader = new ByteReader(payload);
+  const entryOrItem = { tag: entryTag, list: false };
+  try {
+    for (let depth = 0; depth <= limits.payloadDepthMax + 1; depth++) {
+      let index = 0;
+      while (true) {
+        if (reader.pos >= reader.end) return path;
+        if (!readEntry(reader, entryOrItem.tag)) continue;
+        if (offset <= reader.stop) break;
+        index++;
+      }
+      reader.pos = reader.start;
+      reader.end = reader.stop;
+      if (entryOrItem.list) path += `[${index}]`;
+      else {
+        let valueFound = false;
+        const inner = new ByteReader(payload, reader.start, reader.stop);
+        while (inner.pos < inner.end) {
+          const tag = inner.uint32();
+          inner.range();
+          if (tag === keyTag) path += `.${readText(inner).slice(0, 64)}`;
+          else if (tag === valueTag && offset >= inner.start) {
+            reader.pos = inner.start;
+            reader.end = inner.stop;
+            valueFound = true;
+          }
+        }
+        if (!valueFound) return path;
+      }
+      // Into the container that holds the place, if one does.
+      let entered = false;
+      while (reader.pos < reader.end && !entered) {
+        const tag = reader.uint32();
+        if (tag !== valueTags.struct && tag !== valueTags.list) {
+          reader.skip(tag);
+          continue;
+        }
+        reader.range();
+        if (offset > reader.stop) continue;
+        entryOrItem.tag = memberTag;
+        entryOrItem.list = tag === valueTags.list;
+        reader.pos = reader.start;
+        reader.end = reader.stop;
+        entered = true;
+      }
+      if (!entered) return path;
+    }
+  } catch (error) {
+    if (!(error instanceof WireFault)) throw error;
+  }
+  return path;
 }
 
 // ---- top-level entries without decoding
 
 /** Calls `visit` with each top-level entry's key and range (tag included). Repeated keys come as often as they stand. */
 export function visitEntries(
-	payload: EncodedPayload,
-	visit: (
-		key: string,
-		start: number,
-		stop: number,
-		valueStart: number,
-		valueStop: number,
-	) => void,
-	field = "payload",
+  payload: EncodedPayload,
+  visit: (key: string, start: number, stop: number, valueStart: number, valueStop: number) => void,
+  field = "payload",
 ): void {
-	guarded(payload, field, () => {
-		const reader = new ByteReader(payload);
-		while (reader.pos < payload.length) {
-			const start = reader.pos;
-			reader.end = payload.length;
-			if (!readEntry(reader, entryTag)) continue;
-			const stop = reader.stop;
-			reader.pos = reader.start;
-			reader.end = stop;
-			let key = "";
-			let valueStart = stop;
-			let valueStop = stop;
-			while (reader.pos < stop) {
-				const tag = reader.uint32();
-				if (tag === keyTag) {
-					reader.range();
-					key = readText(reader);
-				} else if (tag === valueTag) {
-					reader.range();
-					valueStart = reader.start;
-					valueStop = reader.stop;
-				} else reader.skip(tag);
-			}
-			reader.pos = stop;
-			visit(key, start, stop, valueStart, valueStop);
-		}
-	});
+  guarded(payload, field, () => {
+    const reader = new ByteReader(payload);
+    while (reader.pos < payload.length) {
+      const start = reader.pos;
+      reader.end = payload.length;
+      if (!readEntry(reader, entryTag)) continue;
+      const stop = reader.stop;
+      reader.pos = reader.start;
+      reader.end = stop;
+      let key = "";
+      let valueStart = stop;
+      let valueStop = stop;
+      while (reader.pos < stop) {
+        const tag = reader.uint32();
+        if (tag === keyTag) {
+          reader.range();
+          key = readText(reader);
+        } else if (tag === valueTag) {
+          reader.range();
+          valueStart = reader.start;
+          valueStop = reader.stop;
+        } else reader.skip(tag);
+      }
+      reader.pos = stop;
+      visit(key, start, stop, valueStart, valueStop);
+    }
+  });
 }
 
 export function payloadKeys(payload: EncodedPayload, field?: string): string[] {
-	const keys = new Set<string>();
-	visitEntries(payload, (key) => keys.add(key), field);
-	return [...keys];
+  const keys = new Set<string>();
+  visitEntries(payload, (key) => keys.add(key), field);
+  return [...keys];
 }
 
 /** The entries whose key is in `keys`. */
-export function pickEntries(
-	payload: EncodedPayload,
-	keys: ReadonlySet<string>,
-	field?: string,
-): EncodedPayload {
-	return filterEntries(payload, (key) => keys.has(key), field);
+export function pickEntries(payload: EncodedPayload, keys: ReadonlySet<string>, field?: string): EncodedPayload {
+  return filterEntries(payload, (key) => keys.has(key), field);
 }
 
 /** The entries whose key is not in `keys`. */
-export function omitEntries(
-	payload: EncodedPayload,
-	keys: ReadonlySet<string>,
-	field?: string,
-): EncodedPayload {
-	return filterEntries(payload, (key) => !keys.has(key), field);
+export function omitEntries(payload: EncodedPayload, keys: ReadonlySet<string>, field?: string): EncodedPayload {
+  return filterEntries(payload, (key) => !keys.has(key), field);
 }
 
-function filterEntries(
-	payload: EncodedPayload,
-	keep: (key: string) => boolean,
-	field?: string,
-): EncodedPayload {
-	const ranges: number[] = [];
-	let size = 0;
-	visitEntries(
-		payload,
-		(key, start, stop) => {
-			if (!keep(key)) return;
-			ranges.push(start, stop);
-			size += stop - start;
-		},
-		field,
-	);
-	if (size === payload.length) return payload;
-	const out = new Uint8Array(size);
-	let pos = 0;
-	for (let i = 0; i < ranges.length; i += 2) {
-		out.set(payload.subarray(ranges[i], ranges[i + 1]), pos);
-		pos += (ranges[i + 1] as number) - (ranges[i] as number);
-	}
-	return out;
+function filterEntries(payload: EncodedPayload, keep: (key: string) => boolean, field?: string): EncodedPayload {
+  const ranges: number[] = [];
+  let size = 0;
+  visitEntries(
+    payload,
+    (key, start, stop) => {
+      if (!keep(key)) return;
+      ranges.push(start, stop);
+      size += stop - start;
+    },
+    field,
+  );
+  if (size === payload.length) return payload;
+  const out = new Uint8Array(size);
+  let pos = 0;
+  for (let i = 0; i < ranges.length; i += 2) {
+    out.set(payload.subarray(ranges[i], ranges[i + 1]), pos);
+    pos += (ranges[i + 1] as number) - (ranges[i] as number);
+  }
+  return out;
 }
 
 // ---- envelopes inside payloads
@@ -542,146 +453,117 @@ const sealedKeyBytes = Buffer.from(sealedKey, "latin1");
 
 /** True when a stored payload holds envelopes: they are its first entry. Cheap enough for every answered point. */
 export function hasSealedStored(payload: EncodedPayload): boolean {
-	// 0x12 len (0x0a 10 "$sealpoint" 0x12 len 0x7a ...): the key's place depends only on the size of the first length.
-	if (payload.length < 16 || payload[0] !== entryTag) return false;
-	let pos = 1;
-	while (pos < 6 && (payload[pos] as number) >= 0x80) pos++;
-	pos++;
-	if (payload[pos] !== keyTag || payload[pos + 1] !== sealedKeyBytes.length)
-		return false;
-	for (let i = 0; i < sealedKeyBytes.length; i++)
-		if (payload[pos + 2 + i] !== sealedKeyBytes[i]) return false;
-	const found = findSealed(payload);
-	return found?.stored !== undefined;
+  // 0x12 len (0x0a 10 "$sealpoint" 0x12 len 0x7a ...): the key's place depends only on the size of the first length.
+  if (payload.length < 16 || payload[0] !== entryTag) return false;
+  let pos = 1;
+  while (pos < 6 && (payload[pos] as number) >= 0x80) pos++;
+  pos++;
+  if (payload[pos] !== keyTag || payload[pos + 1] !== sealedKeyBytes.length) return false;
+  for (let i = 0; i < sealedKeyBytes.length; i++) if (payload[pos + 2 + i] !== sealedKeyBytes[i]) return false;
+  const found = findSealed(payload);
+  return found?.stored !== undefined;
 }
 
 interface FoundSealed {
-	/** The value's range; the value itself, tag and all. */
-	readonly valueStart: number;
-	readonly valueStop: number;
-	/** The stored list when the value is in stored form. */
-	readonly stored?: Uint8Array;
+  /** The value's range; the value itself, tag and all. */
+  readonly valueStart: number;
+  readonly valueStop: number;
+  /** The stored list when the value is in stored form. */
+  readonly stored?: Uint8Array;
 }
 
 /** The `$sealpoint` entry in either form, or undefined. */
-export function findSealed(
-	payload: EncodedPayload,
-	field?: string,
-): FoundSealed | undefined {
-	let found: FoundSealed | undefined;
-	visitEntries(
-		payload,
-		(key, _start, _stop, valueStart, valueStop) => {
-			if (key === sealedKey)
-				found = {
-					valueStart,
-					valueStop,
-					stored: storedList(payload, valueStart, valueStop),
-				};
-		},
-		field,
-	);
-	return found;
+export function findSealed(payload: EncodedPayload, field?: string): FoundSealed | undefined {
+  let found: FoundSealed | undefined;
+  visitEntries(
+    payload,
+    (key, _start, _stop, valueStart, valueStop) => {
+      if (key === sealedKey)
+        found = {
+          valueStart,
+          valueStop,
+          stored: storedList(payload, valueStart, valueStop),
+        };
+    },
+    field,
+  );
+  return found;
 }
 
-function storedList(
-	payload: EncodedPayload,
-	valueStart: number,
-	valueStop: number,
-): Uint8Array | undefined {
-	const reader = new ByteReader(payload, valueStart, valueStop);
-	let stored: Uint8Array | undefined;
-	while (reader.pos < valueStop) {
-		const tag = reader.uint32();
-		if (tag === sealedTag) {
-			reader.range();
-			stored = payload.subarray(reader.start, reader.stop);
-		} else {
-			reader.skip(tag);
-			// Anything beside the private field is somebody else's value: not the stored form.
-			return undefined;
-		}
-	}
-	return stored;
+function storedList(payload: EncodedPayload, valueStart: number, valueStop: number): Uint8Array | undefined {
+  const reader = new ByteReader(payload, valueStart, valueStop);
+  let stored: Uint8Array | undefined;
+  while (reader.pos < valueStop) {
+    const tag = reader.uint32();
+    if (tag === sealedTag) {
+      reader.range();
+      stored = payload.subarray(reader.start, reader.stop);
+    } else {
+      reader.skip(tag);
+      // Anything beside the private field is somebody else's value: not the stored form.
+      return undefined;
+    }
+  }
+  return stored;
 }
 
 /** The binary envelopes of a payload in either form, oldest first; undefined when it has no `$sealpoint`. */
-export function readEnvelopes(
-	payload: EncodedPayload,
-	field = "payload",
-): Uint8Array[] | undefined {
-	const found = findSealed(payload, field);
-	if (found === undefined) return undefined;
-	const name = `${field}.${sealedKey}`;
-	if (found.stored !== undefined) return splitStored(found.stored, name);
-	const value = guarded(payload, field, () =>
-		decodeValueAt(payload, found.valueStart, found.valueStop, 1),
-	);
-	if (
-		!Array.isArray(value) ||
-		value.length === 0 ||
-		value.length > limits.envelopesPerPointMax
-	) {
-		throw badInput(
-			`${name}: must be a list of 1 to ${limits.envelopesPerPointMax} envelopes`,
-			name,
-		);
-	}
-	return value.map((item, i) => envelopeFromJson(item, `${name}[${i}]`));
+export function readEnvelopes(payload: EncodedPayload, field = "payload"): Uint8Array[] | undefined {
+  const found = findSealed(payload, field);
+  if (found === undefined) return undefined;
+  const name = `${field}.${sealedKey}`;
+  if (found.stored !== undefined) return splitStored(found.stored, name);
+  const value = guarded(payload, field, () => decodeValueAt(payload, found.valueStart, found.valueStop, 1));
+  if (!Array.isArray(value) || value.length === 0 || value.length > limits.envelopesPerPointMax) {
+    throw badInput(`${name}: must be a list of 1 to ${limits.envelopesPerPointMax} envelopes`, name);
+  }
+  return value.map((item, i) => envelopeFromJson(item, `${name}[${i}]`));
 }
 
 /** A payload in stored form: the envelopes first, then the clear entries as they are. */
-export function buildSealed(
-	envelopes: readonly Uint8Array[],
-	clear: EncodedPayload,
-): EncodedPayload {
-	const stored = joinStored(envelopes);
-	writer.reset();
-	writer.raw(clear);
-	const end = writer.length;
-	writer.raw(stored);
-	writer.uint32(stored.length);
-	writer.byte(sealedTag);
-	writer.uint32(writer.length - end);
-	writer.byte(valueTag);
-	writer.text(sealedKey);
-	writer.byte(keyTag);
-	writer.uint32(writer.length - end);
-	writer.byte(entryTag);
-	return finishWriter("payload");
+export function buildSealed(envelopes: readonly Uint8Array[], clear: EncodedPayload): EncodedPayload {
+  const stored = joinStored(envelopes);
+  writer.reset();
+  writer.raw(clear);
+  const end = writer.length;
+  writer.raw(stored);
+  writer.uint32(stored.length);
+  writer.byte(sealedTag);
+  writer.uint32(writer.length - end);
+  writer.byte(valueTag);
+  writer.text(sealedKey);
+  writer.byte(keyTag);
+  writer.uint32(writer.length - end);
+  writer.byte(entryTag);
+  return finishWriter("payload");
 }
 
 const sealedKeyOnly: ReadonlySet<string> = new Set([sealedKey]);
 
 /** Documented JSON form to stored form, validated. A payload without `$sealpoint` is returned as it is. */
-export function compactSealed(
-	payload: EncodedPayload,
-	field = "payload",
-): EncodedPayload {
-	const envelopes = readEnvelopes(payload, field);
-	if (envelopes === undefined) return payload;
-	return buildSealed(envelopes, omitEntries(payload, sealedKeyOnly, field));
+export function compactSealed(payload: EncodedPayload, field = "payload"): EncodedPayload {
+  const envelopes = readEnvelopes(payload, field);
+  if (envelopes === undefined) return payload;
+  return buildSealed(envelopes, omitEntries(payload, sealedKeyOnly, field));
 }
 
 /** Stored form to the documented JSON form, on the way out. A payload without envelopes is returned as it is. */
 export function expandSealed(payload: EncodedPayload): EncodedPayload {
-	if (!hasSealedStored(payload)) return payload;
-	const found = findSealed(payload);
-	if (found?.stored === undefined) return payload;
-	let list: PayloadValue[];
-	try {
-		list = splitStored(found.stored).map((envelope) =>
-			envelopeToJson(envelope),
-		);
-	} catch (cause) {
-		// The bytes come from the store, so this is damage and not a caller's fault.
-		throw new DomainError("data_loss", "a stored envelope is damaged", {
-			cause,
-		});
-	}
-	const clear = omitEntries(payload, sealedKeyOnly);
-	writer.reset();
-	writer.raw(clear);
-	writeEntry(entryTag, sealedKey, list, 1, () => sealedKey);
-	return writer.finish();
+  if (!hasSealedStored(payload)) return payload;
+  const found = findSealed(payload);
+  if (found?.stored === undefined) return payload;
+  let list: PayloadValue[];
+  try {
+    list = splitStored(found.stored).map((envelope) => envelopeToJson(envelope));
+  } catch (cause) {
+    // The bytes come from the store, so this is damage and not a caller's fault.
+    throw new DomainError("data_loss", "a stored envelope is damaged", {
+      cause,
+    });
+  }
+  const clear = omitEntries(payload, sealedKeyOnly);
+  writer.reset();
+  writer.raw(clear);
+  writeEntry(entryTag, sealedKey, list, 1, () => sealedKey);
+  return writer.finish();
 }

@@ -1,0 +1,543 @@
+/**
+ * Deterministic CBOR (RFC 8949 section 4.2.1) of a sealed part, as docs/sealing-format-v1.md fixes it for ever: the same
+ * payload gives the same bytes in every language. Writes straight from a payload's wire bytes, without objects between.
+ */
+import { isUtf8 } from "node:buffer";
+import {
+  badInput,
+  type EncodedPayload,
+  limits,
+  type PayloadObject,
+  type PayloadValue,
+  sealedKey,
+} from "../core/index.ts";
+import { ByteReader, decodeValueAt, guarded, valueTags, WireFault } from "../wire/index.ts";
+
+const entryTag = 0x12;
+const keyTag = 0x0a;
+const valueTag = 0x12;
+const memberTag = 0x0a;
+
+let out = Buffer.allocUnsafe(64 * 1024);
+let pos = 0;
+
+const bits = new DataView(new ArrayBuffer(4));
+
+/**
+ * The CBOR map of the payload's entries but those in `leaveOut`. The result is a view of a scratch buffer: use it before the
+ * next call. Throws bad_input that names the place under `field`.
+ */
+export function transcodePayload(payload: EncodedPayload, leaveOut?: ReadonlySet<string>, field = "payload"): Buffer {
+  if (out.length > 1 << 20) out = Buffer.allocUnsafe(64 * 1024);
+  pos = 0;
+  guarded(payload, field, () => writeEntries(new ByteReader(payload), 0, payload.length, entryTag, 0, leaveOut));
+  return out.subarray(0, pos);
+}
+
+/** Room for `extra` zero bytes after the last transcoded item; for padding. */
+export function padTranscoded(length: number): Buffer {
+  reserve(length - pos);
+  out.fill(0, pos, length);
+  pos = length;
+  return out.subarray(0, pos);
+}
+
+function reserve(count: number): void {
+  if (pos + count <= out.length) return;
+  const grown = Buffer.allocUnsafe(Math.max(out.length * 2, pos + count));
+  out.copy(grown, 0, 0, pos);
+  out = grown;
+}
+
+// ---- writing
+
+/** RFC 8949 section 3: major type and argument in the shortest form; `value` is below 2^53. */
+function writeHead(major: number, value: number): void {
+  reserve(9);
+  const top = major << 5;
+  if (value < 24) {
+    out[pos++] = top | value;
+  } else if (value < 0x100) {
+    out[pos] = top | 24;
+    out[pos + 1] = value;
+    pos += 2;
+  } else if (value < 0x10000) {
+    out[pos] = top | 25;
+    out[pos + 1] = value >> 8;
+    out[pos + 2] = value & 0xff;
+    pos += 3;
+  } else if (value < 0x100000000) {
+    out[pos] = top | 26;
+    out.writeUInt32BE(value, pos + 1);
+    pos += 5;
+  } else {
+    out[pos] = top | 27;
+    out.writeUInt32BE(Math.floor(value / 0x100000000), pos + 1);
+    out.writeUInt32BE(value % 0x100000000, pos + 5);
+    pos += 9;
+  }
+}
+
+function writeInteger(value: bigint): void {
+  const argument = value >= 0n ? value : -1n - value;
+  const major = value >= 0n ? 0 : 1;
+  if (argument < 0x100000000n) {
+    writeHead(major, Number(argument));
+    return;
+  }
+  reserve(9);
+  out[pos] = (major << 5) | 27;
+  out.writeBigUInt64BE(argument, pos + 1);
+  pos += 9;
+}
+
+/** Always a float, in the shortest of half, single and double that keeps the value (RFC 8949 section 4.2.2, rule 2). */
+function writeDouble(value: number): void {
+  reserve(9);
+  if (Number.isNaN(value)) {
+    out[pos] = 0xf9;
+    out[pos + 1] = 0x7e;
+    out[pos + 2] = 0;
+    pos += 3;
+    return;
+  }
+  if (Math.fround(value) !== value) {
+    out[pos] = 0xfb;
+    out.writeDoubleBE(value, pos + 1);
+    pos += 9;
+    return;
+  }
+  bits.setFloat32(0, value);
+  const single = bits.getUint32(0);
+  const half = halfOf(single);
+  if (half >= 0) {
+    out[pos] = 0xf9;
+    out[pos + 1] = half >> 8;
+    out[pos + 2] = half & 0xff;
+    pos += 3;
+  } else {
+    out[pos] = 0xfa;
+    out.writeUInt32BE(single, pos + 1);
+    pos += 5;
+  }
+}
+
+/** IEEE 754 binary16 of a binary32 that is not NaN; -1 when it would lose something. */
+function halfOf(single: number): number {
+  const sign = (single >>> 16) & 0x8000;
+  const exponent = (single >>> 23) & 0xff;
+  const fraction = single & 0x7fffff;
+  if (exponent === 0xff) return sign | 0x7c00;
+  if (exponent === 0) return fraction === 0 ? sign : -1;
+  const power = exponent - 127;
+  if (power >= -14 && power <= 15) {
+    return (fraction & 0x1fff) === 0 ? sign | ((power + 15) << 10) | (fraction >>> 13) : -1;
+  }
+  if (power < -24 || power > 15) return -1;
+  const shift = -power - 1;
+  const whole = fraction | 0x800000;
+  return (whole & ((1 << shift) - 1)) === 0 ? sign | (whole >>> shift) : -1;
+}
+
+function writeText(bytes: Uint8Array, start: number, stop: number): void {
+  const length = stop - start;
+  writeHead(3, length);
+  reserve(length);
+  if (length < 48) {
+    let at = pos;
+    let i = start;
+    for (; i < stop; i++) {
+      const byte = bytes[i] as number;
+      if (byte >= 0x80) break;
+      out[at++] = byte;
+    }
+    if (i === stop) {
+      pos = at;
+      return;
+    }
+  }
+  const view = bytes.subarray(start, stop);
+  if (!isUtf8(view)) throw new WireFault("text is not UTF-8", start);
+  out.set(view, pos);
+  pos += length;
+}
+
+/**
+ * Ranges of a map's entries, four numbers each: key start and stop, value start and stop. Sorted bytewise by the keys'
+ * encodings, which is by length first; of equal keys the last stays, as protobuf reads maps.
+ */
+function collectEntries(
+  reader: ByteReader,
+  start: number,
+  stop: number,
+  tag: number,
+  leaveOut: ReadonlySet<string> | undefined,
+): number[] {
+  const bytes = reader.bytes;
+  const ranges: number[] = [];
+  let pos = start;
+  while (pos < stop) {
+    reader.pos = pos;
+    reader.end = stop;
+    const found = reader.uint32();
+    if (found !== tag) {
+      reader.skip(found);
+      pos = reader.pos;
+      continue;
+    }
+    reader.range();
+    const entryStop = reader.stop;
+    reader.pos = reader.start;
+    reader.end = entryStop;
+    let keyStart = 0;
+    let keyStop = 0;
+    let valueStart = entryStop;
+    let valueStop = entryStop;
+    while (reader.pos < entryStop) {
+      const inner = reader.uint32();
+      if (inner === keyTag) {
+        reader.range();
+        keyStart = reader.start;
+        keyStop = reader.stop;
+      } else if (inner === valueTag) {
+        reader.range();
+        valueStart = reader.start;
+        valueStop = reader.stop;
+      } else reader.skip(inner);
+    }
+    pos = entryStop;
+    if (leaveOut !== undefined && leaveOut.size > 0) {
+      const key = Buffer.from(bytes.buffer, bytes.byteOffset + keyStart, keyStop - keyStart).toString("utf8");
+      if (leaveOut.has(key)) continue;
+    }
+    insertSorted(bytes, ranges, keyStart, keyStop, valueStart, valueStop);
+  }
+  return ranges;
+}
+
+function insertSorted(
+  bytes: Uint8Array,
+  ranges: number[],
+  keyStart: number,
+  keyStop: number,
+  valueStart: number,
+  valueStop: number,
+): void {
+  let low = 0;
+  let high = ranges.length >> 2;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const order = compareKeys(bytes, ranges[middle * 4] as number, ranges[middle * 4 + 1] as number, keyStart, keyStop);
+    if (order === 0) {
+      ranges[middle * 4 + 2] = valueStart;
+      ranges[middle * 4 + 3] = valueStop;
+      return;
+    }
+    if (order < 0) low = middle + 1;
+    else high = middle;
+  }
+  if (low * 4 === ranges.length) ranges.push(keyStart, keyStop, valueStart, valueStop);
+  else ranges.splice(low * 4, 0, keyStart, keyStop, valueStart, valueStop);
+}
+
+function compareKeys(bytes: Uint8Array, aStart: number, aStop: number, bStart: number, bStop: number): number {
+  const length = aStop - aStart;
+  if (length !== bStop - bStart) return length - (bStop - bStart);
+  for (let i = 0; i < length; i++) {
+    const order = (bytes[aStart + i] as number) - (bytes[bStart + i] as number);
+    if (order !== 0) return order;
+  }
+  return 0;
+}
+
+function writeEntries(
+  reader: ByteReader,
+  start: number,
+  stop: number,
+  tag: number,
+  depth: number,
+  leaveOut?: ReadonlySet<string>,
+): void {
+  const ranges = collectEntries(reader, start, stop, tag, leaveOut);
+  writeHead(5, ranges.length >> 2);
+  for (let i = 0; i < ranges.length; i += 4) {
+    writeText(reader.bytes, ranges[i] as number, ranges[i + 1] as number);
+    writeWireValue(reader, ranges[i + 2] as number, ranges[i + 3] as number, depth + 1);
+  }
+}
+
+/** `depth` is the level that a container at this place would have. */
+function writeWireValue(reader: ByteReader, start: number, stop: number, depth: number): void {
+  if (start === stop) {
+    // No kind at all reads as null.
+    reserve(1);
+    out[pos++] = 0xf6;
+    return;
+  }
+  reader.pos = start;
+  reader.end = stop;
+  const tag = reader.uint32();
+  const mark = pos;
+  switch (tag) {
+    case valueTags.string: {
+      reader.range();
+      if (reader.stop !== stop) break;
+      writeText(reader.bytes, reader.start, reader.stop);
+      return;
+    }
+    case valueTags.integer: {
+      const small = reader.smallVarint();
+      const value = small >= 0 ? small : reader.int64();
+      if (reader.pos !== stop) break;
+      if (typeof value === "number") writeHead(0, value);
+      else writeInteger(value);
+      return;
+    }
+    case valueTags.double: {
+      const value = reader.double();
+      if (reader.pos !== stop) break;
+      writeDouble(value);
+      return;
+    }
+    case valueTags.bool: {
+      const value = reader.bool();
+      if (reader.pos !== stop) break;
+      reserve(1);
+      out[pos++] = value ? 0xf5 : 0xf4;
+      return;
+    }
+    case valueTags.null: {
+      reader.int64();
+      if (reader.pos !== stop) break;
+      reserve(1);
+      out[pos++] = 0xf6;
+      return;
+    }
+    case valueTags.struct: {
+      reader.range();
+      if (reader.stop !== stop) break;
+      if (depth > limits.payloadDepthMax) throw new WireFault(depthFault, start);
+      writeEntries(reader, reader.start, stop, memberTag, depth);
+      return;
+    }
+    case valueTags.list: {
+      reader.range();
+      if (reader.stop !== stop) break;
+      if (depth > limits.payloadDepthMax) throw new WireFault(depthFault, start);
+      writeList(reader, reader.start, stop, depth);
+      return;
+    }
+    default:
+      break;
+  }
+  // Several fields in one Value, or unknown ones: rare, so the slow way, which reads every encoding as protobuf does.
+  pos = mark;
+  writeValue(decodeValueAt(reader.bytes, start, stop, depth), depth);
+}
+
+const depthFault = `nested deeper than ${limits.payloadDepthMax} levels`;
+
+function writeList(reader: ByteReader, start: number, stop: number, depth: number): void {
+  const items: number[] = [];
+  reader.pos = start;
+  reader.end = stop;
+  while (reader.pos < stop) {
+    const tag = reader.uint32();
+    if (tag !== memberTag) {
+      reader.skip(tag);
+      continue;
+    }
+    reader.range();
+    items.push(reader.start, reader.stop);
+  }
+  writeHead(4, items.length >> 1);
+  for (let i = 0; i < items.length; i += 2) {
+    writeWireValue(reader, items[i] as number, items[i + 1] as number, depth + 1);
+  }
+}
+
+function writeValue(value: PayloadValue, depth: number): void {
+  switch (typeof value) {
+    case "string": {
+      const bytes = Buffer.from(value, "utf8");
+      writeText(bytes, 0, bytes.length);
+      return;
+    }
+    case "bigint":
+      writeInteger(value);
+      return;
+    case "number":
+      writeDouble(value);
+      return;
+    case "boolean":
+      reserve(1);
+      out[pos++] = value ? 0xf5 : 0xf4;
+      return;
+    default:
+      break;
+  }
+  if (value === null) {
+    reserve(1);
+    out[pos++] = 0xf6;
+    return;
+  }
+  if (Array.isArray(value)) {
+    writeHead(4, value.length);
+    for (const item of value) writeValue(item, depth + 1);
+    return;
+  }
+  const object = value as { readonly [key: string]: PayloadValue };
+  const keys = Object.keys(object)
+    .map((key) => Buffer.from(key, "utf8"))
+    .sort((a, b) => a.length - b.length || Buffer.compare(a, b));
+  writeHead(5, keys.length);
+  for (const key of keys) {
+    writeText(key, 0, key.length);
+    writeValue(object[key.toString("utf8")] ?? null, depth + 1);
+  }
+}
+
+// ---- reading
+
+/** Decodes one deterministic map; only zero bytes may follow it. Throws a plain Error without any of the content. */
+export function decodeSealedMap(bytes: Uint8Array): PayloadObject {
+  const reader = new CborReader(bytes);
+  const value = reader.item(0);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new Error("the sealed item is not a map");
+  for (let i = reader.pos; i < bytes.length; i++) if (bytes[i] !== 0) throw new Error("the padding is not zero");
+  if (Object.hasOwn(value, sealedKey)) throw badInput(`the sealed map holds the key ${sealedKey}`);
+  return value as PayloadObject;
+}
+
+class CborReader {
+  readonly bytes: Buffer;
+  pos = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  item(depth: number): PayloadValue {
+    const head = this.take(1);
+    const first = this.bytes[head] as number;
+    const info = first & 31;
+    switch (first >> 5) {
+      case 0:
+        return this.integer(info);
+      case 1:
+        return -1n - this.integer(info);
+      case 3:
+        return this.text(this.size(info));
+      case 4: {
+        if (depth > limits.payloadDepthMax) throw new Error("nested too deep");
+        const count = this.size(info);
+        const list: PayloadValue[] = [];
+        for (let i = 0; i < count; i++) list.push(this.item(depth + 1));
+        return list;
+      }
+      case 5: {
+        if (depth > limits.payloadDepthMax) throw new Error("nested too deep");
+        const count = this.size(info);
+        const object: { [key: string]: PayloadValue } = Object.create(null);
+        let previous: Buffer | undefined;
+        for (let i = 0; i < count; i++) {
+          const start = this.pos;
+          const keyHead = this.bytes[this.take(1)] as number;
+          if (keyHead >> 5 !== 3) throw new Error("a map key is not text");
+          const key = this.text(this.size(keyHead & 31));
+          const encoded = this.bytes.subarray(start, this.pos);
+          // Strictly ascending: so no key comes twice either.
+          if (previous !== undefined && Buffer.compare(previous, encoded) >= 0)
+            throw new Error("map keys are not sorted");
+          previous = encoded;
+          object[key] = this.item(depth + 1);
+        }
+        return object;
+      }
+      case 7:
+        return this.simple(info);
+      default:
+        throw new Error("an item of this kind is not accepted");
+    }
+  }
+
+  private take(count: number): number {
+    const at = this.pos;
+    if (count > this.bytes.length - at) throw new Error("truncated");
+    this.pos = at + count;
+    return at;
+  }
+
+  /** The head's argument; the shortest form only. */
+  private argument(info: number): bigint {
+    if (info < 24) return BigInt(info);
+    let value: bigint;
+    let least: bigint;
+    if (info === 24) [value, least] = [BigInt(this.bytes[this.take(1)] as number), 24n];
+    else if (info === 25) [value, least] = [BigInt(this.bytes.readUInt16BE(this.take(2))), 0x100n];
+    else if (info === 26) [value, least] = [BigInt(this.bytes.readUInt32BE(this.take(4))), 0x10000n];
+    else if (info === 27) [value, least] = [this.bytes.readBigUInt64BE(this.take(8)), 0x100000000n];
+    else throw new Error("indefinite and reserved lengths are not accepted");
+    if (value < least) throw new Error("not the shortest form");
+    return value;
+  }
+
+  private integer(info: number): bigint {
+    const value = this.argument(info);
+    if (value >= 1n << 63n) throw new Error("an integer does not fit 64 bits");
+    return value;
+  }
+
+  private size(info: number): number {
+    const value = this.argument(info);
+    if (value > BigInt(this.bytes.length - this.pos)) throw new Error("truncated");
+    return Number(value);
+  }
+
+  private text(length: number): string {
+    const at = this.take(length);
+    const view = this.bytes.subarray(at, at + length);
+    if (!isUtf8(view)) throw new Error("text is not UTF-8");
+    return view.toString("utf8");
+  }
+
+  private simple(info: number): PayloadValue {
+    switch (info) {
+      case 20:
+        return false;
+      case 21:
+        return true;
+      case 22:
+        return null;
+      case 25: {
+        const half = this.bytes.readUInt16BE(this.take(2));
+        const value = halfToNumber(half);
+        if (Number.isNaN(value) && half !== 0x7e00) throw new Error("not the one NaN");
+        return value;
+      }
+      case 26: {
+        const value = this.bytes.readFloatBE(this.take(4));
+        bits.setFloat32(0, value);
+        if (Number.isNaN(value) || halfOf(bits.getUint32(0)) >= 0) throw new Error("not the shortest form");
+        return value;
+      }
+      case 27: {
+        const value = this.bytes.readDoubleBE(this.take(8));
+        if (Number.isNaN(value) || Math.fround(value) === value) throw new Error("not the shortest form");
+        return value;
+      }
+      default:
+        throw new Error("a simple value of this kind is not accepted");
+    }
+  }
+}
+
+function halfToNumber(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 31;
+  const fraction = half & 0x3ff;
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
