@@ -9,6 +9,7 @@ import {
   ServerListenerBuilder,
   status,
 } from "@grpc/grpc-js";
+import type { CallObserver } from "./context.ts";
 
 /** What answers without a key: load balancers and container health checks have none. */
 const openMethods: ReadonlySet<string> = new Set([
@@ -41,7 +42,7 @@ function presentedKey(metadata: Metadata): string | undefined {
 }
 
 /** Refuses a call on its headers, before a byte of its messages is read. */
-export function createKeyInterceptor(keys: readonly string[]): ServerInterceptor {
+export function createKeyInterceptor(keys: readonly string[], observer: CallObserver): ServerInterceptor {
   const matches = createKeyCheck(keys);
   return (method, call) => {
     if (openMethods.has(method.path)) return new ServerInterceptingCall(call);
@@ -54,6 +55,8 @@ export function createKeyInterceptor(keys: readonly string[]): ServerInterceptor
         }
         const details =
           key === undefined ? "Must provide an API key or an Authorization bearer token" : "Invalid API key";
+        observer.onCallStart(method.path);
+        observer.onCallEnd(method.path, status.UNAUTHENTICATED, 0);
         call.sendStatus({ code: status.UNAUTHENTICATED, details });
       })
       .build();

@@ -30,6 +30,8 @@ export const errorTable: Readonly<Record<ErrorKind, ErrorRow>> = {
   internal: { grpc: status.INTERNAL, rest: 500 },
 };
 
+/** An HTTP/2 header list has 16 KiB with most peers, and the text travels twice, percent-encoded once. */
+const messageCharactersMax = 768;
 const errorDomain = "sealpoint.dev";
 
 /** Length-delimited field in protobuf wire form (tag and length as varints). */
@@ -79,14 +81,16 @@ export function toDomainError(thrown: unknown, requestId: string, log: () => Log
 
 export function toServiceError(error: DomainError, requestId: string, trailers = new Metadata()): ServiceError {
   const row = errorTable[error.kind];
+  // grpc-js runs encodeURI over the text, which throws on a lone surrogate; and headers have a size.
+  const message = error.message.toWellFormed().slice(0, messageCharactersMax).toWellFormed();
   const { reason, field: fieldName, retryAfterSeconds, metadata } = error.details;
   const info: Record<string, string> = { ...metadata };
   if (fieldName !== undefined) info.field = fieldName;
   trailers.set("x-request-id", requestId);
   if (retryAfterSeconds !== undefined) trailers.set("retry-after", String(Math.ceil(retryAfterSeconds)));
   if (reason !== undefined || Object.keys(info).length > 0) {
-    const details = encodeStatusDetails(row.grpc, error.message, reason ?? error.kind.toUpperCase(), info);
+    const details = encodeStatusDetails(row.grpc, message, reason ?? error.kind.toUpperCase(), info);
     trailers.set("grpc-status-details-bin", Buffer.from(details));
   }
-  return Object.assign(new Error(error.message), { code: row.grpc, details: error.message, metadata: trailers });
+  return Object.assign(new Error(message), { code: row.grpc, details: message, metadata: trailers });
 }

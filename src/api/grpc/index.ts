@@ -1,0 +1,4 @@
+export * from "./call.ts";
+export { errorTable, toServiceError } from "./errors.ts";
+export { HealthRegistry, servingStatus } from "./health.ts";
+export { type GrpcServer, type GrpcServerOptions, startGrpcServer } from "./server.ts";

@@ -1,0 +1,125 @@
+/** The gRPC server: options, services, start, and an end in which calls in flight are finished. */
+import { Server, type ServerOptions, type status } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import { limits as defaultLimits } from "../../core/index.ts";
+import { adaptService } from "./adaptor.ts";
+import type { ServiceBinding } from "./call.ts";
+import type { CallEnvironment, CallObserver } from "./context.ts";
+import { createKeyInterceptor, readServerCredentials, type TlsFiles } from "./credentials.ts";
+import { createHealthBinding, HealthRegistry, servingStatus } from "./health.ts";
+import { healthService } from "./descriptors.ts";
+import { createReflectionBindings } from "./reflection.ts";
+import { widenWindows } from "./windows.ts";
+
+export interface GrpcServerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** The services and their tables; health and reflection are added. */
+  readonly services: readonly ServiceBinding[];
+  readonly apiKeys?: readonly string[];
+  readonly tls?: TlsFiles;
+  readonly log: Logger;
+  readonly metrics?: CallObserver;
+  readonly limits?: { readonly messageBytesMax: number; readonly drainSecondsMax: number };
+}
+
+export interface GrpcServer {
+  readonly port: number;
+  readonly health: HealthRegistry;
+  /**
+   * Health goes NOT_SERVING, new connections and calls are refused, endless streams end, calls in flight finish. Resolves
+   * when all have ended, at the latest after limits.drainSecondsMax, when the rest is cut: true when nothing was cut.
+   */
+  drain(): Promise<boolean>;
+  /** Cuts everything at once. */
+  forceClose(): void;
+}
+
+const silentObserver: CallObserver = { onCallStart: () => undefined, onCallEnd: (_: string, __: status) => undefined };
+
+/** Calls that one connection may have open: bounds the memory of a peer, and more than any client of ours uses. */
+const callsPerConnectionMax = 1024;
+
+export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
+  const limits = options.limits ?? defaultLimits;
+  const observer = options.metrics ?? silentObserver;
+  const draining = new AbortController();
+  const forced = new AbortController();
+  const environment: CallEnvironment = {
+    log: options.log,
+    observer,
+    draining: draining.signal,
+    forced: forced.signal,
+  };
+  const health = new HealthRegistry();
+  const descriptors = [...options.services.map((binding) => binding.service), healthService];
+  const bindings = [...options.services, createHealthBinding(health), ...createReflectionBindings(descriptors)];
+
+  const server = new Server(serverOptions(limits.messageBytesMax, options.apiKeys ?? [], observer));
+  widenWindows(server);
+  for (const binding of bindings) {
+    const { definition, implementation } = adaptService(binding, environment);
+    server.addService(definition, implementation);
+    health.set(binding.service.typeName, servingStatus.notServing);
+  }
+  const address = `${options.host.includes(":") && !options.host.startsWith("[") ? `[${options.host}]` : options.host}:${options.port}`;
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, readServerCredentials(options.tls), (error, bound) =>
+      error === null ? resolve(bound) : reject(new Error(`cannot listen for gRPC on ${address}: ${error.message}`)),
+    );
+  });
+  health.setAll(servingStatus.serving);
+
+  const forceClose = (): void => {
+    forced.abort();
+    // One turn later, so that the calls' own answers (UNAVAILABLE) are on the wire before the connections go.
+    setImmediate(() => server.forceShutdown());
+  };
+  let drained: Promise<boolean> | undefined;
+  return {
+    port,
+    health,
+    forceClose,
+    drain() {
+      drained ??= drainServer(server, health, draining, forceClose, limits.drainSecondsMax);
+      return drained;
+    },
+  };
+}
+
+async function drainServer(
+  server: Server,
+  health: HealthRegistry,
+  draining: AbortController,
+  forceClose: () => void,
+  drainSecondsMax: number,
+): Promise<boolean> {
+  health.setAll(servingStatus.notServing);
+  draining.abort();
+  let patience: NodeJS.Timeout | undefined;
+  const gaveUp = new Promise<boolean>((resolve) => {
+    patience = setTimeout(() => {
+      forceClose();
+      setTimeout(() => resolve(false), 100);
+    }, drainSecondsMax * 1000);
+  });
+  const ended = new Promise<boolean>((resolve) => server.tryShutdown(() => resolve(true)));
+  const whole = await Promise.race([ended, gaveUp]);
+  clearTimeout(patience);
+  return whole;
+}
+
+function serverOptions(messageBytesMax: number, apiKeys: readonly string[], observer: CallObserver): ServerOptions {
+  return {
+    "grpc.max_receive_message_length": messageBytesMax,
+    // An answer is bounded by what was asked for, not by what we would accept.
+    "grpc.max_send_message_length": -1,
+    "grpc.max_concurrent_streams": callsPerConnectionMax,
+    // A peer that vanished without a word is found and its streams are freed.
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.enable_channelz": 0,
+    ...(apiKeys.length === 0 ? {} : { interceptors: [createKeyInterceptor(apiKeys, observer)] }),
+  };
+}

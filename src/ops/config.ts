@@ -1,0 +1,130 @@
+/**
+ * The server's configuration: from the environment and the command line, checked as a whole before anything opens.
+ * Messages name the variable at fault. Keys never appear in them.
+ */
+import { existsSync } from "node:fs";
+import { isIP } from "node:net";
+import { resolve } from "node:path";
+
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export interface ServerConfig {
+  readonly dataDir: string;
+  readonly host: string;
+  readonly grpcPort: number;
+  readonly httpPort: number;
+  /** Any of these admits a caller; empty means that no key is asked for. */
+  readonly apiKeys: readonly string[];
+  readonly tls?: { readonly certPath: string; readonly keyPath: string };
+  readonly insecure: boolean;
+  readonly logLevel: LogLevel;
+  readonly rpcThreads: number;
+}
+
+/** What the command line may say; it wins over the environment. */
+export interface ConfigOverrides {
+  readonly dataDir?: string;
+  readonly host?: string;
+  readonly grpcPort?: string;
+  readonly httpPort?: string;
+  readonly insecure?: boolean;
+  readonly logLevel?: string;
+}
+
+/** The configuration cannot be used; shown to the operator as it is. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+const apiKeyLengthMin = 8;
+
+export function readConfig(environment: Readonly<Record<string, string | undefined>>, overrides: ConfigOverrides = {}): ServerConfig {
+  const text = (name: string): string | undefined => {
+    const value = environment[name]?.trim();
+    return value === "" ? undefined : value;
+  };
+  const host = overrides.host ?? text("SEALPOINT_HOST") ?? "127.0.0.1";
+  const apiKey = text("SEALPOINT_API_KEY");
+  if (apiKey !== undefined && apiKey.length < apiKeyLengthMin) {
+    throw new ConfigError(`SEALPOINT_API_KEY: must have at least ${apiKeyLengthMin} characters`);
+  }
+  if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
+    throw new ConfigError("SEALPOINT_API_KEY: must be printable ASCII without spaces, since it travels in a header");
+  }
+  if (text("SEALPOINT_READ_ONLY_API_KEY") !== undefined) {
+    throw new ConfigError("SEALPOINT_READ_ONLY_API_KEY: read-only keys are not supported yet; unset it");
+  }
+  const config: ServerConfig = {
+    dataDir: resolve(overrides.dataDir ?? text("SEALPOINT_DATA_DIR") ?? "./data"),
+    host,
+    grpcPort: parsePort("SEALPOINT_GRPC_PORT", overrides.grpcPort ?? text("SEALPOINT_GRPC_PORT") ?? "6334"),
+    httpPort: parsePort("SEALPOINT_HTTP_PORT", overrides.httpPort ?? text("SEALPOINT_HTTP_PORT") ?? "6333"),
+    apiKeys: apiKey === undefined ? [] : [apiKey],
+    tls: parseTls(text("SEALPOINT_TLS_CERT"), text("SEALPOINT_TLS_KEY")),
+    insecure: overrides.insecure === true || parseFlag("SEALPOINT_INSECURE", text("SEALPOINT_INSECURE")),
+    logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
+    rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
+  };
+  if (config.grpcPort !== 0 && config.grpcPort === config.httpPort) {
+    throw new ConfigError(`SEALPOINT_HTTP_PORT: ${config.httpPort} is taken by SEALPOINT_GRPC_PORT`);
+  }
+  refuseOpenDoor(config);
+  return config;
+}
+
+/** Everybody on the network could read and write: asked for in so many words or not at all. */
+function refuseOpenDoor(config: ServerConfig): void {
+  if (isLoopback(config.host) || config.insecure) return;
+  const missing: string[] = [];
+  if (config.apiKeys.length === 0) missing.push("SEALPOINT_API_KEY");
+  if (config.tls === undefined) missing.push("SEALPOINT_TLS_CERT and SEALPOINT_TLS_KEY");
+  if (missing.length === 0) return;
+  throw new ConfigError(
+    `SEALPOINT_HOST: ${config.host} is reachable from other machines; set ${missing.join(", ")} as well, ` +
+      "or pass --insecure (SEALPOINT_INSECURE=1) to do without",
+  );
+}
+
+export function isLoopback(host: string): boolean {
+  if (host === "localhost") return true;
+  const bare = host.replace(/^\[(.*)\]$/, "$1").toLowerCase();
+  if (isIP(bare) === 4) return bare.startsWith("127.");
+  return bare === "::1" || bare === "0:0:0:0:0:0:0:1";
+}
+
+function parsePort(name: string, value: string): number {
+  const port = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(port <= 65_535)) throw new ConfigError(`${name}: ${JSON.stringify(value)} is not a port (0 to 65535)`);
+  return port;
+}
+
+function parseFlag(name: string, value: string | undefined): boolean {
+  if (value === undefined || value === "0" || value === "false") return false;
+  if (value === "1" || value === "true") return true;
+  throw new ConfigError(`${name}: ${JSON.stringify(value)} is neither 1 nor 0`);
+}
+
+function parseLogLevel(value: string): LogLevel {
+  const level = logLevels.find((one) => one === value.toLowerCase());
+  if (level === undefined) {
+    throw new ConfigError(`SEALPOINT_LOG_LEVEL: ${JSON.stringify(value)} is none of ${logLevels.join(", ")}`);
+  }
+  return level;
+}
+
+function parseRpcThreads(value: string): number {
+  if (value !== "1") {
+    throw new ConfigError(`SEALPOINT_RPC_THREADS: ${JSON.stringify(value)} is not possible yet; this version serves with 1`);
+  }
+  return 1;
+}
+
+function parseTls(certPath: string | undefined, keyPath: string | undefined): ServerConfig["tls"] {
+  if (certPath === undefined && keyPath === undefined) return undefined;
+  if (certPath === undefined) throw new ConfigError("SEALPOINT_TLS_CERT: missing, though SEALPOINT_TLS_KEY is set");
+  if (keyPath === undefined) throw new ConfigError("SEALPOINT_TLS_KEY: missing, though SEALPOINT_TLS_CERT is set");
+  if (!existsSync(certPath)) throw new ConfigError(`SEALPOINT_TLS_CERT: no file ${certPath}`);
+  if (!existsSync(keyPath)) throw new ConfigError(`SEALPOINT_TLS_KEY: no file ${keyPath}`);
+  return { certPath, keyPath };
+}
