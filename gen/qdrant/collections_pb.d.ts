@@ -1786,6 +1786,8 @@ export declare type UuidIndexParams = Message<"qdrant.UuidIndexParams"> & {
 export declare const UuidIndexParamsSchema: GenMessage<UuidIndexParams>;
 
 /**
+ * The numbers are out of order; they stay so.
+ *
  * @generated from message qdrant.PayloadIndexParams
  */
 export declare type PayloadIndexParams = Message<"qdrant.PayloadIndexParams"> & {

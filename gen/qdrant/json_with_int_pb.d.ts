@@ -30,6 +30,8 @@ export declare type Struct = Message<"qdrant.Struct"> & {
 export declare const StructSchema: GenMessage<Struct>;
 
 /**
+ * Unlike google.protobuf.Value, it keeps 64-bit integers whole.
+ *
  * @generated from message qdrant.Value
  */
 export declare type Value = Message<"qdrant.Value"> & {

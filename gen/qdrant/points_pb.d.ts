@@ -156,6 +156,8 @@ export declare type InferenceObject = Message<"qdrant.InferenceObject"> & {
 export declare const InferenceObjectSchema: GenMessage<InferenceObject>;
 
 /**
+ * Fields 1 to 3 are the old flat form; clients still write it, so a server must read it.
+ *
  * @generated from message qdrant.Vector
  */
 export declare type Vector = Message<"qdrant.Vector"> & {
@@ -226,6 +228,8 @@ export declare type Vector = Message<"qdrant.Vector"> & {
 export declare const VectorSchema: GenMessage<Vector>;
 
 /**
+ * Fields 1 to 3 are the old flat form; Qdrant 1.19 leaves them empty and writes the oneof.
+ *
  * @generated from message qdrant.VectorOutput
  */
 export declare type VectorOutput = Message<"qdrant.VectorOutput"> & {
@@ -675,6 +679,8 @@ export declare type DeletePointVectors = Message<"qdrant.DeletePointVectors"> & 
 export declare const DeletePointVectorsSchema: GenMessage<DeletePointVectors>;
 
 /**
+ * Of both SetPayload and OverwritePayload.
+ *
  * @generated from message qdrant.SetPayloadPoints
  */
 export declare type SetPayloadPoints = Message<"qdrant.SetPayloadPoints"> & {

@@ -210,40 +210,48 @@ describe("the comparison", () => {
 
   // Each changes one thing in a copy of points.proto's or points_service.proto's descriptor.
   const scorer = (proto: FileDescriptorProto) => findMessage(proto, "ScoredPoint");
-  const changes: [string, DescFile, (proto: FileDescriptorProto) => void][] = [
-    ["a number", file_qdrant_points, (proto) => void (findField(scorer(proto), "score").number = 90)],
-    ["a name", file_qdrant_points, (proto) => void (findField(scorer(proto), "score").name = "scores")],
+  const changes: [string, DescFile, (proto: FileDescriptorProto) => unknown][] = [
+    ["a number", file_qdrant_points, (proto) => Object.assign(findField(scorer(proto), "score"), { number: 90 })],
+    ["a name", file_qdrant_points, (proto) => Object.assign(findField(scorer(proto), "score"), { name: "scores" })],
     [
       "a type",
       file_qdrant_points,
-      (proto) => void (findField(scorer(proto), "score").type = FieldDescriptorProto_Type.DOUBLE),
+      (proto) => Object.assign(findField(scorer(proto), "score"), { type: FieldDescriptorProto_Type.DOUBLE }),
     ],
-    ["a message type", file_qdrant_points, (proto) => void (findField(scorer(proto), "id").typeName = ".qdrant.Value")],
+    [
+      "a message type",
+      file_qdrant_points,
+      (proto) => Object.assign(findField(scorer(proto), "id"), { typeName: ".qdrant.Value" }),
+    ],
     [
       "repetition",
       file_qdrant_points,
-      (proto) => void (findField(scorer(proto), "id").label = FieldDescriptorProto_Label.REPEATED),
+      (proto) => Object.assign(findField(scorer(proto), "id"), { label: FieldDescriptorProto_Label.REPEATED }),
     ],
-    ["presence", file_qdrant_points, (proto) => void (findField(scorer(proto), "vectors").proto3Optional = false)],
+    [
+      "presence",
+      file_qdrant_points,
+      (proto) => Object.assign(findField(scorer(proto), "vectors"), { proto3Optional: false }),
+    ],
     ["a oneof's name", file_qdrant_points, (proto) => renameOneof(findMessage(proto, "Vector"), "vector")],
-    ["deprecation", file_qdrant_points, (proto) => void delete findField(findMessage(proto, "Vector"), "data").options],
-    ["a reserved range", file_qdrant_points, (proto) => void (scorer(proto).reservedRange = [])],
+    ["deprecation", file_qdrant_points, (proto) => delete findField(findMessage(proto, "Vector"), "data").options],
+    ["a reserved range", file_qdrant_points, (proto) => Object.assign(scorer(proto), { reservedRange: [] })],
     [
       "a lost message",
       file_qdrant_points,
-      (proto) => void proto.messageType.splice(proto.messageType.indexOf(scorer(proto)), 1),
+      (proto) => proto.messageType.splice(proto.messageType.indexOf(scorer(proto)), 1),
     ],
-    ["an enum value", file_qdrant_points, (proto) => void proto.enumType[0]?.value.pop()],
-    ["a lost call", file_qdrant_points_service, (proto) => void proto.service[0]?.method.pop()],
+    ["an enum value", file_qdrant_points, (proto) => proto.enumType[0]?.value.pop()],
+    ["a lost call", file_qdrant_points_service, (proto) => proto.service[0]?.method.pop()],
     [
       "a stream",
       file_qdrant_points_service,
-      (proto) => void Object.assign(proto.service[0]?.method[0] ?? {}, { serverStreaming: true }),
+      (proto) => Object.assign(proto.service[0]?.method[0] ?? {}, { serverStreaming: true }),
     ],
     [
       "a call's type",
       file_qdrant_points_service,
-      (proto) => void Object.assign(proto.service[0]?.method[0] ?? {}, { inputType: ".x" }),
+      (proto) => Object.assign(proto.service[0]?.method[0] ?? {}, { inputType: ".x" }),
     ],
   ];
 

@@ -4882,6 +4882,7 @@ func (x *UuidIndexParams) GetMemory() Memory {
 	return Memory_MemoryUnknown
 }
 
+// The numbers are out of order; they stay so.
 type PayloadIndexParams struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to IndexParams:

@@ -111,6 +111,7 @@ func (x *Struct) GetFields() map[string]*Value {
 	return nil
 }
 
+// Unlike google.protobuf.Value, it keeps 64-bit integers whole.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:

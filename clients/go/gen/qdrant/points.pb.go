@@ -825,6 +825,7 @@ func (x *InferenceObject) GetOptions() map[string]*Value {
 	return nil
 }
 
+// Fields 1 to 3 are the old flat form; clients still write it, so a server must read it.
 type Vector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Deprecated: Marked as deprecated in qdrant/points.proto.
@@ -1001,6 +1002,7 @@ func (*Vector_Image) isVector_Vector() {}
 
 func (*Vector_Object) isVector_Vector() {}
 
+// Fields 1 to 3 are the old flat form; Qdrant 1.19 leaves them empty and writes the oneof.
 type VectorOutput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Deprecated: Marked as deprecated in qdrant/points.proto.
@@ -2013,6 +2015,7 @@ func (x *DeletePointVectors) GetTimeout() uint64 {
 	return 0
 }
 
+// Of both SetPayload and OverwritePayload.
 type SetPayloadPoints struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	CollectionName   string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
