@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Regenerates all code that is made from proto/: TypeScript in gen/, Go in clients/go/gen, Python in
-# clients/python/src/sealpoint/gen. Every tool is pinned, so the same protos give the same bytes; CI runs this and
-# fails on any diff. Needs node_modules (npm ci), Go and Python 3.10 or later; fetches the pinned plugins when missing.
+# clients/python/src/sealpoint/gen. Every tool is pinned, so the same protos give the same bytes: after it,
+# `git diff` must be empty. Needs node_modules (npm ci), Go and Python 3.10 or later; fetches the pinned plugins when missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
