@@ -39,7 +39,10 @@ export class ConfigError extends Error {
 
 const apiKeyLengthMin = 8;
 
-export function readConfig(environment: Readonly<Record<string, string | undefined>>, overrides: ConfigOverrides = {}): ServerConfig {
+export function readConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  overrides: ConfigOverrides = {},
+): ServerConfig {
   const text = (name: string): string | undefined => {
     const value = environment[name]?.trim();
     return value === "" ? undefined : value;
@@ -115,7 +118,9 @@ function parseLogLevel(value: string): LogLevel {
 
 function parseRpcThreads(value: string): number {
   if (value !== "1") {
-    throw new ConfigError(`SEALPOINT_RPC_THREADS: ${JSON.stringify(value)} is not possible yet; this version serves with 1`);
+    throw new ConfigError(
+      `SEALPOINT_RPC_THREADS: ${JSON.stringify(value)} is not possible yet; this version serves with 1`,
+    );
   }
   return 1;
 }

@@ -23,6 +23,9 @@ const redactPaths = secretNames.flatMap((name) => {
   return [path, path.startsWith("[") ? `*${path}` : `*.${path}`];
 });
 
-export function createLog(level: string, stream: { write(line: string): void } = destination({ fd: 2, sync: true })): Logger {
+export function createLog(
+  level: string,
+  stream: { write(line: string): void } = destination({ fd: 2, sync: true }),
+): Logger {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, redact: { paths: redactPaths } }, stream);
 }

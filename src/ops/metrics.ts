@@ -3,7 +3,7 @@
  * somebody scrapes: a search answers in tens of microseconds and may not spend one of them here.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { Gauge, type Metric, Registry, collectDefaultMetrics } from "prom-client";
+import { collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
 
 /** Seconds; from a cached search to a long stream. */
 const durationBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300];
@@ -97,8 +97,19 @@ function registerFigures(
   methods: ReadonlyMap<string, MethodFigures>,
   codeName: (code: number) => string,
 ): void {
-  const register = (name: string, help: string, type: "counter" | "gauge" | "histogram", sample: () => Sample[]): void => {
-    const metric = { name, help, type, aggregator: "sum", get: async () => ({ name, help, type, aggregator: "sum", values: sample() }) };
+  const register = (
+    name: string,
+    help: string,
+    type: "counter" | "gauge" | "histogram",
+    sample: () => Sample[],
+  ): void => {
+    const metric = {
+      name,
+      help,
+      type,
+      aggregator: "sum",
+      get: async () => ({ name, help, type, aggregator: "sum", values: sample() }),
+    };
     registry.registerMetric({ ...metric, reset: () => undefined } as unknown as Metric);
   };
   const entries = () => [...methods].sort(([a], [b]) => (a < b ? -1 : 1));

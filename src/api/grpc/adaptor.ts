@@ -8,12 +8,12 @@
 import { create, type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type MethodDefinition,
-  type sendUnaryData,
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceDefinition,
+  type sendUnaryData,
   status,
   type UntypedHandleCall,
   type UntypedServiceImplementation,
@@ -69,19 +69,19 @@ function adaptMethod(method: DescMethod, handler: AnyHandler, environment: CallE
   const raw: Decode & Encode = (bytes: unknown) => bytes as Uint8Array;
   switch (handler.kind) {
     case "unary":
-      return adaptUnary(path, handler.handle, decode, encode, environment);
+      return adaptUnary(path, handler.handle as UnaryFunction, decode, encode, environment);
     case "raw_unary":
       return adaptUnary(path, handler.handleBytes as UnaryFunction, raw, raw, environment);
     case "server_streaming":
-      return adaptServerStream(path, handler.handle, decode, encode, environment);
+      return adaptServerStream(path, handler.handle as ServerStreamFunction, decode, encode, environment);
     case "raw_server_streaming":
       return adaptServerStream(path, handler.handleBytes as ServerStreamFunction, raw, raw, environment);
     case "client_streaming":
-      return adaptClientStream(path, handler.handle, decode, encode, environment);
+      return adaptClientStream(path, handler.handle as ClientStreamFunction, decode, encode, environment);
     case "raw_client_streaming":
       return adaptClientStream(path, handler.handleBytes as ClientStreamFunction, raw, raw, environment);
     case "bidi_streaming":
-      return adaptBidiStream(path, handler.handle, decode, encode, environment);
+      return adaptBidiStream(path, handler.handle as BidiStreamFunction, decode, encode, environment);
     case "raw_bidi_streaming":
       return adaptBidiStream(path, handler.handleBytes as BidiStreamFunction, raw, raw, environment);
     case "unimplemented":
@@ -223,7 +223,10 @@ async function answerMany(
 }
 
 function shuttingDown(): DomainError {
-  return new DomainError("unavailable", "the server is shutting down; what was acknowledged is kept, send the rest again");
+  return new DomainError(
+    "unavailable",
+    "the server is shutting down; what was acknowledged is kept, send the rest again",
+  );
 }
 
 function adaptUnimplemented(method: DescMethod, reason: string, environment: CallEnvironment) {

@@ -135,10 +135,10 @@ export interface ServiceBinding {
 }
 
 export type AnyHandler =
-  | UnaryHandler<unknown, unknown>
-  | ServerStreamHandler<unknown, unknown>
-  | ClientStreamHandler<unknown, unknown>
-  | BidiStreamHandler<unknown, unknown>
+  | UnaryHandler<never, unknown>
+  | ServerStreamHandler<never, unknown>
+  | ClientStreamHandler<never, unknown>
+  | BidiStreamHandler<never, unknown>
   | RawUnaryHandler
   | RawServerStreamHandler
   | RawClientStreamHandler

@@ -17,6 +17,7 @@ export interface Box {
 /** The part of grpc-js's BaseServerInterceptingCall that is used here. */
 export interface BaseCall {
   readonly incomingEncoding: string;
+  readonly stream?: { readonly closed: boolean; readonly destroyed: boolean };
   serializeMessage(box: Box): Buffer;
 }
 

@@ -166,7 +166,10 @@ export class CallState implements CallContext {
     const deadline = this.deadlineMs;
     if (!Number.isFinite(deadline)) return;
     const waitMs = Math.min(Math.max(deadline - Date.now(), 0), 2 ** 31 - 1);
-    this.#deadlineTimer = setTimeout(() => this.cancel(new DomainError("timeout", "the call's deadline has passed")), waitMs);
+    this.#deadlineTimer = setTimeout(
+      () => this.cancel(new DomainError("timeout", "the call's deadline has passed")),
+      waitMs,
+    );
     this.#deadlineTimer.unref();
   }
 }

@@ -8,10 +8,10 @@ import {
   type DescriptorProto,
   DescriptorProtoSchema,
   EnumDescriptorProtoSchema,
-  FieldDescriptorProto_Label as Label,
   FieldDescriptorProtoSchema,
   type FileDescriptorProto,
   FileDescriptorProtoSchema,
+  FieldDescriptorProto_Label as Label,
   MethodDescriptorProtoSchema,
   ServiceDescriptorProtoSchema,
   FieldDescriptorProto_Type as Type,
@@ -37,7 +37,11 @@ function field(name: string, number: number, type: Type, options: FieldOptions =
 }
 
 function message(name: string, fields: ReturnType<typeof field>[], oneof?: string): DescriptorProto {
-  return create(DescriptorProtoSchema, { name, field: fields, oneofDecl: oneof === undefined ? [] : [{ name: oneof }] });
+  return create(DescriptorProtoSchema, {
+    name,
+    field: fields,
+    oneofDecl: oneof === undefined ? [] : [{ name: oneof }],
+  });
 }
 
 function healthProto(): FileDescriptorProto {
@@ -98,10 +102,7 @@ function reflectionProto(version: "v1" | "v1alpha"): FileDescriptorProto {
         ],
         "message_request",
       ),
-      message("ExtensionRequest", [
-        field("containing_type", 1, Type.STRING),
-        field("extension_number", 2, Type.INT32),
-      ]),
+      message("ExtensionRequest", [field("containing_type", 1, Type.STRING), field("extension_number", 2, Type.INT32)]),
       message(
         "ServerReflectionResponse",
         [

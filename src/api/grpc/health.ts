@@ -50,7 +50,11 @@ export function createHealthBinding(registry: HealthRegistry): ServiceBinding {
 }
 
 /** The status at once and then each change; an unknown service is no error here, it may come later (health.proto). */
-async function* watchStatus(registry: HealthRegistry, service: string, call: CallContext): AsyncIterable<{ status: ServingStatus }> {
+async function* watchStatus(
+  registry: HealthRegistry,
+  service: string,
+  call: CallContext,
+): AsyncIterable<{ status: ServingStatus }> {
   let wake: () => void = () => undefined;
   let changed = false;
   const notify = () => {

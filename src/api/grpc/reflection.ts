@@ -3,8 +3,8 @@
  * others can list, describe and call without .proto files.
  */
 import { type DescExtension, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { nestedTypes } from "@bufbuild/protobuf/reflect";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
 import { bidiStream, type ServiceBinding } from "./call.ts";
 import { reflectionServices } from "./descriptors.ts";

@@ -6,8 +6,8 @@ import { adaptService } from "./adaptor.ts";
 import type { ServiceBinding } from "./call.ts";
 import type { CallEnvironment, CallObserver } from "./context.ts";
 import { createKeyInterceptor, readServerCredentials, type TlsFiles } from "./credentials.ts";
-import { createHealthBinding, HealthRegistry, servingStatus } from "./health.ts";
 import { healthService } from "./descriptors.ts";
+import { createHealthBinding, HealthRegistry, servingStatus } from "./health.ts";
 import { createReflectionBindings } from "./reflection.ts";
 import { widenWindows } from "./windows.ts";
 

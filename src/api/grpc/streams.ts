@@ -31,10 +31,9 @@ export class RequestReader implements AsyncIterable<unknown>, AsyncIterator<unkn
     this.#state = state;
     this.#decode = decode;
     call.on("readable", () => this.#wake());
-    call.on("end", () => {
-      this.#ended = true;
-      this.#wake();
-    });
+    // A reset stream ends its requests before anything says that it was reset (Node's client even half-closes first), so
+    // the end is believed one turn later.
+    call.on("end", () => setImmediate(() => this.#endRequests()));
   }
 
   [Symbol.asyncIterator](): AsyncIterator<unknown> {
@@ -53,6 +52,12 @@ export class RequestReader implements AsyncIterable<unknown>, AsyncIterator<unkn
 
   async return(): Promise<IteratorResult<unknown>> {
     return { done: true, value: undefined };
+  }
+
+  #endRequests(): void {
+    if (isReset(this.#state)) this.#state.cancel();
+    this.#ended = true;
+    this.#wake();
   }
 
   async #readable(): Promise<void> {
@@ -78,6 +83,11 @@ export class RequestReader implements AsyncIterable<unknown>, AsyncIterator<unkn
   }
 }
 
+function isReset(state: CallState): boolean {
+  const stream = state.base?.stream;
+  return stream !== undefined && (stream.closed || stream.destroyed);
+}
+
 export class ResponseWriter {
   readonly #call: AnyStream;
   readonly #state: CallState;
@@ -87,6 +97,7 @@ export class ResponseWriter {
   constructor(call: AnyStream, state: CallState) {
     this.#call = call;
     this.#state = state;
+    call.on("drain", () => this.#wake());
   }
 
   /** Resolves when the next message may be made. */
@@ -104,7 +115,6 @@ export class ResponseWriter {
       await this.#state.orCancelled(
         new Promise<void>((resolve) => {
           this.#wake = resolve;
-          this.#call.once("drain", resolve);
         }),
       );
     }
