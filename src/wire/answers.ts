@@ -1,0 +1,275 @@
+/**
+ * The hot answers, written straight from the columns of a PointTable: SearchResponse, QueryResponse and their batches,
+ * ScrollResponse, GetResponse, PointsOperationResponse and the streams' messages. Written backwards, so that no length is
+ * measured beforehand. Vectors carry the oneof only, as Qdrant 1.19 writes them.
+ */
+import type { EncodedPayload, PointId } from "../core/index.ts";
+import { expandSealed } from "./payload.ts";
+import { BackwardWriter } from "./proto-bytes.ts";
+import type { NamedVectors } from "./vectors.ts";
+
+/** The same shape as the engine's PointTable. */
+export interface WireTable {
+  readonly length: number;
+  id(row: number): PointId;
+  score(row: number): number;
+  version(row: number): bigint;
+  payload(row: number): EncodedPayload | undefined;
+  vectors(row: number): NamedVectors | undefined;
+}
+
+// Shared: writing never yields, so one answer is finished before the next one begins.
+const writer = new BackwardWriter(1 << 16);
+
+const tagDense = (101 << 3) | 2;
+const maxSafe = BigInt(Number.MAX_SAFE_INTEGER);
+
+function header(w: BackwardWriter, tag: number, before: number): void {
+  w.uint32(w.length - before);
+  w.byte(tag);
+}
+
+function writeU64(w: BackwardWriter, value: bigint): void {
+  if (value > maxSafe) {
+    w.int64(value);
+    return;
+  }
+  let rest = Number(value);
+  if (rest < 0x8000_0000) {
+    w.uint32(rest);
+    return;
+  }
+  const bytes: number[] = [];
+  while (rest >= 0x80) {
+    bytes.push((rest % 128) | 0x80);
+    rest = Math.floor(rest / 128);
+  }
+  bytes.push(rest);
+  w.raw(Uint8Array.from(bytes));
+}
+
+const scoreBytes = new Uint8Array(4);
+const scoreView = new DataView(scoreBytes.buffer);
+
+function writeFloat(w: BackwardWriter, value: number): void {
+  scoreView.setFloat32(0, value, true);
+  w.raw(scoreBytes);
+}
+
+function writePointId(w: BackwardWriter, id: PointId, tag: number): void {
+  const before = w.length;
+  if (typeof id === "bigint") {
+    writeU64(w, id);
+    w.byte(0x08);
+  } else {
+    w.text(id);
+    w.byte(0x12);
+  }
+  header(w, tag, before);
+}
+
+/** VectorOutput { dense = 101: DenseVector { data = 1 } } under `tag`. */
+function writeVector(w: BackwardWriter, vector: Float32Array, tag: number): void {
+  const before = w.length;
+  if (vector.length > 0) {
+    w.raw(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength));
+    w.uint32(vector.byteLength);
+    w.byte(0x0a);
+  }
+  w.uint32(w.length - before);
+  w.uint32(tagDense);
+  header(w, tag, before);
+}
+
+function writeVectors(w: BackwardWriter, vectors: NamedVectors, tag: number): void {
+  const before = w.length;
+  const [first] = vectors;
+  if (first !== undefined && vectors.length === 1 && first[0] === "") {
+    writeVector(w, first[1], 0x0a);
+  } else if (first !== undefined) {
+    const map = w.length;
+    for (let i = vectors.length - 1; i >= 0; i--) {
+      const [name, vector] = vectors[i] as NamedVectors[number];
+      const entry = w.length;
+      writeVector(w, vector, 0x12);
+      w.text(name);
+      w.byte(0x0a);
+      header(w, 0x0a, entry);
+    }
+    header(w, 0x12, map);
+  }
+  header(w, tag, before);
+}
+
+function writePayload(w: BackwardWriter, payload: EncodedPayload | undefined): void {
+  if (payload === undefined || payload.length === 0) return;
+  // Stored entries are under field 2, which is where both ScoredPoint and RetrievedPoint have them.
+  w.raw(expandSealed(payload));
+}
+
+/** ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6 } */
+function writeScoredPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
+  const before = w.length;
+  const vectors = table.vectors(row);
+  if (vectors !== undefined) writeVectors(w, vectors, 0x32);
+  const version = table.version(row);
+  if (version !== 0n) {
+    writeU64(w, version);
+    w.byte(0x28);
+  }
+  const score = table.score(row);
+  // A list by id has no scores; Qdrant answers 0, which proto3 leaves out.
+  if (!Number.isNaN(score) && !Object.is(score, 0)) {
+    writeFloat(w, score);
+    w.byte(0x1d);
+  }
+  writePayload(w, table.payload(row));
+  writePointId(w, table.id(row), 0x0a);
+  header(w, tag, before);
+}
+
+/** RetrievedPoint { id = 1, payload = 2, vectors = 4 } */
+function writeRetrievedPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
+  const before = w.length;
+  const vectors = table.vectors(row);
+  if (vectors !== undefined) writeVectors(w, vectors, 0x22);
+  writePayload(w, table.payload(row));
+  writePointId(w, table.id(row), 0x0a);
+  header(w, tag, before);
+}
+
+function writeTime(w: BackwardWriter, seconds: number, tag: number): void {
+  if (Object.is(seconds, 0)) return;
+  w.double(seconds);
+  w.byte(tag);
+}
+
+function start(): BackwardWriter {
+  writer.reset();
+  return writer;
+}
+
+/** SearchResponse and QueryResponse have one shape: { result = 1, time = 2 }. */
+export function encodeScoredResponse(table: WireTable, seconds: number): Uint8Array {
+  const w = start();
+  writeTime(w, seconds, 0x11);
+  for (let row = table.length - 1; row >= 0; row--) writeScoredPoint(w, table, row, 0x0a);
+  return w.finish();
+}
+
+/** SearchBatchResponse and QueryBatchResponse: { result = 1: BatchResult { result = 1 }, time = 2 }. */
+export function encodeScoredBatchResponse(tables: readonly WireTable[], seconds: number): Uint8Array {
+  const w = start();
+  writeTime(w, seconds, 0x11);
+  for (let index = tables.length - 1; index >= 0; index--) {
+    const table = tables[index] as WireTable;
+    const before = w.length;
+    for (let row = table.length - 1; row >= 0; row--) writeScoredPoint(w, table, row, 0x0a);
+    header(w, 0x0a, before);
+  }
+  return w.finish();
+}
+
+/** ScrollResponse { next_page_offset = 1, result = 2, time = 3 } */
+export function encodeScrollResponse(table: WireTable, next: PointId | undefined, seconds: number): Uint8Array {
+  const w = start();
+  writeTime(w, seconds, 0x19);
+  for (let row = table.length - 1; row >= 0; row--) writeRetrievedPoint(w, table, row, 0x12);
+  if (next !== undefined) writePointId(w, next, 0x0a);
+  return w.finish();
+}
+
+/** GetResponse { result = 1, time = 2 } */
+export function encodeGetResponse(table: WireTable, seconds: number): Uint8Array {
+  const w = start();
+  writeTime(w, seconds, 0x11);
+  for (let row = table.length - 1; row >= 0; row--) writeRetrievedPoint(w, table, row, 0x0a);
+  return w.finish();
+}
+
+/** sealpoint.v1.ScrollResponse { points = 1 } */
+export function encodeScrollPage(table: WireTable): Uint8Array {
+  const w = start();
+  for (let row = table.length - 1; row >= 0; row--) writeRetrievedPoint(w, table, row, 0x0a);
+  return w.finish();
+}
+
+export interface WireUpdateResult {
+  readonly operationId: bigint;
+  /** True: Completed; false: Acknowledged. */
+  readonly completed: boolean;
+}
+
+/** UpdateResult { operation_id = 1 (optional), status = 2 } */
+function writeUpdateResult(w: BackwardWriter, result: WireUpdateResult, tag: number): void {
+  const before = w.length;
+  w.byte(result.completed ? 2 : 1);
+  w.byte(0x10);
+  writeU64(w, result.operationId);
+  w.byte(0x08);
+  header(w, tag, before);
+}
+
+/** PointsOperationResponse { result = 1, time = 2 } and UpdateBatchResponse { repeated result = 1, time = 2 } */
+export function encodeUpdateResponse(results: readonly WireUpdateResult[], seconds: number): Uint8Array {
+  const w = start();
+  writeTime(w, seconds, 0x11);
+  for (let i = results.length - 1; i >= 0; i--) writeUpdateResult(w, results[i] as WireUpdateResult, 0x0a);
+  return w.finish();
+}
+
+export interface WirePointStatus {
+  readonly index: number;
+  readonly id: PointId | undefined;
+  /** A google.rpc.Code. */
+  readonly code: number;
+  readonly message: string;
+}
+
+export interface WireAck {
+  readonly sequence: bigint;
+  readonly durableSequence: bigint;
+  readonly applied: boolean;
+  readonly pointsApplied: number;
+  readonly refused: readonly WirePointStatus[];
+}
+
+/** sealpoint.v1.BulkUpsertResponse { ack = 2 } */
+export function encodeBulkAck(ack: WireAck): Uint8Array {
+  const w = start();
+  for (let i = ack.refused.length - 1; i >= 0; i--) {
+    const status = ack.refused[i] as WirePointStatus;
+    const before = w.length;
+    w.text(status.message);
+    w.byte(0x22);
+    w.uint32(status.code);
+    w.byte(0x18);
+    if (status.id !== undefined) writePointId(w, status.id, 0x12);
+    w.uint32(status.index);
+    w.byte(0x08);
+    header(w, 0x2a, before);
+  }
+  w.uint32(ack.pointsApplied);
+  w.byte(0x20);
+  w.byte(ack.applied ? 1 : 0);
+  w.byte(0x18);
+  writeU64(w, ack.durableSequence);
+  w.byte(0x10);
+  writeU64(w, ack.sequence);
+  w.byte(0x08);
+  header(w, 0x12, 0);
+  return w.finish();
+}
+
+/** sealpoint.v1.BulkUpsertResponse { started = 1 } */
+export function encodeBulkStarted(lastApplied: bigint, chunkPointsMax: number, bytesInFlightMax: number): Uint8Array {
+  const w = start();
+  writeU64(w, BigInt(bytesInFlightMax));
+  w.byte(0x18);
+  w.uint32(chunkPointsMax);
+  w.byte(0x10);
+  writeU64(w, lastApplied);
+  w.byte(0x08);
+  header(w, 0x0a, 0);
+  return w.finish();
+}

@@ -1,0 +1,327 @@
+/** Collections: CreateCollection and UpdateCollection to core types, and CollectionInfo back, with Qdrant's defaults shown. */
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromJsonString, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
+import {
+  type ChangeAliases,
+  type CollectionInfo as CollectionInfoMessage,
+  CollectionInfoSchema,
+  CollectionStatus,
+  type CreateCollection,
+  CreateCollectionSchema,
+  Datatype,
+  Distance as DistanceEnum,
+  type HnswConfigDiff,
+  ShardingMethod,
+  type UpdateCollection,
+  UpdateCollectionSchema,
+  type VectorParams as VectorParamsMessage,
+  type VectorsConfigSchema,
+} from "../../gen/qdrant/collections_pb.js";
+import {
+  badInput,
+  type CollectionConfig,
+  type CollectionInfo,
+  type Distance,
+  type HnswConfig,
+  limits,
+  type SealingPolicy,
+  sealingOff,
+  type VectorParams,
+} from "../core/index.ts";
+import { toPayloadSchemaInfo } from "./field-indexes.ts";
+import { mapSealingPolicy, toSealingState } from "./sealing.ts";
+import { toCount } from "./selectors.ts";
+import { unsupported } from "./vectors.ts";
+
+/** Qdrant 1.19's, which its clients expect to read back. */
+export const collectionDefaults = {
+  hnsw: { m: 16, efConstruct: 100, fullScanThreshold: 10_000 },
+  indexingThreshold: 10_000,
+  onDiskPayload: true,
+} as const;
+
+const distances: Readonly<Record<number, Distance>> = {
+  [DistanceEnum.Cosine]: "cosine",
+  [DistanceEnum.Dot]: "dot",
+  [DistanceEnum.Euclid]: "euclid",
+  [DistanceEnum.Manhattan]: "manhattan",
+};
+
+const distanceNumbers: Readonly<Record<Distance, DistanceEnum>> = {
+  cosine: DistanceEnum.Cosine,
+  dot: DistanceEnum.Dot,
+  euclid: DistanceEnum.Euclid,
+  manhattan: DistanceEnum.Manhattan,
+};
+
+/** Qdrant's form of a failed check. */
+export function validationError(field: string, text: string): Error {
+  return badInput(`Validation error in body: [${field}: ${text}]`, field);
+}
+
+/** Checks a count of Qdrant's options. */
+function checkRange(
+  value: bigint | undefined,
+  min: number,
+  max: number | undefined,
+  field: string,
+): number | undefined {
+  if (value === undefined) return undefined;
+  if (value < BigInt(min) || (max !== undefined && value > BigInt(max))) {
+    const range = max === undefined ? `${min} or larger` : `from ${min} to ${max}`;
+    throw validationError(field, `value ${value} invalid, must be ${range}`);
+  }
+  return toCount(value);
+}
+
+const hnswLinksMax = 10_000;
+
+function mapHnsw(diff: HnswConfigDiff | undefined, field: string): Partial<HnswConfig> {
+  if (diff === undefined) return {};
+  const hnsw: { m?: number; efConstruct?: number; fullScanThreshold?: number } = {};
+  const m = checkRange(diff.m, 0, hnswLinksMax, `${field}.m`);
+  const efConstruct = checkRange(diff.efConstruct, 4, limits.efMax, `${field}.ef_construct`);
+  const fullScanThreshold = checkRange(diff.fullScanThreshold, 10, undefined, `${field}.full_scan_threshold`);
+  if (m !== undefined) hnsw.m = m;
+  if (efConstruct !== undefined) hnsw.efConstruct = efConstruct;
+  if (fullScanThreshold !== undefined) hnsw.fullScanThreshold = fullScanThreshold;
+  return hnsw;
+}
+
+function mapVectorParams(message: VectorParamsMessage, field: string): VectorParams {
+  const size = checkRange(message.size, 1, limits.vectorDimensionsMax, `${field}.size`) as number;
+  const distance = distances[message.distance];
+  if (distance === undefined) {
+    throw badInput(`Wrong input: ${field}.distance: unknown distance ${message.distance}`, `${field}.distance`);
+  }
+  if (message.multivectorConfig !== undefined) throw unsupported("multivectors", `${field}.multivector_config`);
+  const { datatype } = message;
+  if (datatype !== undefined && datatype !== Datatype.Default && datatype !== Datatype.Float32) {
+    throw unsupported(`vectors of datatype ${Datatype[datatype] ?? datatype}`, `${field}.datatype`);
+  }
+  return {
+    size,
+    distance,
+    ...(message.hnswConfig === undefined ? {} : { hnsw: mapHnsw(message.hnswConfig, `${field}.hnsw_config`) }),
+    ...(message.onDisk === undefined ? {} : { onDisk: message.onDisk }),
+  };
+}
+
+function mapVectorsConfig(message: CreateCollection): Record<string, VectorParams> {
+  const config = message.vectorsConfig?.config;
+  const vectors: Record<string, VectorParams> = {};
+  if (config?.case === "params") {
+    vectors[""] = mapVectorParams(config.value, "vectors_config.params");
+  } else if (config?.case === "paramsMap") {
+    const entries = Object.entries(config.value.map);
+    if (entries.length > limits.vectorNamesMax) {
+      throw badInput(`vectors_config: more than ${limits.vectorNamesMax} vectors`, "vectors_config");
+    }
+    for (const [name, params] of entries) {
+      const field = `vectors_config.params_map.${name.slice(0, 64)}`;
+      if (name.length > limits.vectorNameLengthMax) {
+        throw badInput(`${field}: the name is longer than ${limits.vectorNameLengthMax} characters`, field);
+      }
+      Object.defineProperty(vectors, name, { value: mapVectorParams(params, field), enumerable: true });
+    }
+  }
+  return vectors;
+}
+
+export interface CreateCollectionRequest {
+  readonly name: string;
+  readonly config: CollectionConfig;
+  readonly sealing: SealingPolicy;
+}
+
+export function mapCreateCollection(message: CreateCollection): CreateCollectionRequest {
+  if (Object.keys(message.sparseVectorsConfig?.map ?? {}).length > 0) {
+    throw unsupported("sparse vectors", "sparse_vectors_config");
+  }
+  if (message.shardingMethod === ShardingMethod.Custom) throw unsupported("custom shard keys", "sharding_method");
+  const threshold = message.optimizersConfig?.indexingThreshold;
+  const { sealing, collectionName: name } = message;
+  return {
+    name,
+    sealing: sealing === undefined ? sealingOff : mapSealingPolicy(sealing, "sealing"),
+    config: {
+      vectors: mapVectorsConfig(message),
+      hnsw: { ...collectionDefaults.hnsw, ...mapHnsw(message.hnswConfig, "hnsw_config") },
+      indexingThreshold: threshold === undefined ? collectionDefaults.indexingThreshold : toCount(threshold),
+      onDiskPayload: message.onDiskPayload ?? collectionDefaults.onDiskPayload,
+      echo: encodeEcho(message),
+    },
+  };
+}
+
+function encodeEcho(message: CreateCollection): string {
+  const json = toJson(CreateCollectionSchema, message) as JsonObject;
+  // The name may change by an alias; the policy lives beside the configuration under an epoch of its own.
+  delete json.collectionName;
+  delete json.sealing;
+  delete json.timeout;
+  return JSON.stringify(json);
+}
+
+export interface UpdateCollectionRequest {
+  readonly name: string;
+  /** Without the echo: `mergeEcho` makes it from the collection's present one. */
+  readonly change: {
+    readonly vectors?: Readonly<Record<string, { hnsw?: Partial<HnswConfig>; onDisk?: boolean }>>;
+    readonly hnsw?: Partial<HnswConfig>;
+    readonly indexingThreshold?: number;
+  };
+}
+
+export function mapUpdateCollection(message: UpdateCollection): UpdateCollectionRequest {
+  if (Object.keys(message.sparseVectorsConfig?.map ?? {}).length > 0) {
+    throw unsupported("sparse vectors", "sparse_vectors_config");
+  }
+  const vectors: Record<string, { hnsw?: Partial<HnswConfig>; onDisk?: boolean }> = {};
+  const config = message.vectorsConfig?.config;
+  const diffs =
+    config?.case === "params"
+      ? [["", config.value] as const]
+      : config?.case === "paramsMap"
+        ? Object.entries(config.value.map)
+        : [];
+  for (const [name, diff] of diffs) {
+    const field = name === "" ? "vectors_config.params" : `vectors_config.params_map.${name.slice(0, 64)}`;
+    const value = {
+      ...(diff.hnswConfig === undefined ? {} : { hnsw: mapHnsw(diff.hnswConfig, `${field}.hnsw_config`) }),
+      ...(diff.onDisk === undefined ? {} : { onDisk: diff.onDisk }),
+    };
+    Object.defineProperty(vectors, name, { value, enumerable: true });
+  }
+  const threshold = message.optimizersConfig?.indexingThreshold;
+  return {
+    name: message.collectionName,
+    change: {
+      ...(diffs.length === 0 ? {} : { vectors }),
+      ...(message.hnswConfig === undefined ? {} : { hnsw: mapHnsw(message.hnswConfig, "hnsw_config") }),
+      ...(threshold === undefined ? {} : { indexingThreshold: toCount(threshold) }),
+    },
+  };
+}
+
+function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function mergeJson(base: JsonValue | undefined, diff: JsonValue): JsonValue {
+  if (!isObject(base) || !isObject(diff)) return diff;
+  const merged: JsonObject = { ...base };
+  for (const [key, value] of Object.entries(diff)) {
+    // A quantization is replaced as a whole: it is a oneof.
+    merged[key] = key === "quantizationConfig" ? value : mergeJson(merged[key], value);
+    if (key === "quantizationConfig" && isObject(value) && "disabled" in value) delete merged[key];
+  }
+  return merged;
+}
+
+/** The echo of a collection after an update of it. */
+export function mergeEcho(echo: string, message: UpdateCollection): string {
+  const diff = toJson(UpdateCollectionSchema, message) as JsonObject;
+  const { params } = diff;
+  for (const key of ["collectionName", "timeout", "params"]) delete diff[key];
+  const base = JSON.parse(echo === "" ? "{}" : echo) as JsonObject;
+  const merged = mergeJson(base, diff) as JsonObject;
+  if (isObject(params)) {
+    for (const key of ["replicationFactor", "writeConsistencyFactor", "onDiskPayload", "payload"]) {
+      const value = params[key];
+      if (value !== undefined) merged[key] = mergeJson(merged[key], value);
+    }
+  }
+  return JSON.stringify(merged);
+}
+
+const statuses: Readonly<Record<CollectionInfo["status"], CollectionStatus>> = {
+  green: CollectionStatus.Green,
+  yellow: CollectionStatus.Yellow,
+  grey: CollectionStatus.Grey,
+  red: CollectionStatus.Red,
+};
+
+function describeVectors(config: CollectionConfig): MessageInitShape<typeof VectorsConfigSchema> | undefined {
+  const toParams = (params: VectorParams) => ({
+    size: BigInt(params.size),
+    distance: distanceNumbers[params.distance],
+    onDisk: params.onDisk,
+  });
+  const entries = Object.entries(config.vectors);
+  const [first] = entries;
+  if (first === undefined) return undefined;
+  if (entries.length === 1 && first[0] === "") return { config: { case: "params", value: toParams(first[1]) } };
+  const map = Object.fromEntries(entries.map(([name, params]) => [name, toParams(params)]));
+  return { config: { case: "paramsMap", value: { map } } };
+}
+
+export function toCollectionInfo(info: CollectionInfo): CollectionInfoMessage {
+  const { config } = info;
+  const echo = fromJsonString(CreateCollectionSchema, config.echo === "" ? "{}" : config.echo, {
+    ignoreUnknownFields: true,
+  });
+  return create(CollectionInfoSchema, {
+    status: statuses[info.status],
+    optimizerStatus: { ok: info.optimizerError === undefined, error: info.optimizerError ?? "" },
+    segmentsCount: BigInt(info.segmentsCount),
+    pointsCount: BigInt(info.pointsCount),
+    indexedVectorsCount: BigInt(info.indexedVectorsCount),
+    updateQueue: { length: 0n },
+    payloadSchema: Object.fromEntries(info.fieldIndexes.map((index) => [index.key, toPayloadSchemaInfo(index)])),
+    sealing: toSealingState(info),
+    config: {
+      params: {
+        shardNumber: echo.shardNumber ?? 1,
+        onDiskPayload: config.onDiskPayload,
+        vectorsConfig: echo.vectorsConfig ?? describeVectors(config),
+        replicationFactor: echo.replicationFactor ?? 1,
+        writeConsistencyFactor: echo.writeConsistencyFactor ?? 1,
+        shardingMethod: echo.shardingMethod,
+        payload: echo.payload,
+      },
+      hnswConfig: {
+        maxIndexingThreads: 0n,
+        onDisk: false,
+        ...echo.hnswConfig,
+        m: BigInt(config.hnsw.m),
+        efConstruct: BigInt(config.hnsw.efConstruct),
+        fullScanThreshold: BigInt(config.hnsw.fullScanThreshold),
+      },
+      optimizerConfig: {
+        deletedThreshold: 0.2,
+        vacuumMinVectorNumber: 1_000n,
+        defaultSegmentNumber: 0n,
+        flushIntervalSec: 5n,
+        ...echo.optimizersConfig,
+        indexingThreshold: BigInt(config.indexingThreshold),
+      },
+      walConfig: { walCapacityMb: 32n, walSegmentsAhead: 0n, walRetainClosed: 1n, ...echo.walConfig },
+      quantizationConfig: echo.quantizationConfig,
+      strictModeConfig: echo.strictModeConfig ?? { enabled: false },
+      metadata: echo.metadata,
+    },
+  });
+}
+
+/** The same shape as the engine's AliasAction. */
+export type WireAliasAction =
+  | { readonly kind: "create"; readonly alias: string; readonly collection: string }
+  | { readonly kind: "rename"; readonly from: string; readonly to: string }
+  | { readonly kind: "delete"; readonly alias: string };
+
+export function mapAliasActions(message: ChangeAliases): WireAliasAction[] {
+  return message.actions.map(({ action }, index) => {
+    switch (action.case) {
+      case "createAlias":
+        return { kind: "create", alias: action.value.aliasName, collection: action.value.collectionName };
+      case "renameAlias":
+        return { kind: "rename", from: action.value.oldAliasName, to: action.value.newAliasName };
+      case "deleteAlias":
+        return { kind: "delete", alias: action.value.aliasName };
+      default:
+        throw badInput("Malformed AliasOperation type", `actions[${index}]`);
+    }
+  });
+}

@@ -1,0 +1,414 @@
+/**
+ * The hot reads: qdrant.SearchPoints, QueryPoints and their batches. A plain nearest search is read here; what it
+ * seldom carries (filters, selectors by name, read consistency) goes through the generated code piece by piece, and a query of
+ * another kind as a whole.
+ */
+import {
+  LookupLocationSchema,
+  type QueryPoints,
+  QueryPointsSchema,
+  ReadConsistencySchema,
+  type SearchParams,
+  SearchParamsSchema,
+  SearchPointsSchema,
+  ShardKeySelectorSchema,
+  SparseIndicesSchema,
+} from "../../gen/qdrant/points_pb.js";
+import {
+  badInput,
+  DomainError,
+  type Filter,
+  limits,
+  type PayloadSelector,
+  type PointId,
+  type VectorsSelector,
+} from "../core/index.ts";
+import { decodeFilter, mapFilter } from "./filter.ts";
+import { decodePieces } from "./messages.ts";
+import { mapPointId, readPointId, requirePointId } from "./point-id.ts";
+import { decoding, fieldMask, joinPieces, Malformed, MessageReader } from "./reader.ts";
+import {
+  decodePayloadSelector,
+  decodeVectorsSelector,
+  mapPayloadSelector,
+  mapVectorsSelector,
+  noParams,
+  readPlainParams,
+  toCount,
+  type WireSearchParams,
+} from "./selectors.ts";
+import { append } from "./upsert.ts";
+import { FloatArena, mapVectorInput, readDense, unsupported } from "./vectors.ts";
+
+export interface SearchRequest extends WireSearchParams {
+  readonly collection: string;
+  readonly using: string;
+  /** Absent for a query without `query`, which lists points by id. */
+  readonly vector: Float32Array | { readonly pointId: PointId } | undefined;
+  readonly filter: Filter | undefined;
+  /** 0 when the request says 0; the default when it says nothing. */
+  readonly limit: number;
+  readonly offset: number;
+  readonly scoreThreshold: number | undefined;
+  readonly payload: PayloadSelector;
+  readonly vectors: VectorsSelector;
+}
+
+/** Qdrant's default for Query. */
+const queryLimitDefault = 10;
+
+export function mapSearchParams(params: SearchParams | undefined): WireSearchParams {
+  if (params === undefined) return noParams;
+  const { hnswEf, exact, indexedOnly } = params;
+  return { hnswEf: hnswEf === undefined ? undefined : toCount(hnswEf), exact, indexedOnly };
+}
+
+function decodeParams(pieces: readonly Uint8Array[] | undefined): WireSearchParams {
+  if (pieces === undefined) return noParams;
+  return readPlainParams(joinPieces(pieces)) ?? mapSearchParams(decodePieces(SearchParamsSchema, pieces));
+}
+
+/** Fields that a single node need not obey, but that must be well-formed. */
+interface Inert {
+  consistency?: Uint8Array[];
+  shardKeys?: Uint8Array[];
+}
+
+function checkInert(inert: Inert): void {
+  if (inert.consistency !== undefined) decodePieces(ReadConsistencySchema, inert.consistency);
+  if (inert.shardKeys !== undefined) decodePieces(ShardKeySelectorSchema, inert.shardKeys);
+}
+
+const searchMask = fieldMask(1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+
+export function decodeSearchPoints(bytes: Uint8Array): SearchRequest {
+  return decoding("qdrant.SearchPoints", () => readSearch(bytes, new FloatArena(bytes.length)));
+}
+
+function readSearch(bytes: Uint8Array, arena: FloatArena): SearchRequest {
+  const r = new MessageReader(bytes);
+  let collection = "";
+  let using = "";
+  let vector: Float32Array | undefined;
+  let filter: Uint8Array[] | undefined;
+  let params: Uint8Array[] | undefined;
+  let payload: Uint8Array[] | undefined;
+  let vectors: Uint8Array[] | undefined;
+  let sparse: Uint8Array[] | undefined;
+  let limit = 0;
+  let offset = 0;
+  let scoreThreshold: number | undefined;
+  const inert: Inert = {};
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 0x0a:
+        collection = r.string();
+        break;
+      case 0x12: {
+        const length = r.length();
+        if ((length & 3) !== 0) throw new Malformed("a packed float list is not a multiple of four bytes");
+        const more = arena.copy(r.bytes, r.pos, length >>> 2);
+        vector = vector === undefined ? more : Float32Array.from([...vector, ...more]);
+        r.pos += length;
+        break;
+      }
+      case 0x15:
+        // Floats one by one: an old form that costs a decode of its own.
+        return mapOddSearch(bytes);
+      case 0x1a:
+        filter = append(filter, r.slice());
+        break;
+      case 0x20:
+        limit = toCount(r.u64());
+        break;
+      case 0x32:
+        payload = append(payload, r.slice());
+        break;
+      case 0x3a:
+        params = append(params, r.slice());
+        break;
+      case 0x45:
+        scoreThreshold = r.float();
+        break;
+      case 0x48:
+        offset = toCount(r.u64());
+        break;
+      case 0x52:
+        using = r.string();
+        break;
+      case 0x5a:
+        vectors = append(vectors, r.slice());
+        break;
+      case 0x62:
+        inert.consistency = append(inert.consistency, r.slice());
+        break;
+      case 0x68:
+        r.u64();
+        break;
+      case 0x72:
+        inert.shardKeys = append(inert.shardKeys, r.slice());
+        break;
+      case 0x7a:
+        sparse = append(sparse, r.slice());
+        break;
+      default:
+        r.skipUnknown(tag, searchMask);
+    }
+  }
+  checkInert(inert);
+  if (decodePieces(SparseIndicesSchema, sparse) !== undefined) throw unsupported("sparse vectors", "sparse_indices");
+  return {
+    collection,
+    using,
+    vector: vector ?? new Float32Array(0),
+    filter: decodeFilter(filter),
+    limit,
+    offset,
+    scoreThreshold,
+    payload: decodePayloadSelector(payload, false),
+    vectors: decodeVectorsSelector(vectors),
+    ...decodeParams(params),
+  };
+}
+
+function mapOddSearch(bytes: Uint8Array): SearchRequest {
+  const message = decodePieces(SearchPointsSchema, [bytes]) as NonNullable<
+    ReturnType<typeof decodePieces<typeof SearchPointsSchema>>
+  >;
+  if (message.sparseIndices !== undefined) throw unsupported("sparse vectors", "sparse_indices");
+  return {
+    collection: message.collectionName,
+    using: message.vectorName ?? "",
+    vector: Float32Array.from(message.vector),
+    filter: mapFilter(message.filter),
+    limit: toCount(message.limit),
+    offset: toCount(message.offset ?? 0n),
+    scoreThreshold: message.scoreThreshold,
+    payload: mapPayloadSelector(message.withPayload, false),
+    vectors: mapVectorsSelector(message.withVectors),
+    ...mapSearchParams(message.params),
+  };
+}
+
+const queryMask = fieldMask(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+
+export function decodeQueryPoints(bytes: Uint8Array): SearchRequest {
+  return decoding("qdrant.QueryPoints", () => readQuery(bytes, new FloatArena(bytes.length), ""));
+}
+
+function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): SearchRequest {
+  const r = new MessageReader(bytes);
+  let collection = "";
+  let using = "";
+  let query: Uint8Array[] | undefined;
+  let filter: Uint8Array[] | undefined;
+  let params: Uint8Array[] | undefined;
+  let payload: Uint8Array[] | undefined;
+  let vectors: Uint8Array[] | undefined;
+  let lookup: Uint8Array[] | undefined;
+  let limit: number = queryLimitDefault;
+  let offset = 0;
+  let scoreThreshold: number | undefined;
+  const inert: Inert = {};
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 0x0a:
+        collection = r.string();
+        break;
+      case 0x12:
+        // Prefetches are named as unsupported once the whole request is known to be well-formed.
+        return mapOddQuery(bytes, prefix);
+      case 0x1a:
+        query = append(query, r.slice());
+        break;
+      case 0x22:
+        using = r.string();
+        break;
+      case 0x2a:
+        filter = append(filter, r.slice());
+        break;
+      case 0x32:
+        params = append(params, r.slice());
+        break;
+      case 0x3d:
+        scoreThreshold = r.float();
+        break;
+      case 0x40:
+        limit = toCount(r.u64());
+        break;
+      case 0x48:
+        offset = toCount(r.u64());
+        break;
+      case 0x52:
+        vectors = append(vectors, r.slice());
+        break;
+      case 0x5a:
+        payload = append(payload, r.slice());
+        break;
+      case 0x62:
+        inert.consistency = append(inert.consistency, r.slice());
+        break;
+      case 0x6a:
+        inert.shardKeys = append(inert.shardKeys, r.slice());
+        break;
+      case 0x72:
+        lookup = append(lookup, r.slice());
+        break;
+      case 0x78:
+        r.u64();
+        break;
+      default:
+        r.skipUnknown(tag, queryMask);
+    }
+  }
+  let vector: SearchRequest["vector"];
+  if (query !== undefined) {
+    vector = readNearest(query, arena, `${prefix}query.nearest`);
+    if (vector === undefined) return mapOddQuery(bytes, prefix);
+  }
+  checkInert(inert);
+  if (decodePieces(LookupLocationSchema, lookup) !== undefined) {
+    throw unsupported("vectors from another collection", `${prefix}lookup_from`);
+  }
+  return {
+    collection,
+    using,
+    vector,
+    filter: decodeFilter(filter, `${prefix}filter`),
+    limit,
+    offset,
+    scoreThreshold,
+    payload: decodePayloadSelector(payload, false),
+    vectors: decodeVectorsSelector(vectors),
+    ...decodeParams(params),
+  };
+}
+
+/** Query { nearest = 1: VectorInput { id = 1 | dense = 2 } } in its usual form; undefined for every other. */
+function readNearest(pieces: readonly Uint8Array[], arena: FloatArena, field: string): SearchRequest["vector"] {
+  const [piece] = pieces;
+  if (pieces.length !== 1 || piece === undefined) return undefined;
+  const r = new MessageReader(piece);
+  if (r.end === 0 || r.tag() !== 0x0a) return undefined;
+  const outer = r.enter();
+  if (r.end !== piece.length || r.pos === r.end) return undefined;
+  const tag = r.tag();
+  let vector: SearchRequest["vector"];
+  if (tag === 0x12) vector = readDense(r, arena);
+  else if (tag === 0x0a) vector = { pointId: requirePointId(readPointId(r, `${field}.id`), `${field}.id`) };
+  if (r.pos !== r.end) return undefined;
+  r.leave(outer);
+  return vector;
+}
+
+function mapOddQuery(bytes: Uint8Array, prefix: string): SearchRequest {
+  const message = decodePieces(QueryPointsSchema, [bytes]) as QueryPoints;
+  return mapQueryPoints(message, prefix);
+}
+
+const laterQueries: Readonly<Record<string, string>> = {
+  recommend: "recommend queries",
+  discover: "discover queries",
+  context: "context queries",
+  orderBy: "order_by queries",
+  fusion: "fusion queries",
+  sample: "sample queries",
+  formula: "formula queries",
+  nearestWithMmr: "nearest_with_mmr queries",
+  rrf: "rrf queries",
+  relevanceFeedback: "relevance_feedback queries",
+};
+
+export function mapQueryPoints(message: QueryPoints, prefix = ""): SearchRequest {
+  if (message.prefetch.length > 0) throw unsupported("prefetches", `${prefix}prefetch`);
+  if (message.lookupFrom !== undefined) throw unsupported("vectors from another collection", `${prefix}lookup_from`);
+  let vector: SearchRequest["vector"];
+  const variant = message.query?.variant;
+  if (message.query !== undefined) {
+    if (variant?.case === undefined) throw badInput("Query variant is missing", `${prefix}query`);
+    if (variant.case !== "nearest") {
+      throw unsupported(laterQueries[variant.case] ?? "queries of this kind", `${prefix}query`);
+    }
+    const field = `${prefix}query.nearest`;
+    const input = variant.value.variant;
+    vector =
+      input.case === "id"
+        ? { pointId: requirePointId(mapPointId(input.value, `${field}.id`), `${field}.id`) }
+        : mapVectorInput(variant.value, field);
+  }
+  return {
+    collection: message.collectionName,
+    using: message.using ?? "",
+    vector,
+    filter: mapFilter(message.filter, `${prefix}filter`),
+    limit: message.limit === undefined ? queryLimitDefault : toCount(message.limit),
+    offset: toCount(message.offset ?? 0n),
+    scoreThreshold: message.scoreThreshold,
+    payload: mapPayloadSelector(message.withPayload, false),
+    vectors: mapVectorsSelector(message.withVectors),
+    ...mapSearchParams(message.params),
+  };
+}
+
+export interface SearchBatchRequest {
+  readonly collection: string;
+  readonly searches: readonly SearchRequest[];
+}
+
+/** SearchBatchPoints and QueryBatchPoints have one shape: collection_name = 1, searches = 2, consistency = 3, timeout = 4. */
+function decodeBatch(
+  bytes: Uint8Array,
+  name: string,
+  read: (bytes: Uint8Array, arena: FloatArena, prefix: string) => SearchRequest,
+  prefix: string,
+): SearchBatchRequest {
+  return decoding(name, () => {
+    const r = new MessageReader(bytes);
+    const arena = new FloatArena(bytes.length);
+    const searches: SearchRequest[] = [];
+    let collection = "";
+    const inert: Inert = {};
+    while (r.pos < r.end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 0x0a:
+          collection = r.string();
+          break;
+        case 0x12:
+          if (searches.length >= limits.searchesPerBatchMax) {
+            throw badInput(`${prefix}: more than ${limits.searchesPerBatchMax} in one batch`, prefix);
+          }
+          searches.push(read(r.slice(), arena, `${prefix}[${searches.length}].`));
+          break;
+        case 0x1a:
+          inert.consistency = append(inert.consistency, r.slice());
+          break;
+        case 0x20:
+          r.u64();
+          break;
+        default:
+          r.skipUnknown(tag, 0b11110);
+      }
+    }
+    checkInert(inert);
+    for (const search of searches) {
+      // Qdrant searches the batch's collection; a different one inside would be misled.
+      if (search.collection !== "" && search.collection !== collection) {
+        throw new DomainError("bad_input", `${prefix}: all searches of a batch must name its collection`, {
+          details: { field: `${prefix}.collection_name` },
+        });
+      }
+    }
+    return { collection, searches };
+  });
+}
+
+export function decodeSearchBatchPoints(bytes: Uint8Array): SearchBatchRequest {
+  return decodeBatch(bytes, "qdrant.SearchBatchPoints", readSearch, "search_points");
+}
+
+export function decodeQueryBatchPoints(bytes: Uint8Array): SearchBatchRequest {
+  return decodeBatch(bytes, "qdrant.QueryBatchPoints", readQuery, "query_points");
+}

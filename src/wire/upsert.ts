@@ -1,0 +1,328 @@
+/** The hot write messages: qdrant.UpsertPoints, qdrant.PointStruct and sealpoint.v1.BulkUpsertRequest. */
+import { ShardKeySelectorSchema, UpdateMode, WriteOrderingSchema } from "../../gen/qdrant/points_pb.js";
+import { FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
+import { badInput, DomainError, type EncodedPayload, limits, type PointId } from "../core/index.ts";
+import { decodePieces } from "./messages.ts";
+import { readPointId, requirePointId } from "./point-id.ts";
+import { decoding, fieldMask, joinPieces, MessageReader } from "./reader.ts";
+import { decodeVectors, FloatArena, type NamedVectors, readVectors, unsupported } from "./vectors.ts";
+
+/** The same shape as the engine's PointInput. */
+export interface WirePoint {
+  readonly id: PointId;
+  readonly payload: EncodedPayload;
+  readonly vectors: NamedVectors;
+  readonly publicKey?: string;
+}
+
+export interface RefusedPoint {
+  readonly index: number;
+  readonly id: PointId | undefined;
+  readonly error: DomainError;
+}
+
+export interface UpsertRequest {
+  readonly collection: string;
+  readonly wait: boolean;
+  readonly points: readonly WirePoint[];
+  readonly publicKey: string | undefined;
+  readonly freshEphemeral: boolean;
+}
+
+export const tagPublicKey = ((50_001 << 3) | 2) >>> 0;
+export const tagFreshEphemeral = (50_002 << 3) >>> 0;
+
+const emptyPayload: EncodedPayload = new Uint8Array(0);
+const tagPayloadEntry = 0x1a;
+const tagStoredEntry = 0x12;
+const payloadArenaBytes = 1 << 16;
+const pointMask = fieldMask(1, 3, 4);
+
+/** Reads the points of one request into shared memory. */
+export class PointReader {
+  readonly #floats: FloatArena;
+  readonly #field: string;
+  #payloads = new Uint8Array(0);
+  #payloadsUsed = 0;
+  readonly #entryStarts: number[] = [];
+
+  constructor(bytesMax: number, field = "points") {
+    this.#floats = new FloatArena(bytesMax);
+    this.#field = field;
+  }
+
+  /**
+   * From the length of a PointStruct on. With `refused` a point that is well-formed and still wrong goes there, and the
+   * result is undefined; without it that is thrown.
+   */
+  read(r: MessageReader, index: number, refused?: RefusedPoint[]): WirePoint | undefined {
+    const outer = r.enter();
+    const end = r.end;
+    let id: PointId | undefined;
+    let publicKey: string | undefined;
+    let payload: EncodedPayload | undefined;
+    let vectors: NamedVectors | undefined;
+    let vectorPieces: Uint8Array[] | undefined;
+    let badId: unknown;
+    while (r.pos < r.end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 0x0a: {
+          const at = r.pos;
+          try {
+            id = readPointId(r, "") ?? id;
+          } catch (error) {
+            if (!(error instanceof DomainError)) throw error;
+            badId = error;
+            r.end = end;
+            r.pos = at;
+            r.skip(tag);
+          }
+          break;
+        }
+        case tagPayloadEntry: {
+          const run = this.#readPayloadRun(r);
+          payload = payload === undefined ? run : joinPieces([payload, run]);
+          break;
+        }
+        case 0x22: {
+          const at = r.pos;
+          if (vectorPieces === undefined && vectors === undefined) {
+            vectors = readVectors(r, this.#floats);
+            if (vectors !== undefined) {
+              this.#vectorsAt = at;
+              break;
+            }
+            r.pos = at;
+            r.end = end;
+            vectorPieces = [r.slice()];
+          } else {
+            if (vectorPieces === undefined) {
+              r.pos = this.#vectorsAt;
+              vectorPieces = [r.slice()];
+              r.pos = at;
+            }
+            vectors = undefined;
+            vectorPieces.push(r.slice());
+          }
+          break;
+        }
+        case tagPublicKey:
+          publicKey = r.string();
+          break;
+        default:
+          r.skipUnknown(tag, pointMask);
+      }
+    }
+    r.leave(outer);
+    try {
+      const field = `${this.#field}[${index}]`;
+      if (badId instanceof DomainError) throw badInput(badId.message, `${field}.id`);
+      requirePointId(id, `${field}.id`);
+      if (vectorPieces !== undefined) vectors = decodeVectors(vectorPieces, `${field}.vectors`);
+    } catch (error) {
+      if (refused === undefined || !(error instanceof DomainError)) throw error;
+      refused.push({ index, id, error });
+      return undefined;
+    }
+    return { id: id as PointId, payload: payload ?? emptyPayload, vectors: vectors ?? [], publicKey };
+  }
+
+  /** Where the vectors stand that `read` took last. */
+  #vectorsAt = 0;
+
+  /** Copies the entry whose tag was just read and those that follow it at once, each under the stored form's tag. */
+  #readPayloadRun(r: MessageReader): EncodedPayload {
+    const { bytes } = r;
+    const starts = this.#entryStarts;
+    starts.length = 0;
+    // A tag may be written longer than needed: the byte before the length then still serves as the new tag.
+    const first = r.pos - 1;
+    starts.push(0);
+    r.pos += r.length();
+    while (r.pos < r.end && bytes[r.pos] === tagPayloadEntry) {
+      starts.push(r.pos - first);
+      r.pos++;
+      const length = r.length();
+      r.pos += length;
+    }
+    const size = r.pos - first;
+    if (this.#payloadsUsed + size > this.#payloads.length) {
+      const left = bytes.length - first;
+      this.#payloads = new Uint8Array(Buffer.allocUnsafeSlow(Math.max(size, Math.min(left, payloadArenaBytes))).buffer);
+      this.#payloadsUsed = 0;
+    }
+    const at = this.#payloadsUsed;
+    this.#payloadsUsed = at + size;
+    const run = this.#payloads.subarray(at, at + size);
+    run.set(bytes.subarray(first, r.pos));
+    for (const start of starts) run[start] = tagStoredEntry;
+    return run;
+  }
+}
+
+const upsertMask = fieldMask(1, 2, 3, 4, 5, 6, 7, 8);
+
+export function decodeUpsertPoints(bytes: Uint8Array): UpsertRequest {
+  return decoding("qdrant.UpsertPoints", () => {
+    const r = new MessageReader(bytes);
+    const reader = new PointReader(bytes.length);
+    const points: WirePoint[] = [];
+    let collection = "";
+    let wait = false;
+    let publicKey: string | undefined;
+    let freshEphemeral = false;
+    let updateFilter: Uint8Array[] | undefined;
+    let shardKeys: Uint8Array[] | undefined;
+    let mode = 0;
+    while (r.pos < r.end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 0x0a:
+          collection = r.string();
+          break;
+        case 0x10:
+          wait = r.bool();
+          break;
+        case 0x1a: {
+          if (points.length >= limits.pointsPerRequestMax) throw tooManyPoints();
+          points.push(reader.read(r, points.length) as WirePoint);
+          break;
+        }
+        case 0x22:
+          decodePieces(WriteOrderingSchema, [r.slice()]);
+          break;
+        case 0x2a:
+          shardKeys = append(shardKeys, r.slice());
+          break;
+        case 0x32:
+          updateFilter = append(updateFilter, r.slice());
+          break;
+        case 0x38:
+          r.u64();
+          break;
+        case 0x40:
+          mode = r.varint32() | 0;
+          break;
+        case tagPublicKey:
+          publicKey = r.string();
+          break;
+        case tagFreshEphemeral:
+          freshEphemeral = r.bool();
+          break;
+        default:
+          r.skipUnknown(tag, upsertMask);
+      }
+    }
+    decodePieces(ShardKeySelectorSchema, shardKeys);
+    checkUpsertMode(decodePieces(FilterSchema, updateFilter) !== undefined, mode);
+    return { collection, wait, points, publicKey, freshEphemeral };
+  });
+}
+
+export function append(pieces: Uint8Array[] | undefined, piece: Uint8Array): Uint8Array[] {
+  if (pieces === undefined) return [piece];
+  pieces.push(piece);
+  return pieces;
+}
+
+export function tooManyPoints(): DomainError {
+  return badInput(`points: more than ${limits.pointsPerRequestMax} in one request`, "points");
+}
+
+/** Conditional upserts would overwrite what the caller wants kept: they are refused, never ignored. */
+export function checkUpsertMode(hasUpdateFilter: boolean, mode: number | undefined): void {
+  if (hasUpdateFilter) throw unsupported("conditional updates", "update_filter");
+  if (mode === undefined || mode === UpdateMode.Upsert) return;
+  if (UpdateMode[mode] === undefined) throw badInput(`update_mode: unknown mode ${mode}`, "update_mode");
+  throw unsupported(`updates of mode ${UpdateMode[mode]}`, "update_mode");
+}
+
+export interface BulkStart {
+  readonly kind: "start";
+  readonly collection: string;
+  readonly streamId: string;
+  readonly publicKey: string | undefined;
+  readonly freshEphemeral: boolean;
+}
+
+export interface BulkChunk {
+  readonly kind: "chunk";
+  readonly sequence: bigint;
+  readonly points: readonly WirePoint[];
+  /** Places in the chunk of `points`, when some were refused. */
+  readonly places: readonly number[] | undefined;
+  readonly refused: readonly RefusedPoint[];
+}
+
+const bulkName = "sealpoint.v1.BulkUpsertRequest";
+
+/** Undefined for a request that holds neither a start nor a chunk. */
+export function decodeBulkUpsertRequest(bytes: Uint8Array): BulkStart | BulkChunk | undefined {
+  return decoding(bulkName, () => {
+    const r = new MessageReader(bytes);
+    let which = 0;
+    let pieces: Uint8Array[] = [];
+    while (r.pos < r.end) {
+      const tag = r.tag();
+      if (tag === 0x0a || tag === 0x12) {
+        // The last one wins; pieces of the same one are merged.
+        if (which !== tag) pieces = [];
+        which = tag;
+        pieces.push(r.slice());
+      } else {
+        r.skipUnknown(tag, 0b110);
+      }
+    }
+    if (which === 0) return undefined;
+    return which === 0x0a ? readStart(joinPieces(pieces)) : readChunk(joinPieces(pieces));
+  });
+}
+
+function readStart(bytes: Uint8Array): BulkStart {
+  const r = new MessageReader(bytes);
+  let collection = "";
+  let streamId = "";
+  let publicKey: string | undefined;
+  let freshEphemeral = false;
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    if (tag === 0x0a) collection = r.string();
+    else if (tag === 0x12) streamId = r.string();
+    else if (tag === 0x1a) publicKey = r.string();
+    else if (tag === 0x20) freshEphemeral = r.bool();
+    else r.skipUnknown(tag, 0b11110);
+  }
+  return { kind: "start", collection, streamId, publicKey, freshEphemeral };
+}
+
+function readChunk(bytes: Uint8Array): BulkChunk {
+  const r = new MessageReader(bytes);
+  const reader = new PointReader(bytes.length);
+  const points: WirePoint[] = [];
+  const refused: RefusedPoint[] = [];
+  let places: number[] | undefined;
+  let sequence = 0n;
+  let index = 0;
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    if (tag === 0x08) {
+      sequence = r.u64();
+    } else if (tag === 0x12) {
+      if (index >= limits.streamChunkPointsMax) {
+        throw badInput(`chunk.points: more than ${limits.streamChunkPointsMax} in one chunk`, "chunk.points");
+      }
+      const point = reader.read(r, index, refused);
+      if (point === undefined) {
+        places ??= points.map((_, place) => place);
+      } else {
+        points.push(point);
+        places?.push(index);
+      }
+      index++;
+    } else {
+      r.skipUnknown(tag, 0b110);
+    }
+  }
+  return { kind: "chunk", sequence, points, places, refused };
+}

@@ -1,0 +1,202 @@
+/**
+ * Dense vectors: qdrant.Vector, DenseVector, Vectors and NamedVectors. The usual shapes are read here, floats copied
+ * out (they stand unaligned on the wire); whatever else the encoding allows goes to the generated code.
+ */
+import type { DenseVector, Vector, VectorInput, Vectors } from "../../gen/qdrant/points_pb.js";
+import { VectorsSchema } from "../../gen/qdrant/points_pb.js";
+import { badInput, DomainError, limits } from "../core/index.ts";
+import { decodePieces } from "./messages.ts";
+import { Malformed, type MessageReader } from "./reader.ts";
+
+/** The unnamed vector's name is "". */
+export type NamedVectors = readonly (readonly [name: string, vector: Float32Array])[];
+
+const arenaFloatsMax = 1 << 16;
+
+/** One memory for the vectors of one request: an allocation of its own for each would cost more than reading it. */
+export class FloatArena {
+  #floats = new Float32Array(0);
+  #bytes = new Uint8Array(0);
+  #used = 0;
+  #left: number;
+
+  /** `bytesMax` bounds what the request can hold in floats. */
+  constructor(bytesMax: number) {
+    this.#left = bytesMax >>> 2;
+  }
+
+  /** Copies little-endian floats from the wire. */
+  copy(bytes: Uint8Array, at: number, count: number): Float32Array {
+    if (this.#used + count > this.#floats.length) {
+      const size = Math.max(count, Math.min(this.#left, arenaFloatsMax));
+      const buffer = Buffer.allocUnsafeSlow(size * 4).buffer;
+      this.#floats = new Float32Array(buffer);
+      this.#bytes = new Uint8Array(buffer);
+      this.#used = 0;
+    }
+    const from = this.#used;
+    this.#used += count;
+    this.#left -= count;
+    this.#bytes.set(bytes.subarray(at, at + count * 4), from * 4);
+    return this.#floats.subarray(from, from + count);
+  }
+}
+
+const tagFlatData = 0x0a;
+const tagDense = (101 << 3) | 2;
+const tagDenseData = 0x0a;
+
+/** The body of one packed float list. */
+function readPacked(r: MessageReader, arena: FloatArena): Float32Array {
+  const length = r.length();
+  if ((length & 3) !== 0) throw new Malformed("a packed float list is not a multiple of four bytes");
+  const at = r.pos;
+  r.pos = at + length;
+  return arena.copy(r.bytes, at, length >>> 2);
+}
+
+/** From the length of a qdrant.DenseVector on; undefined when it is not one packed list. */
+export function readDense(r: MessageReader, arena: FloatArena): Float32Array | undefined {
+  const outer = r.enter();
+  let vector: Float32Array | undefined;
+  if (r.pos < r.end && r.tag() === tagDenseData) {
+    vector = readPacked(r, arena);
+    if (r.pos !== r.end) vector = undefined;
+  }
+  r.leave(outer);
+  return vector;
+}
+
+/** From the length of a qdrant.Vector on; undefined when it is neither one `dense` nor one packed flat `data`. */
+function readVector(r: MessageReader, arena: FloatArena): Float32Array | undefined {
+  const outer = r.enter();
+  let vector: Float32Array | undefined;
+  if (r.pos < r.end) {
+    const tag = r.tag();
+    if (tag === tagDense) vector = readDense(r, arena);
+    else if (tag === tagFlatData) vector = readPacked(r, arena);
+    if (r.pos !== r.end) vector = undefined;
+  }
+  r.leave(outer);
+  return vector;
+}
+
+/** From the length of a qdrant.Vectors on; undefined when the generated code has to read it. */
+export function readVectors(r: MessageReader, arena: FloatArena): NamedVectors | undefined {
+  const outer = r.enter();
+  const vectors = r.pos < r.end ? readVectorsBody(r, arena) : [];
+  const whole = r.pos === r.end;
+  r.leave(outer);
+  return whole ? vectors : undefined;
+}
+
+function readVectorsBody(r: MessageReader, arena: FloatArena): NamedVectors | undefined {
+  const tag = r.tag();
+  if (tag === 0x0a) {
+    const vector = readVector(r, arena);
+    return vector === undefined ? undefined : [["", vector]];
+  }
+  if (tag !== 0x12) return undefined;
+  const outer = r.enter();
+  const named: [string, Float32Array][] = [];
+  let usual = true;
+  while (usual && r.pos < r.end) {
+    if (r.tag() !== 0x0a) {
+      usual = false;
+      break;
+    }
+    const outerEntry = r.enter();
+    let name: string | undefined;
+    let vector: Float32Array | undefined;
+    while (usual && r.pos < r.end) {
+      const entryTag = r.tag();
+      if (entryTag === 0x0a && name === undefined) {
+        name = r.string();
+      } else if (entryTag === 0x12 && vector === undefined) {
+        vector = readVector(r, arena);
+        usual = vector !== undefined;
+      } else {
+        usual = false;
+      }
+    }
+    r.leave(outerEntry);
+    if (name === undefined || vector === undefined || named.some(([other]) => other === name)) usual = false;
+    else named.push([name, vector]);
+  }
+  r.leave(outer);
+  return usual ? named : undefined;
+}
+
+/** Vectors in pieces or in an unusual shape, by the generated code. */
+export function decodeVectors(pieces: readonly Uint8Array[], field: string): NamedVectors {
+  return mapVectors(decodePieces(VectorsSchema, pieces), field);
+}
+
+export function mapVectors(vectors: Vectors | undefined, field: string): NamedVectors {
+  switch (vectors?.vectorsOptions.case) {
+    case "vector":
+      return [["", mapVector(vectors.vectorsOptions.value, field)]];
+    case "vectors":
+      return Object.entries(vectors.vectorsOptions.value.vectors).map(([name, vector]) => [
+        name,
+        mapVector(vector, `${field}.${name}`),
+      ]);
+    default:
+      return [];
+  }
+}
+
+export function unsupported(what: string, field: string): DomainError {
+  return new DomainError("unimplemented", `${field}: ${what} arrive with a later version`, { details: { field } });
+}
+
+export function mapVector(vector: Vector, field: string): Float32Array {
+  switch (vector.vector.case) {
+    case "dense":
+      return mapDense(vector.vector.value);
+    case "sparse":
+      throw unsupported("sparse vectors", field);
+    case "multiDense":
+      throw unsupported("multivectors", field);
+    case "document":
+    case "image":
+    case "object":
+      throw unsupported(`inference inputs (${vector.vector.case})`, field);
+    default: {
+      // The deprecated flat form, which older clients still send.
+      if (vector.indices !== undefined) throw unsupported("sparse vectors", field);
+      if (vector.vectorsCount !== undefined && vector.vectorsCount > 1) throw unsupported("multivectors", field);
+      return Float32Array.from(vector.data);
+    }
+  }
+}
+
+function mapDense(vector: DenseVector): Float32Array {
+  return Float32Array.from(vector.data);
+}
+
+/** A query's dense vector; the id variant is the caller's. */
+export function mapVectorInput(input: VectorInput, field: string): Float32Array {
+  switch (input.variant.case) {
+    case "dense":
+      return mapDense(input.variant.value);
+    case "sparse":
+      throw unsupported("sparse vectors", field);
+    case "multiDense":
+      throw unsupported("multivectors", field);
+    case "document":
+    case "image":
+    case "object":
+      throw unsupported(`inference inputs (${input.variant.case})`, field);
+    default:
+      throw badInput("VectorInput variant is missing", field);
+  }
+}
+
+/** What can be told of a vector without its collection; native code checks again. */
+export function checkVectorSize(size: number, field: string): void {
+  if (size === 0) throw badInput(`${field}: the vector is empty`, field);
+  if (size > limits.vectorDimensionsMax) {
+    throw badInput(`${field}: ${size} dimensions are more than ${limits.vectorDimensionsMax}`, field);
+  }
+}
