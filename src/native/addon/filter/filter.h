@@ -26,6 +26,12 @@ class FilterContext {
   virtual bool slot_of(const PointId& id, uint32_t& slot) const = 0;
   virtual size_t slots() const = 0;          // upper bound of slots
   virtual const Bitset& live() const = 0;    // slots that hold a point
+  // True when the key (canonical path) has a UUID index: Qdrant then compares its keywords as UUIDs, whatever their spelling. Answer with
+  // PayloadIndexes::is_uuid_field, so that matches() and plan() agree.
+  virtual bool is_uuid_field(std::string_view key) const {
+    static_cast<void>(key);
+    return false;
+  }
 };
 
 struct FilterPoint {
@@ -70,6 +76,7 @@ class PayloadIndexes {
   virtual bool has_index(const std::string& key) const = 0;
   virtual std::vector<FieldIndexInfo> infos() const = 0;
   virtual bool empty() const = 0;
+  virtual bool is_uuid_field(std::string_view key) const = 0;  // for FilterContext
   // One point, all indexes. `payload` is what the point held (erase) or holds now (insert).
   virtual void insert(uint32_t slot, std::string_view payload) = 0;
   virtual void erase(uint32_t slot, std::string_view payload) = 0;

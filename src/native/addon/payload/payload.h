@@ -33,6 +33,8 @@ void check_path(std::string_view path);
 bool is_sealed(std::string_view entries);
 // Number of envelopes in stored form; 0 for none.
 size_t envelope_count(std::string_view entries);
+// Adds one binary envelope at the end of the stored list (made first entry when there was none).
+std::string append_envelope(std::string_view base, std::string_view envelope);
 // True when a top-level key is neither `$sealpoint` nor among `clear`.
 bool has_plain(std::string_view entries, const std::vector<std::string>& clear);
 

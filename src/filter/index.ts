@@ -1,0 +1,2 @@
+export { encodeFilter } from "./encode.ts";
+export { checkJsonPath, isJsonPath } from "./path.ts";
