@@ -18,6 +18,12 @@ export const limits = {
   filterDepthMax: 32,
   /** Conditions in one filter, all levels together. */
   filterConditionsMax: 10_000,
+  /** Values of one match_any or match_except, points of one polygon: each is compared with every candidate's values. */
+  filterValuesMax: 100_000,
+  /** UTF-8 bytes of a payload key in a filter, selector or index. */
+  jsonPathBytesMax: 4_096,
+  /** Keys and brackets of one such path; a payload is no deeper. */
+  jsonPathItemsMax: 128,
   /** Ids in one has_id condition or one Get. */
   idsPerRequestMax: 1_000_000,
   /** Points of one answer. */
@@ -49,6 +55,8 @@ export const limits = {
   fieldIndexesPerCollectionMax: 256,
   recipientsMax: 16,
   clearFieldsMax: 256,
+  /** Bytes of one clear field's name. */
+  clearFieldBytesMax: 1_024,
   /** Keys kept parsed and checked, so that equal keys cost one check. */
   parsedKeysCacheMax: 1_024,
   /** Seconds that calls in flight may take to end after SIGTERM. */
@@ -59,6 +67,18 @@ export const limits = {
   s5ManifestBytesMax: 4 * 1024 * 1024,
   s5ChunkBytesMax: 64 * 1024 * 1024,
   s5ChunksMax: 10_000,
+  /** Bytes that one loaded S5 database may take, by the manifest's own figures; more is refused before a download. */
+  s5MemoryBytesMax: 500 * 1024 * 1024,
+  /** Bytes of S5 files that one load may have downloaded or be downloading and not yet handed to the index. */
+  s5BytesInFlightMax: 128 * 1024 * 1024,
+  /** Bytes that all S5 session indexes take together. */
+  s5SessionsBytesMax: 1024 * 1024 * 1024,
+  /** Without a search for so long, an S5 session is closed. */
+  s5SessionIdleMs: 24 * 60 * 60 * 1000,
+  /** Parallel downloads of one S5 load. */
+  s5ParallelMax: 20,
+  /** Tries per S5 file, all portals together. */
+  s5AttemptsMax: 5,
   s5SessionsMax: 64,
   s5FileTimeoutMs: 30_000,
   s5LoadTimeoutMs: 300_000,

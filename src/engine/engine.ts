@@ -31,7 +31,16 @@ export interface PointInput {
 
 export type PointsSelector =
   | { readonly kind: "ids"; readonly ids: readonly PointId[] }
-  | { readonly kind: "filter"; readonly filter: Filter };
+  /** `plainOnly`: points with envelopes never match. */
+  | { readonly kind: "filter"; readonly filter: Filter; readonly plainOnly?: boolean };
+
+/** A point's newest envelope with the clear fields beside it. */
+export interface SealedPatch {
+  readonly id: PointId;
+  /** Binary, without a length before it. */
+  readonly envelope: Uint8Array;
+  readonly clear: EncodedPayload;
+}
 
 export interface SealingRequest {
   /** Recipient's public key for everything in the request that carries none of its own. */
@@ -52,14 +61,26 @@ export type WriteOperation =
       /** JSON path under which the payload is merged; the root when absent. */
       readonly key?: string;
     } & SealingRequest)
-  | ({ readonly kind: "overwrite_payload"; readonly selector: PointsSelector; readonly payload: EncodedPayload } & SealingRequest)
+  | ({
+      readonly kind: "overwrite_payload";
+      readonly selector: PointsSelector;
+      readonly payload: EncodedPayload;
+    } & SealingRequest)
   | { readonly kind: "delete_payload"; readonly selector: PointsSelector; readonly keys: readonly string[] }
-  | { readonly kind: "clear_payload"; readonly selector: PointsSelector };
+  | { readonly kind: "clear_payload"; readonly selector: PointsSelector }
+  /**
+   * What the sealed decorator makes of set_payload (appends the envelope, merges the clear fields, refuses with precondition
+   * beyond limits.envelopesPerPointMax) and of overwrite_payload (`replace`: the envelope and the clear fields become all).
+   */
+  | { readonly kind: "seal_payload"; readonly points: readonly SealedPatch[]; readonly replace: boolean };
 
 export interface WriteOptions {
   /** False: answer once the write is ordered and in the log; true: once it is durable and visible. */
   readonly wait: boolean;
-  /** Refused with `aborted` when the collection's epoch has moved on: the policy that admitted the write is stale. */
+  /**
+   * Refused with `aborted` when the collection's epoch has moved on: the policy that admitted the write is stale. No two
+   * collections of a data folder ever share an epoch, or an alias that moved would let a write through on another's policy.
+   */
   readonly admittedEpoch?: number;
   /**
    * Position of an ingest stream, committed in the same batch as the points. A sequence at or below the stored one is
@@ -82,6 +103,8 @@ export interface NearestQuery {
   /** The query vector, or the id of a stored point whose vector is the query (that point is left out of the answer). */
   readonly vector: Float32Array | { readonly pointId: PointId };
   readonly filter?: Filter;
+  /** Points with envelopes never match. */
+  readonly plainOnly?: boolean;
   readonly limit: number;
   readonly offset: number;
   readonly scoreThreshold?: number;
@@ -107,6 +130,8 @@ export interface PointTable {
 
 export interface ScrollRequest {
   readonly filter?: Filter;
+  /** Points with envelopes never match. */
+  readonly plainOnly?: boolean;
   /** First id to return; from the start when absent. */
   readonly offset?: PointId;
   readonly limit: number;
@@ -161,7 +186,12 @@ export interface Engine {
   get(name: string, ids: readonly PointId[], payload: PayloadSelector, vectors: VectorsSelector): Promise<PointTable>;
   search(name: string, query: NearestQuery, signal?: AbortSignal): Promise<PointTable>;
   searchBatch(name: string, queries: readonly NearestQuery[], signal?: AbortSignal): Promise<PointTable[]>;
-  count(name: string, filter: Filter | undefined, exact: boolean): Promise<number>;
+  count(
+    name: string,
+    filter: Filter | undefined,
+    exact: boolean,
+    options?: { readonly plainOnly?: boolean },
+  ): Promise<number>;
   scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }>;
   openScroll(name: string, request: Omit<ScrollRequest, "limit">): Promise<ScrollCursor>;
 
@@ -172,6 +202,12 @@ export interface Engine {
 /** What the sealed decorator adds for doors that read: how many sealed points a filter passed over. */
 export interface SealedCounts {
   readonly sealedSkipped: number;
+}
+
+/** The contract with what the sealed decorator adds. */
+export interface SealedEngine extends Engine {
+  /** Sealed points that a filter passes over under the present policy: 0 when it asks for clear fields only. */
+  sealedSkipped(name: string, filter: Filter | undefined): Promise<number>;
 }
 
 export type { PayloadObject };

@@ -1,1 +1,2 @@
 export * from "./engine.ts";
+export { sealEngine, sealedSkippedOf } from "./sealed.ts";

@@ -206,13 +206,30 @@ function collectEntries(
       } else reader.skip(inner);
     }
     pos = entryStop;
-    if (leaveOut !== undefined && leaveOut.size > 0) {
-      const key = Buffer.from(bytes.buffer, bytes.byteOffset + keyStart, keyStop - keyStart).toString("utf8");
-      if (leaveOut.has(key)) continue;
-    }
+    if (leaveOut !== undefined && isLeftOut(bytes, keyStart, keyStop, leaveOut)) continue;
     insertSorted(bytes, ranges, keyStart, keyStop, valueStart, valueStop);
   }
   return ranges;
+}
+
+/** Keys to leave out as bytes by their length: a decoded string for each key would cost more than all else here. */
+const leftOutBytes = new WeakMap<ReadonlySet<string>, Buffer[][]>();
+
+function isLeftOut(bytes: Uint8Array, start: number, stop: number, keys: ReadonlySet<string>): boolean {
+  let byLength = leftOutBytes.get(keys);
+  if (byLength === undefined) {
+    byLength = [];
+    for (const key of keys) {
+      const encoded = Buffer.from(key, "utf8");
+      const same = byLength[encoded.length] ?? [];
+      same.push(encoded);
+      byLength[encoded.length] = same;
+    }
+    leftOutBytes.set(keys, byLength);
+  }
+  const candidates = byLength[stop - start];
+  if (candidates === undefined) return false;
+  return candidates.some((key) => key.every((byte, i) => bytes[start + i] === byte));
 }
 
 function insertSorted(

@@ -9,7 +9,7 @@ export {
   parsePrivateKey,
   parsePublicKey,
 } from "./keys.ts";
-export { openEnvelope, openJson, openPayload, openPointJson, type OpenOptions } from "./open.ts";
+export { type OpenOptions, openEnvelope, openJson, openPayload, openPointJson } from "./open.ts";
 export { padmeLength } from "./padme.ts";
 export {
   hpkeInfo,
@@ -20,3 +20,4 @@ export {
   sealBatch,
   sealUnder,
 } from "./seal.ts";
+export { TimeSlices } from "./slices.ts";

@@ -38,15 +38,16 @@ export interface PrivateKey {
 /** Keys by their text, the most recently used last. Bounded, because callers choose the texts. */
 const parsed = new Map<string, PublicKey>();
 
-/** Reads a public key. Throws bad_input that names `field` and gives the reason. */
-export function parsePublicKey(text: string, field = "public_key"): PublicKey {
+/** Reads a public key. Throws bad_input that names `field` (and the point `of` which it would be used) and gives the reason. */
+export function parsePublicKey(text: string, field = "public_key", of?: string): PublicKey {
   const known = parsed.get(text);
   if (known !== undefined) {
     parsed.delete(text);
     parsed.set(text, known);
     return known;
   }
-  const reason = (why: string) => badInput(`${field}: ${why}`, field);
+  const reason = (why: string) =>
+    badInput(`${field}: ${why}${of === undefined || field.startsWith(of) ? "" : ` (for ${of})`}`, field);
   if (typeof text !== "string" || text.trim() === "") throw reason("the public key is empty");
   if (text.length > keyTextLengthMax) throw reason(`the public key is longer than ${keyTextLengthMax} characters`);
   const key = publicKeyFromBytes(publicBytes(text.trim(), reason), reason);

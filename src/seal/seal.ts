@@ -15,6 +15,7 @@ import { padTranscoded, transcodePayload } from "./cbor.ts";
 import { type SenderContext, setupSender } from "./hpke.ts";
 import type { PublicKey } from "./keys.ts";
 import { padmeLength } from "./padme.ts";
+import { TimeSlices } from "./slices.ts";
 
 export const hpkeInfo = Buffer.from("sealpoint/v1", "ascii");
 
@@ -110,29 +111,19 @@ export interface SealBatchOptions extends SealOptions {
   readonly freshEphemeral?: boolean;
 }
 
-/** Points between two looks at the clock, and the time after which the event loop gets its turn. */
-const pointsPerSliceMax = 256;
-const sliceMs = 4;
-
 /** Binary envelopes of a batch, in order. Works in slices, so that the event loop is never held for long. */
 export async function sealBatch(items: readonly SealItem[], options: SealBatchOptions): Promise<Uint8Array[]> {
   const senders = new Map<PublicKey, SenderContext>();
   const envelopes: Uint8Array[] = [];
-  let sliceStart = performance.now();
-  let slicePoints = 0;
+  const slices = new TimeSlices();
   for (const item of items) {
+    if (slices.due()) await slices.yield();
     let sender = options.freshEphemeral === true ? undefined : senders.get(item.recipient);
     if (sender === undefined) {
       sender = setupSender(item.recipient, hpkeInfo);
       if (options.freshEphemeral !== true) senders.set(item.recipient, sender);
     }
     envelopes.push(sealUnder(sender, item.recipient, item.id, item.payload, options, item.field));
-    slicePoints++;
-    if (slicePoints >= pointsPerSliceMax || ((slicePoints & 7) === 0 && performance.now() - sliceStart > sliceMs)) {
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      sliceStart = performance.now();
-      slicePoints = 0;
-    }
   }
   return envelopes;
 }

@@ -1,0 +1,160 @@
+/**
+ * Sealing as a decorator of the engine's contract, under every door and every job: what a policy forbids cannot be written
+ * by any way round. Admission leans on a cached policy; the commit checks its epoch, so a stale one never lets plaintext in.
+ */
+import { DomainError, type Filter, type PayloadSelector, type SealingPolicy, sealedKey } from "../core/index.ts";
+import type {
+  Engine,
+  NearestQuery,
+  PointTable,
+  ScrollRequest,
+  SealedEngine,
+  WriteOperation,
+  WriteOptions,
+  WriteResult,
+} from "./engine.ts";
+import { admitWrite, judgesPlainOnly } from "./sealed/admission.ts";
+import { fieldIsSealed, rootKey } from "./sealed/fields.ts";
+import { normalizePolicy, PolicyCache } from "./sealed/policy.ts";
+
+/** Times that a write is judged anew because the policy changed under it. */
+const admissionsMax = 4;
+
+const skippedCounts = new WeakMap<object, number>();
+
+/** Sealed points that the filter of this answer passed over; 0 when none did. */
+export function sealedSkippedOf(result: PointTable): number {
+  return skippedCounts.get(result) ?? 0;
+}
+
+export function sealEngine(engine: Engine): SealedEngine {
+  const policies = new PolicyCache(engine);
+
+  async function changed<T>(change: Promise<T>): Promise<T> {
+    try {
+      return await change;
+    } finally {
+      policies.clear();
+    }
+  }
+
+  async function write(name: string, operation: WriteOperation, options: WriteOptions): Promise<WriteResult> {
+    let policy = await policies.forWrite(name);
+    for (let admission = 1; ; admission++) {
+      // Admission is judged under this very policy and the commit checks that it still holds.
+      const { epoch } = policy;
+      if (options.admittedEpoch !== undefined && options.admittedEpoch !== epoch) {
+        policy = await policies.refresh(name);
+        if (options.admittedEpoch !== policy.epoch) throw policyMoved();
+        continue;
+      }
+      let admitted: WriteOperation;
+      try {
+        admitted = await admitWrite(engine, name, policy, operation);
+      } catch (error) {
+        // A refusal under a stale policy is as wrong as an admission.
+        const fresh = await policies.refresh(name);
+        if (fresh.epoch === epoch || admission >= admissionsMax) throw error;
+        policy = fresh;
+        continue;
+      }
+      try {
+        return await engine.write(name, admitted, { ...options, admittedEpoch: epoch });
+      } catch (error) {
+        if (!(error instanceof DomainError) || error.kind !== "aborted") throw error;
+        policy = await policies.refresh(name);
+        // Aborted for another reason, such as a stream that was taken over.
+        if (policy.epoch === epoch || options.admittedEpoch !== undefined || admission >= admissionsMax) throw error;
+      }
+    }
+  }
+
+  /** The judged request with the number of sealed points that its filter passes over. */
+  async function judge<T extends { readonly filter?: Filter; readonly payload: PayloadSelector }>(
+    name: string,
+    request: T,
+  ): Promise<{ request: T; skipped: number }> {
+    const payload = keepEnvelopes(request.payload);
+    const skipped = await plainOnlySkips(name, request.filter);
+    if (skipped === undefined)
+      return { request: payload === request.payload ? request : { ...request, payload }, skipped: 0 };
+    return { request: { ...request, payload, plainOnly: true }, skipped };
+  }
+
+  /** Undefined when the filter judges all points; else how many sealed ones it passes over. */
+  async function plainOnlySkips(name: string, filter: Filter | undefined): Promise<number | undefined> {
+    if (filter === undefined) return undefined;
+    if (!judgesPlainOnly(await policies.forRead(name), filter)) return undefined;
+    return (await engine.collectionInfo(name)).sealedPointsCount;
+  }
+
+  function counted(points: PointTable, skipped: number): PointTable {
+    if (skipped > 0) skippedCounts.set(points, skipped);
+    return points;
+  }
+
+  return {
+    createCollection: (name, config, sealing) =>
+      changed(engine.createCollection(name, config, normalizePolicy(sealing))),
+    updateCollection: (name, change) => changed(engine.updateCollection(name, change)),
+    deleteCollection: (name) => changed(engine.deleteCollection(name)),
+    listCollections: () => engine.listCollections(),
+    collectionExists: (name) => engine.collectionExists(name),
+    collectionInfo: (name) => engine.collectionInfo(name),
+    updateAliases: (actions) => changed(engine.updateAliases(actions)),
+    listAliases: (collection) => engine.listAliases(collection),
+    setSealingPolicy: (name: string, policy: SealingPolicy) =>
+      changed(engine.setSealingPolicy(name, normalizePolicy(policy))),
+    countPlain: (name) => engine.countPlain(name),
+    write,
+    async createFieldIndex(name, key, type, params) {
+      const policy = await policies.refresh(name);
+      if (rootKey(key) === sealedKey || (policy.mode === "required" && !policy.clearFields.has(rootKey(key))))
+        throw fieldIsSealed(key);
+      return changed(engine.createFieldIndex(name, key, type, params));
+    },
+    deleteFieldIndex: (name, key) => changed(engine.deleteFieldIndex(name, key)),
+    streamPosition: (name, streamId) => engine.streamPosition(name, streamId),
+    get: (name, ids, payload, vectors) => engine.get(name, ids, keepEnvelopes(payload), vectors),
+    async search(name: string, query: NearestQuery, signal) {
+      const { request, skipped } = await judge(name, query);
+      return counted(await engine.search(name, request, signal), skipped);
+    },
+    async searchBatch(name: string, queries: readonly NearestQuery[], signal) {
+      const judged = await Promise.all(queries.map((query) => judge(name, query)));
+      const requests = judged.map((each) => each.request);
+      const tables = await engine.searchBatch(name, requests, signal);
+      return tables.map((points, i) => counted(points, judged[i]?.skipped ?? 0));
+    },
+    async count(name, filter, exact, options) {
+      const skipped = await plainOnlySkips(name, filter);
+      return engine.count(name, filter, exact, skipped === undefined ? options : { ...options, plainOnly: true });
+    },
+    async scroll(name: string, scroll: ScrollRequest) {
+      const { request, skipped } = await judge(name, scroll);
+      const page = await engine.scroll(name, request);
+      counted(page.points, skipped);
+      return page;
+    },
+    async openScroll(name, scroll) {
+      return engine.openScroll(name, (await judge(name, scroll)).request);
+    },
+    sealedSkipped: async (name, filter) => (await plainOnlySkips(name, filter)) ?? 0,
+    close: () => engine.close(),
+  };
+}
+
+/** Selectors by key always keep the envelopes: which fields they hold nobody but the owner knows. */
+function keepEnvelopes(selector: PayloadSelector): PayloadSelector {
+  if (selector.kind === "include") {
+    return { kind: "include", keys: [`"${sealedKey}"`, ...selector.keys.filter((key) => rootKey(key) !== sealedKey)] };
+  }
+  if (selector.kind === "exclude" && selector.keys.some((key) => rootKey(key) === sealedKey)) {
+    return { kind: "exclude", keys: selector.keys.filter((key) => rootKey(key) !== sealedKey) };
+  }
+  return selector;
+}
+
+function policyMoved(): DomainError {
+  return new DomainError("aborted", "the collection's policy changed meanwhile", { details: { field: "epoch" } });
+}
