@@ -1,0 +1,1 @@
+export { type RestServer, type RestServerOptions, startRestServer } from "./server.ts";

@@ -1,0 +1,22 @@
+/** `sealpoint s5-portal`: a folder as a small S5 portal, for development. */
+import { once } from "node:events";
+import type { Command } from "commander";
+
+export function addPortalCommand(program: Command): void {
+  program
+    .command("s5-portal")
+    .description("serve a folder as a small S5 portal, for development (GET /s5/fs/{path})")
+    .argument("<folder>", "folder with home/ or archive/ in it")
+    .option("--port <port>", "port to listen on; 0 takes a free one", "5522")
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .action(async (dir: string, options: { readonly port: string; readonly host: string }) => {
+      const port = Number(options.port);
+      if (!Number.isInteger(port) || port < 0 || port > 65_535)
+        throw new Error(`--port: ${options.port} is not a port`);
+      const { startPortal } = await import("../s5/index.ts");
+      const portal = await startPortal({ dir, host: options.host, port });
+      process.stdout.write(`S5 portal on ${portal.url} serving ${dir}\n`);
+      await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+      await portal.close();
+    });
+}

@@ -1,0 +1,29 @@
+/** `sealpoint serve`: the server in the foreground. */
+import type { Command } from "commander";
+import { type ConfigOverrides, readConfig } from "../ops/index.ts";
+
+export function addServeCommand(program: Command): void {
+  program
+    .command("serve")
+    .description("run the server in the foreground until SIGINT or SIGTERM")
+    .option("--data-dir <folder>", "where the data lives (SEALPOINT_DATA_DIR, default ./data)")
+    .option("--host <address>", "address to listen on (SEALPOINT_HOST, default 127.0.0.1)")
+    .option("--grpc-port <port>", "gRPC port (SEALPOINT_GRPC_PORT, default 6334)")
+    .option("--http-port <port>", "HTTP port: health, metrics (SEALPOINT_HTTP_PORT, default 6333)")
+    .option("--insecure", "serve other machines without API key and TLS (SEALPOINT_INSECURE=1)")
+    .option("--log-level <level>", "trace, debug, info, warn, error or silent (SEALPOINT_LOG_LEVEL, default info)")
+    .addHelpText(
+      "after",
+      `
+Further variables:
+  SEALPOINT_API_KEY                          callers must send it as api-key or as a bearer token
+  SEALPOINT_TLS_CERT, SEALPOINT_TLS_KEY      PEM files of the certificate chain and its key
+
+A host other than loopback needs an API key and TLS, or --insecure.`,
+    )
+    .action(async (options: ConfigOverrides) => {
+      // Loaded here, so that the other commands start quickly and need no addon.
+      const { runServer } = await import("../main.ts");
+      process.exitCode = await runServer(readConfig(process.env, options));
+    });
+}

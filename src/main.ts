@@ -1,0 +1,123 @@
+/** Builds the server from its rooms, runs it, and takes it down in order. The one place where everything is wired. */
+import { status } from "@grpc/grpc-js";
+import { type GrpcServer, type ServiceBinding, startGrpcServer } from "./api/grpc/index.ts";
+import { type RestServer, startRestServer } from "./api/rest/index.ts";
+import { createLog, createMetrics, type Logger, type Metrics, productVersion, type ServerConfig } from "./ops/index.ts";
+
+interface Database {
+  readonly services: readonly ServiceBinding[];
+  close(): Promise<void>;
+}
+
+export interface RunningServer {
+  readonly grpcPort: number;
+  readonly httpPort: number;
+  /** Drains and closes; resolves to true when no call had to be cut. */
+  stop(): Promise<boolean>;
+  /** Cuts what is still draining. */
+  force(): void;
+}
+
+async function openDatabase(_config: ServerConfig, _log: Logger, _metrics: Metrics): Promise<Database> {
+  return { services: [], close: async () => undefined };
+}
+
+export async function startServer(config: ServerConfig, log: Logger): Promise<RunningServer> {
+  const metrics = createMetrics((code) => status[code] ?? String(code));
+  const database = await openDatabase(config, log, metrics);
+  let grpc: GrpcServer | undefined;
+  let rest: RestServer | undefined;
+  let ready = false;
+  try {
+    const shared = { host: config.host, apiKeys: config.apiKeys, tls: config.tls, log };
+    grpc = await startGrpcServer({ ...shared, port: config.grpcPort, services: database.services, metrics });
+    rest = await startRestServer({
+      ...shared,
+      port: config.httpPort,
+      ready: () => ready,
+      metrics: metrics.registry,
+    });
+  } catch (error) {
+    grpc?.forceClose();
+    await database.close();
+    throw error;
+  }
+  ready = true;
+  const doors = { grpc, rest };
+  let stopped: Promise<boolean> | undefined;
+  return {
+    grpcPort: grpc.port,
+    httpPort: rest.port,
+    stop() {
+      stopped ??= (async () => {
+        ready = false;
+        const whole = await doors.grpc.drain();
+        await doors.rest.close();
+        await database.close();
+        metrics.close();
+        return whole;
+      })();
+      return stopped;
+    },
+    force: () => doors.grpc.forceClose(),
+  };
+}
+
+/** A terminal's interrupt reaches a process twice when a wrapper passes it on: that is not a second wish. */
+const repeatedSignalMs = 500;
+
+/** Runs until a signal; gives the exit code. */
+export async function runServer(config: ServerConfig): Promise<number> {
+  const log = createLog(config.logLevel);
+  process.on("uncaughtException", (error) => {
+    log.fatal({ err: error }, "uncaught exception");
+    process.exit(70);
+  });
+  const server = await startServer(config, log);
+  process.stdout.write(banner(config, server));
+  log.info({ grpcPort: server.grpcPort, httpPort: server.httpPort, dataDir: config.dataDir }, "serving");
+
+  const signal = await firstSignal(() => {
+    log.warn("second signal: cutting what is still in flight");
+    server.force();
+  });
+  log.info({ signal }, "shutting down");
+  const whole = await server.stop();
+  log.info({ cut: !whole }, "stopped");
+  return 0;
+}
+
+function firstSignal(onRepeat: () => void): Promise<string> {
+  return new Promise((resolve) => {
+    let firstMs: number | undefined;
+    const onSignal = (signal: string): void => {
+      if (firstMs === undefined) {
+        firstMs = performance.now();
+        resolve(signal);
+      } else if (performance.now() - firstMs > repeatedSignalMs) {
+        onRepeat();
+      }
+    };
+    process.on("SIGINT", onSignal);
+    process.on("SIGTERM", onSignal);
+  });
+}
+
+function banner(config: ServerConfig, server: RunningServer): string {
+  const wildcard = config.host === "0.0.0.0" || config.host === "::";
+  const host = wildcard ? "127.0.0.1" : config.host.includes(":") ? `[${config.host}]` : config.host;
+  const tls = config.tls === undefined ? "-plaintext" : `-cacert ${config.tls.certPath}`;
+  const key = config.apiKeys.length === 0 ? "" : ' -H "api-key: $SEALPOINT_API_KEY"';
+  const grpcurl = `grpcurl ${tls}${key} ${host}:${server.grpcPort}`;
+  return `
+  Sealpoint ${productVersion}
+  gRPC   ${host}:${server.grpcPort}
+  HTTP   ${config.tls === undefined ? "http" : "https"}://${host}:${server.httpPort}   (/healthz, /readyz, /metrics)
+  data   ${config.dataDir}
+
+  Try:
+    ${grpcurl} list
+    ${grpcurl} qdrant.Collections/List
+
+`;
+}
