@@ -98,6 +98,11 @@ class VectorIndex {
   virtual void reconfigure(const VectorIndexConfig& config) = 0;
   // [shared] Reads all f32 rows of all segments against their checksums; false with the reason in `why`.
   virtual bool verify_rows(std::string& why) const = 0;
+  // [shared] Live slots whose f32 rows verify_rows or a build found damaged, ascending. Repair is upsert of each from the store;
+  // until then get() and searches that meet them throw kDataLoss, and builds that would read them fail.
+  virtual std::vector<uint32_t> damaged_slots() const = 0;
+  // [shared] True when wants_build() is, and also for a small tail beside segments: worth building when no writes come.
+  virtual bool wants_build_when_idle() const = 0;
 };
 
 // "avx512vnni", "avx2" or "baseline"; the environment variable SEALPOINT_SIMD forces one that the CPU has.

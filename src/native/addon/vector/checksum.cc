@@ -1,0 +1,77 @@
+#include "checksum.h"
+
+#include <array>
+#include <cstring>
+
+namespace sealpoint {
+namespace {
+
+constexpr std::array<uint32_t, 256> make_table() {
+  std::array<uint32_t, 256> table{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0x82f63b78u : 0);
+    table[i] = value;
+  }
+  return table;
+}
+constexpr std::array<uint32_t, 256> kTable = make_table();
+
+inline uint32_t byte_soft(uint32_t crc, uint8_t byte) { return crc >> 8 ^ kTable[(crc ^ byte) & 0xff]; }
+inline uint32_t word_soft(uint32_t crc, uint64_t word) {
+  for (int shift = 0; shift < 64; shift += 8) crc = byte_soft(crc, static_cast<uint8_t>(word >> shift));
+  return crc;
+}
+
+inline uint64_t read_word(const uint8_t* at) {
+  uint64_t word;
+  std::memcpy(&word, at, 8);
+  return word;
+}
+
+uint32_t finish(const uint32_t* lanes, uint64_t size) {
+  uint32_t crc = ~0u;
+  crc = word_soft(crc, static_cast<uint64_t>(lanes[1]) << 32 | lanes[0]);
+  crc = word_soft(crc, static_cast<uint64_t>(lanes[3]) << 32 | lanes[2]);
+  return ~word_soft(crc, size);
+}
+
+uint32_t checksum_soft(const uint8_t* at, size_t size) {
+  uint32_t lanes[4] = {~0u, ~0u, ~0u, ~0u};
+  size_t i = 0;
+  for (; i + 32 <= size; i += 32) {
+    for (size_t lane = 0; lane < 4; ++lane) lanes[lane] = word_soft(lanes[lane], read_word(at + i + lane * 8));
+  }
+  for (; i < size; ++i) lanes[0] = byte_soft(lanes[0], at[i]);
+  return finish(lanes, size);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) uint32_t checksum_hard(const uint8_t* at, size_t size) {
+  uint64_t a = 0xffffffff, b = a, c = a, d = a;
+  size_t i = 0;
+  for (; i + 32 <= size; i += 32) {
+    a = __builtin_ia32_crc32di(a, read_word(at + i));
+    b = __builtin_ia32_crc32di(b, read_word(at + i + 8));
+    c = __builtin_ia32_crc32di(c, read_word(at + i + 16));
+    d = __builtin_ia32_crc32di(d, read_word(at + i + 24));
+  }
+  uint32_t lanes[4] = {static_cast<uint32_t>(a), static_cast<uint32_t>(b), static_cast<uint32_t>(c),
+                       static_cast<uint32_t>(d)};
+  for (; i < size; ++i) lanes[0] = __builtin_ia32_crc32qi(lanes[0], at[i]);
+  return finish(lanes, size);
+}
+#endif
+
+}  // namespace
+
+uint32_t lane_crc32c(const void* data, size_t size) {
+  const auto* at = static_cast<const uint8_t*>(data);
+#if defined(__x86_64__)
+  static const bool hard = __builtin_cpu_supports("sse4.2");
+  if (hard) return checksum_hard(at, size);
+#endif
+  return checksum_soft(at, size);
+}
+
+}  // namespace sealpoint

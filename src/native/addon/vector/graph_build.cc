@@ -1,0 +1,156 @@
+#include "graph_build.h"
+
+#include <faiss/impl/AuxIndexStructures.h>
+#include <faiss/impl/DistanceComputer.h>
+#include <faiss/impl/HNSW.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "../core/status.h"
+#include "kernels.h"
+
+// FAISS's object files are not split into sections, so its flat search comes along with the graph and asks for BLAS.
+// Nothing here reaches it; this stands in for a library of several megabytes.
+extern "C" __attribute__((visibility("hidden"))) int sgemm_() { std::abort(); }
+
+namespace sealpoint {
+namespace {
+
+class CodeDistance final : public faiss::DistanceComputer {
+ public:
+  explicit CodeDistance(const GraphInput& input) : input_(input), kernels_(kernels()), query_(input.code_bytes) {}
+
+  void set_row(uint32_t row) {
+    row_ = row;
+    const uint8_t* code = at(row);
+    for (size_t i = 0; i < query_.size(); ++i) query_[i] = static_cast<int8_t>(code[i] ^ 0x80);
+  }
+  void set_query(const float*) override {}
+
+  float operator()(idx_t i) override {
+    if (input_.distance == Distance::kManhattan) {
+      return static_cast<float>(kernels_.sad(at(i), at(row_), input_.code_bytes));
+    }
+    return finish(i, row_, kernels_.dot(at(i), query_.data(), input_.biases[row_], input_.code_bytes));
+  }
+  float symmetric_dis(idx_t i, idx_t j) override {
+    if (input_.distance == Distance::kManhattan) {
+      return static_cast<float>(kernels_.sad(at(i), at(j), input_.code_bytes));
+    }
+    return finish(i, j, kernels_.dot_codes(at(i), at(j), input_.biases[j], input_.code_bytes));
+  }
+
+ private:
+  const uint8_t* at(idx_t row) const { return input_.codes + static_cast<size_t>(row) * input_.code_bytes; }
+  float finish(idx_t i, idx_t j, int32_t dot) const {
+    if (input_.distance != Distance::kEuclid) return -static_cast<float>(dot);
+    return static_cast<float>(static_cast<int64_t>(input_.norms[i]) + input_.norms[j] - 2 * static_cast<int64_t>(dot));
+  }
+
+  const GraphInput& input_;
+  const Kernels& kernels_;
+  std::vector<int8_t> query_;
+  uint32_t row_ = 0;
+};
+
+// OpenMP's lock type without an OpenMP team: threads are our own.
+class Locks {
+ public:
+  explicit Locks(size_t count) : locks_(count) {
+    for (auto& lock : locks_) omp_init_lock(&lock);
+  }
+  ~Locks() {
+    for (auto& lock : locks_) omp_destroy_lock(&lock);
+  }
+  std::vector<omp_lock_t>& all() { return locks_; }
+
+ private:
+  std::vector<omp_lock_t> locks_;
+};
+
+void export_graph(const faiss::HNSW& hnsw, uint32_t rows, uint32_t m, Graph& graph) {
+  graph.entry = static_cast<uint32_t>(hnsw.entry_point);
+  graph.max_level = static_cast<uint32_t>(hnsw.max_level);
+  graph.links.resize(static_cast<size_t>(rows) * 2 * m);
+  for (uint32_t row = 0; row < rows; ++row) {
+    const auto* from = hnsw.neighbors.data() + hnsw.offsets[row];
+    std::copy(from, from + 2 * m, graph.links.begin() + static_cast<ptrdiff_t>(row) * 2 * m);  // -1 becomes kNoRow
+    const uint32_t level = static_cast<uint32_t>(hnsw.levels[row] - 1);
+    if (level == 0) continue;
+    graph.upper_nodes.push_back({row, level, graph.upper_links.size()});
+    graph.upper_links.insert(graph.upper_links.end(), from + 2 * m, from + 2 * m + static_cast<ptrdiff_t>(level) * m);
+  }
+}
+
+}  // namespace
+
+bool build_graph(const GraphInput& input, unsigned threads, const std::atomic<bool>& cancel, Graph& graph) {
+  if (input.rows == 0 || input.rows > static_cast<uint32_t>(std::numeric_limits<int32_t>::max())) {
+    throw Error(ErrorKind::kInternal, "a graph of " + std::to_string(input.rows) + " rows cannot be built");
+  }
+  faiss::HNSW hnsw(static_cast<int>(input.m));
+  hnsw.efConstruction = static_cast<int>(input.ef_construct);
+  hnsw.prepare_level_tab(input.rows);
+
+  // The highest first, so that the entry point never changes, and shuffled, so that neighbours in the data are not
+  // inserted at once. Slots come in order of time, which clusters by topic more often than not.
+  std::vector<uint32_t> order(input.rows);
+  for (uint32_t i = 0; i < input.rows; ++i) order[i] = i;
+  std::mt19937 random(input.rows);
+  std::shuffle(order.begin(), order.end(), random);
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return hnsw.levels[a] > hnsw.levels[b]; });
+
+  Locks locks(input.rows);
+  std::atomic<size_t> next{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr failure;
+  std::mutex failure_mutex;
+  auto work = [&](size_t limit) {
+    try {
+      CodeDistance distance(input);
+      faiss::VisitedTable visited(static_cast<int>(input.rows));
+      for (;;) {
+        const size_t i = next.fetch_add(1, std::memory_order_relaxed);
+        if (i >= limit || failed.load(std::memory_order_relaxed) || cancel.load(std::memory_order_relaxed)) return;
+        const uint32_t row = order[i];
+        distance.set_row(row);
+        hnsw.add_with_locks(distance, hnsw.levels[row] - 1, static_cast<int>(row), locks.all(), visited);
+      }
+    } catch (...) {
+      std::lock_guard guard(failure_mutex);
+      if (!failure) failure = std::current_exception();
+      failed.store(true);
+    }
+  };
+
+  work(1);  // the entry point stands before there is anybody to race with
+  next.store(1);
+  std::vector<std::thread> others;
+  try {
+    for (unsigned i = 1; i < threads; ++i) others.emplace_back(work, input.rows);
+  } catch (const std::system_error&) {
+    // Fewer threads than wished for: those that started, and this one, do it all.
+  }
+  work(input.rows);
+  for (auto& thread : others) thread.join();
+  if (failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::bad_alloc&) {
+      throw Error(ErrorKind::kExhausted, "no memory for building a graph");
+    } catch (const std::exception& error) {
+      throw Error(ErrorKind::kInternal, std::string("building a graph failed: ") + error.what());
+    }
+  }
+  if (cancel.load()) return false;
+  export_graph(hnsw, input.rows, input.m, graph);
+  return true;
+}
+
+}  // namespace sealpoint

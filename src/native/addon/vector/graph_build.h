@@ -1,0 +1,43 @@
+// Builds an HNSW graph over int8 codes. The only file that knows FAISS is graph_build.cc.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "vector_index.h"
+
+namespace sealpoint {
+
+constexpr uint32_t kNoRow = 0xffffffffu;
+
+struct GraphInput {
+  const uint8_t* codes = nullptr;
+  size_t code_bytes = 0;
+  uint32_t rows = 0;
+  Distance distance = Distance::kCosine;
+  const int32_t* biases = nullptr;  // per row, 128 times the sum of the plain codes; not used for manhattan
+  const int32_t* norms = nullptr;   // per row, sum of the squared plain codes; euclid only
+  uint32_t m = 16;
+  uint32_t ef_construct = 128;
+};
+
+// A row above level 0. Its links for level l (from 1) start at first + (l - 1) * m in Graph::upper_links.
+struct UpperNode {
+  uint32_t row;
+  uint32_t level;
+  uint64_t first;
+};
+
+struct Graph {
+  uint32_t entry = 0;
+  uint32_t max_level = 0;
+  std::vector<uint32_t> links;            // 2 * m per row, ended by kNoRow when there are fewer
+  std::vector<UpperNode> upper_nodes;     // ascending rows
+  std::vector<uint32_t> upper_links;      // m per row and level, ended likewise
+};
+
+// False when `cancel` became true.
+bool build_graph(const GraphInput& input, unsigned threads, const std::atomic<bool>& cancel, Graph& graph);
+
+}  // namespace sealpoint

@@ -1,0 +1,73 @@
+// The index itself: which parts there are, and where each slot's vector is.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "parts.h"
+#include "segment_build.h"
+#include "vector_index.h"
+
+namespace sealpoint {
+
+class VectorIndexImpl final : public VectorIndex {
+ public:
+  explicit VectorIndexImpl(const VectorIndexConfig& config);
+  void load();
+
+  bool adopt(uint32_t slot, uint64_t version) override;
+  const std::vector<std::string>& damaged() const override { return damaged_; }
+  void upsert(uint32_t slot, uint64_t version, const float* vector) override;
+  void remove(uint32_t slot) override;
+  bool contains(uint32_t slot) const override;
+  bool get(uint32_t slot, float* out) const override;
+  void search(const VectorSearch& request, std::vector<VectorHit>& out) const override;
+  VectorIndexStats stats() const override;
+  bool wants_build() const override;
+  bool wants_build_when_idle() const override;
+  std::unique_ptr<Build> begin_build() override;
+  void finish_build(Build& build, bool succeeded) override;
+  void reconfigure(const VectorIndexConfig& config) override;
+  bool verify_rows(std::string& why) const override;
+  std::vector<uint32_t> damaged_slots() const override;
+
+ private:
+  struct Part {
+    std::shared_ptr<Tail> tail;  // one of the two, or none for a free number
+    std::shared_ptr<Segment> segment;
+  };
+  struct SearchState;
+
+  Tail& current_tail() { return *tails_.back(); }
+  void add_tail();
+  void drop_tail(size_t index);
+  uint32_t free_number();
+  void forget(uint32_t slot);
+  void place(uint32_t slot, Location location);
+  void load_segment(const std::string& name);
+  std::vector<std::string> segment_names() const;
+  bool needs_rebuild(const Segment& segment) const;
+  uint64_t kilobytes(uint64_t rows) const { return rows * config_.dim * sizeof(float) / 1024; }
+  uint64_t tail_live() const;
+  const float* find_row(uint32_t slot) const;
+  void put_back();
+
+  void scan_tail(const Tail& tail, SearchState& state) const;
+  void scan_rows(const Segment& segment, SearchState& state) const;
+  void scan_codes(const Segment& segment, const CodeScorer& scorer, SearchState& state) const;
+  void search_segment(const Segment& segment, bool full_scan, SearchState& state) const;
+  void rescore(SearchState& state) const;
+  RowFilter filter_of(const Segment& segment, const Bitset* allowed) const;
+
+  VectorIndexConfig config_;
+  std::vector<Part> parts_;  // by number
+  std::vector<std::shared_ptr<Tail>> tails_;  // the last one is written
+  std::vector<std::shared_ptr<Segment>> segments_;
+  std::vector<Location> locations_;  // by slot
+  std::vector<std::string> damaged_;
+  uint64_t live_ = 0;
+  uint64_t next_file_ = 1;
+  bool building_ = false;
+};
+
+}  // namespace sealpoint

@@ -1,0 +1,40 @@
+// Distance kernels, one set per SIMD level, chosen once at run time.
+//
+// Codes are int8 values stored with a bias of 128 (so that AVX-512 VNNI can take them as its unsigned operand) in rows
+// padded with 128 (a zero) to a multiple of 64 bytes. `bytes` is always that padded length. A query against codes is
+// the plain int8 form and its bias, 128 times the sum of its values.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace sealpoint {
+
+struct Kernels {
+  const char* name;
+  // Sum of (code - 128) * query.
+  int32_t (*dot)(const uint8_t* code, const int8_t* query, int32_t query_bias, size_t bytes);
+  void (*dot4)(const uint8_t* const* codes, const int8_t* query, int32_t query_bias, size_t bytes, int32_t* out);
+  // Dot product of two stored codes; b_bias is 128 times the sum of b's plain values.
+  int32_t (*dot_codes)(const uint8_t* a, const uint8_t* b, int32_t b_bias, size_t bytes);
+  // Sum of absolute differences of two biased codes.
+  int32_t (*sad)(const uint8_t* a, const uint8_t* b, size_t bytes);
+  // Exact distances of float vectors: any length, any alignment.
+  float (*dot_f32)(const float* a, const float* b, size_t dim);
+  float (*l2_f32)(const float* a, const float* b, size_t dim);  // squared
+  float (*l1_f32)(const float* a, const float* b, size_t dim);
+};
+
+extern const Kernels kBaselineKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512VnniKernels;
+#endif
+
+// The best that the CPU has, or the one that SEALPOINT_SIMD names if the CPU has it.
+const Kernels& kernels();
+// For tests: the kernels of one level, nullptr when the CPU lacks it.
+const Kernels* find_kernels(const char* name);
+// For tests only, while nothing else runs.
+void force_kernels_for_test(const Kernels* kernels);
+
+}  // namespace sealpoint

@@ -1,0 +1,106 @@
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "kernels.h"
+
+#define SEALPOINT_AVX2 __attribute__((target("avx2,fma")))
+
+namespace sealpoint {
+namespace {
+
+SEALPOINT_AVX2 inline int32_t sum_i32(__m256i v) {
+  __m128i x = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+  x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1));
+  return _mm_cvtsi128_si32(x);
+}
+
+SEALPOINT_AVX2 inline float sum_f32(__m256 v) {
+  __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  x = _mm_add_ss(x, _mm_shuffle_ps(x, x, 1));
+  return _mm_cvtss_f32(x);
+}
+
+// maddubs saturates at 32767; with both sides in [-127, 127] a pair is at most 32258, so |a| * sign(b, a) is exact.
+SEALPOINT_AVX2 inline __m256i add_products(__m256i sum, __m256i a, __m256i b) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+SEALPOINT_AVX2 inline __m256i load(const void* at) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(at));
+}
+
+SEALPOINT_AVX2 int32_t dot(const uint8_t* code, const int8_t* query, int32_t, size_t bytes) {
+  const __m256i bias = _mm256_set1_epi8(static_cast<char>(0x80));
+  __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+  for (size_t i = 0; i < bytes; i += 64) {
+    s0 = add_products(s0, _mm256_xor_si256(load(code + i), bias), load(query + i));
+    s1 = add_products(s1, _mm256_xor_si256(load(code + i + 32), bias), load(query + i + 32));
+  }
+  return sum_i32(_mm256_add_epi32(s0, s1));
+}
+
+SEALPOINT_AVX2 void dot4(const uint8_t* const* codes, const int8_t* query, int32_t bias, size_t bytes, int32_t* out) {
+  for (size_t i = 0; i < 4; ++i) out[i] = dot(codes[i], query, bias, bytes);
+}
+
+SEALPOINT_AVX2 int32_t dot_codes(const uint8_t* a, const uint8_t* b, int32_t, size_t bytes) {
+  const __m256i bias = _mm256_set1_epi8(static_cast<char>(0x80));
+  __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+  for (size_t i = 0; i < bytes; i += 64) {
+    s0 = add_products(s0, _mm256_xor_si256(load(a + i), bias), _mm256_xor_si256(load(b + i), bias));
+    s1 = add_products(s1, _mm256_xor_si256(load(a + i + 32), bias), _mm256_xor_si256(load(b + i + 32), bias));
+  }
+  return sum_i32(_mm256_add_epi32(s0, s1));
+}
+
+SEALPOINT_AVX2 int32_t sad(const uint8_t* a, const uint8_t* b, size_t bytes) {
+  __m256i s0 = _mm256_setzero_si256(), s1 = s0;
+  for (size_t i = 0; i < bytes; i += 64) {
+    s0 = _mm256_add_epi64(s0, _mm256_sad_epu8(load(a + i), load(b + i)));
+    s1 = _mm256_add_epi64(s1, _mm256_sad_epu8(load(a + i + 32), load(b + i + 32)));
+  }
+  return sum_i32(_mm256_add_epi64(s0, s1));  // sums fit 32 bits, the upper halves are zero
+}
+
+enum class Term { kDot, kL2, kL1 };
+
+template <Term kTerm>
+SEALPOINT_AVX2 inline __m256 add_term(__m256 sum, __m256 a, __m256 b) {
+  if (kTerm == Term::kDot) return _mm256_fmadd_ps(a, b, sum);
+  const __m256 difference = _mm256_sub_ps(a, b);
+  if (kTerm == Term::kL2) return _mm256_fmadd_ps(difference, difference, sum);
+  return _mm256_add_ps(sum, _mm256_andnot_ps(_mm256_set1_ps(-0.0f), difference));
+}
+
+template <Term kTerm>
+SEALPOINT_AVX2 inline float accumulate(const float* a, const float* b, size_t dim) {
+  __m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 32 <= dim; i += 32) {
+    s0 = add_term<kTerm>(s0, _mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+    s1 = add_term<kTerm>(s1, _mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8));
+    s2 = add_term<kTerm>(s2, _mm256_loadu_ps(a + i + 16), _mm256_loadu_ps(b + i + 16));
+    s3 = add_term<kTerm>(s3, _mm256_loadu_ps(a + i + 24), _mm256_loadu_ps(b + i + 24));
+  }
+  for (; i + 8 <= dim; i += 8) s0 = add_term<kTerm>(s0, _mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+  if (i < dim) {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(dim - i)), lanes);
+    s1 = add_term<kTerm>(s1, _mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask));
+  }
+  return sum_f32(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
+}
+
+SEALPOINT_AVX2 float dot_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kDot>(a, b, dim); }
+SEALPOINT_AVX2 float l2_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL2>(a, b, dim); }
+SEALPOINT_AVX2 float l1_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL1>(a, b, dim); }
+
+}  // namespace
+
+const Kernels kAvx2Kernels = {"avx2", dot, dot4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
+
+}  // namespace sealpoint
+#endif

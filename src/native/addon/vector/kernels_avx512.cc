@@ -1,0 +1,104 @@
+#if defined(__x86_64__)
+#if defined(__GNUC__) && !defined(__clang__)
+// gcc 12 warns about its own header here (bug 105593).
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include "kernels.h"
+
+#define SEALPOINT_AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+
+namespace sealpoint {
+namespace {
+
+SEALPOINT_AVX512 inline __m512i load(const void* at) { return _mm512_loadu_si512(at); }
+
+SEALPOINT_AVX512 int32_t dot(const uint8_t* code, const int8_t* query, int32_t query_bias, size_t bytes) {
+  __m512i s0 = _mm512_setzero_si512(), s1 = s0;
+  size_t i = 0;
+  for (; i + 128 <= bytes; i += 128) {
+    s0 = _mm512_dpbusd_epi32(s0, load(code + i), load(query + i));
+    s1 = _mm512_dpbusd_epi32(s1, load(code + i + 64), load(query + i + 64));
+  }
+  if (i < bytes) s0 = _mm512_dpbusd_epi32(s0, load(code + i), load(query + i));
+  return _mm512_reduce_add_epi32(_mm512_add_epi32(s0, s1)) - query_bias;
+}
+
+SEALPOINT_AVX512 inline __m128i fold(__m512i v) {
+  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+SEALPOINT_AVX512 void dot4(const uint8_t* const* codes, const int8_t* query, int32_t query_bias, size_t bytes,
+                           int32_t* out) {
+  const uint8_t *c0 = codes[0], *c1 = codes[1], *c2 = codes[2], *c3 = codes[3];
+  __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
+  for (size_t i = 0; i < bytes; i += 64) {
+    const __m512i q = load(query + i);
+    s0 = _mm512_dpbusd_epi32(s0, load(c0 + i), q);
+    s1 = _mm512_dpbusd_epi32(s1, load(c1 + i), q);
+    s2 = _mm512_dpbusd_epi32(s2, load(c2 + i), q);
+    s3 = _mm512_dpbusd_epi32(s3, load(c3 + i), q);
+  }
+  const __m128i low = _mm_hadd_epi32(fold(s0), fold(s1));
+  const __m128i high = _mm_hadd_epi32(fold(s2), fold(s3));
+  const __m128i sums = _mm_sub_epi32(_mm_hadd_epi32(low, high), _mm_set1_epi32(query_bias));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sums);
+}
+
+SEALPOINT_AVX512 int32_t dot_codes(const uint8_t* a, const uint8_t* b, int32_t b_bias, size_t bytes) {
+  const __m512i bias = _mm512_set1_epi8(static_cast<char>(0x80));
+  __m512i s0 = _mm512_setzero_si512(), s1 = s0;
+  size_t i = 0;
+  for (; i + 128 <= bytes; i += 128) {
+    s0 = _mm512_dpbusd_epi32(s0, load(a + i), _mm512_xor_si512(load(b + i), bias));
+    s1 = _mm512_dpbusd_epi32(s1, load(a + i + 64), _mm512_xor_si512(load(b + i + 64), bias));
+  }
+  if (i < bytes) s0 = _mm512_dpbusd_epi32(s0, load(a + i), _mm512_xor_si512(load(b + i), bias));
+  return _mm512_reduce_add_epi32(_mm512_add_epi32(s0, s1)) - b_bias;
+}
+
+SEALPOINT_AVX512 int32_t sad(const uint8_t* a, const uint8_t* b, size_t bytes) {
+  __m512i sum = _mm512_setzero_si512();
+  for (size_t i = 0; i < bytes; i += 64) sum = _mm512_add_epi64(sum, _mm512_sad_epu8(load(a + i), load(b + i)));
+  return static_cast<int32_t>(_mm512_reduce_add_epi64(sum));
+}
+
+enum class Term { kDot, kL2, kL1 };
+
+template <Term kTerm>
+SEALPOINT_AVX512 inline __m512 add_term(__m512 sum, __m512 a, __m512 b) {
+  if (kTerm == Term::kDot) return _mm512_fmadd_ps(a, b, sum);
+  const __m512 difference = _mm512_sub_ps(a, b);
+  if (kTerm == Term::kL2) return _mm512_fmadd_ps(difference, difference, sum);
+  return _mm512_add_ps(sum, _mm512_abs_ps(difference));
+}
+
+template <Term kTerm>
+SEALPOINT_AVX512 inline float accumulate(const float* a, const float* b, size_t dim) {
+  __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 64 <= dim; i += 64) {
+    s0 = add_term<kTerm>(s0, _mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i));
+    s1 = add_term<kTerm>(s1, _mm512_loadu_ps(a + i + 16), _mm512_loadu_ps(b + i + 16));
+    s2 = add_term<kTerm>(s2, _mm512_loadu_ps(a + i + 32), _mm512_loadu_ps(b + i + 32));
+    s3 = add_term<kTerm>(s3, _mm512_loadu_ps(a + i + 48), _mm512_loadu_ps(b + i + 48));
+  }
+  for (; i < dim; i += 16) {
+    const __mmask16 mask = dim - i >= 16 ? 0xffff : static_cast<__mmask16>((1u << (dim - i)) - 1);
+    s0 = add_term<kTerm>(s0, _mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i));
+  }
+  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
+}
+
+SEALPOINT_AVX512 float dot_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kDot>(a, b, dim); }
+SEALPOINT_AVX512 float l2_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL2>(a, b, dim); }
+SEALPOINT_AVX512 float l1_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL1>(a, b, dim); }
+
+}  // namespace
+
+const Kernels kAvx512VnniKernels = {"avx512vnni", dot, dot4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
+
+}  // namespace sealpoint
+#endif

@@ -1,0 +1,15 @@
+// The list of an index's live segment files: text, one name a line, with a checksum as its last line. Written whole.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace sealpoint {
+
+constexpr const char* kManifestName = "manifest";
+
+enum class ManifestState { kMissing, kSound, kDamaged };
+
+ManifestState read_manifest(const std::string& dir, std::vector<std::string>& names);
+void write_manifest(const std::string& dir, const std::vector<std::string>& names);
+
+}  // namespace sealpoint

@@ -1,0 +1,110 @@
+// The parts that an index is made of: tails of f32 rows in memory, and segments.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "segment_file.h"
+#include "walk.h"
+
+namespace sealpoint {
+
+// Rows in chunks, so that growing copies no vector. Written under the exclusive lock until frozen, then never again.
+class Tail {
+ public:
+  Tail(uint32_t number, uint32_t dim) : number(number), dim_(dim) {
+    // About a quarter of a megabyte a chunk, which malloc maps: untouched rows cost nothing.
+    while (shift_ > 4 && (sizeof(float) * dim << shift_) > (256u << 10)) --shift_;
+  }
+
+  const uint32_t number;  // as a part
+  uint64_t live = 0;      // kept by the index under the exclusive lock
+
+  uint32_t rows() const { return static_cast<uint32_t>(slots_.size()); }
+  uint32_t slot(uint32_t row) const { return slots_[row]; }
+  uint64_t version(uint32_t row) const { return versions_[row]; }
+  const float* row(uint32_t row) const {
+    return chunks_[row >> shift_].get() + static_cast<size_t>(row & mask()) * dim_;
+  }
+  uint32_t append(uint32_t slot, uint64_t version, const float* vector) {
+    uint32_t row;
+    if (!free_.empty()) {
+      row = free_.back();
+      free_.pop_back();
+      slots_[row] = slot;
+      versions_[row] = version;
+    } else {
+      row = rows();
+      if ((row & mask()) == 0) chunks_.emplace_back(new float[dim_ << shift_]);
+      slots_.push_back(slot);
+      versions_.push_back(version);
+    }
+    write(row, vector);
+    return row;
+  }
+  void replace(uint32_t row, uint64_t version, const float* vector) {
+    versions_[row] = version;
+    write(row, vector);
+  }
+  // A dead row may be used again, but only while no build reads this tail.
+  void release(uint32_t row) { free_.push_back(row); }
+  uint64_t bytes() const {
+    return static_cast<uint64_t>(rows()) * dim_ * sizeof(float) + slots_.capacity() * 4 + versions_.capacity() * 8 +
+           free_.capacity() * 4;
+  }
+
+ private:
+  uint32_t mask() const { return (1u << shift_) - 1; }
+  void write(uint32_t row, const float* vector) {
+    std::memcpy(chunks_[row >> shift_].get() + static_cast<size_t>(row & mask()) * dim_, vector, dim_ * sizeof(float));
+  }
+
+  const size_t dim_;
+  uint32_t shift_ = 10;
+  std::vector<std::unique_ptr<float[]>> chunks_;
+  std::vector<uint32_t> slots_;
+  std::vector<uint64_t> versions_;
+  std::vector<uint32_t> free_;
+};
+
+class Segment {
+ public:
+  Segment(uint32_t number, std::unique_ptr<SegmentFile> mapped)
+      : number(number), file(std::move(mapped)), bad_(new std::atomic<bool>[file->check_blocks()]) {
+    for (uint32_t i = 0; i < file->check_blocks(); ++i) bad_[i].store(false, std::memory_order_relaxed);
+  }
+  ~Segment();
+
+  uint32_t number;  // as a part; set once the segment is in the index
+  const std::unique_ptr<SegmentFile> file;
+  uint64_t live = 0;             // kept by the index under the exclusive lock
+  uint32_t hint = 0;             // where adopt() looks first
+  std::atomic<bool> retired{false};  // unlink the file when the last user is gone
+
+  bool known_bad(uint32_t row) const {
+    return any_bad_.load(std::memory_order_relaxed) && bad_[row / kRowsPerCheck].load(std::memory_order_relaxed);
+  }
+  bool any_bad() const { return any_bad_.load(std::memory_order_relaxed); }
+  // Reads all rows; false when a block is damaged, which is remembered.
+  bool verify() const;
+  // The row, or kDataLoss when its checksum is known bad.
+  const float* row(uint32_t row) const {
+    if (known_bad(row)) throw_bad(row);
+    return file->row(row);
+  }
+
+ private:
+  [[noreturn]] void throw_bad(uint32_t row) const;
+
+  std::unique_ptr<std::atomic<bool>[]> bad_;
+  mutable std::atomic<bool> any_bad_{false};
+};
+
+// Whether greater scores are better.
+inline bool score_is_similarity(Distance distance) {
+  return distance == Distance::kCosine || distance == Distance::kDot;
+}
+
+}  // namespace sealpoint

@@ -1,0 +1,225 @@
+// One search: tails exactly, segments by walk or scan over codes, then the best candidates exactly.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "../core/status.h"
+#include "index_impl.h"
+#include "kernels.h"
+
+namespace sealpoint {
+namespace {
+
+// Measured by check/vector_bench.cc: rows that an int8 scan gets through in the time that a walk takes per unit of ef.
+// A walk with a mask takes 1/selectivity times as long.
+constexpr double kScanRowsPerEf = 60;
+constexpr size_t kScanBatch = 64;
+
+struct Entry {
+  float key;  // smaller is better
+  uint32_t slot;
+  bool operator<(const Entry& other) const { return key != other.key ? key < other.key : slot < other.slot; }
+};
+
+struct Candidate {
+  float distance;
+  uint32_t row;
+  const Segment* segment;
+  bool operator<(const Candidate& other) const { return distance < other.distance; }
+};
+
+struct SearchScratch {
+  WalkScratch walk;
+  AlignedBytes query;
+  std::vector<Entry> best;
+  std::vector<Candidate> candidates;
+};
+
+SearchScratch& thread_scratch() {
+  thread_local SearchScratch scratch;
+  return scratch;
+}
+
+// How many candidates are rescored: codes put a true neighbour some places too low.
+size_t rescore_count(size_t k) { return std::max(k * 2, k + 16); }
+
+}  // namespace
+
+struct VectorIndexImpl::SearchState {
+  const VectorSearch& request;
+  SearchScratch& scratch;
+  const Distance distance;
+  const size_t dim;
+  const Kernels& kernels;
+  const size_t candidates_max;
+
+  float key_of(const float* row) const {
+    float key;
+    switch (distance) {
+      case Distance::kEuclid:
+        key = std::sqrt(kernels.l2_f32(request.query, row, dim));
+        break;
+      case Distance::kManhattan:
+        key = kernels.l1_f32(request.query, row, dim);
+        break;
+      default:
+        key = -kernels.dot_f32(request.query, row, dim);
+    }
+    // Overflow may end in NaN, which would break every order.
+    return std::isnan(key) ? std::numeric_limits<float>::infinity() : key;
+  }
+
+  void offer(uint32_t slot, const float* row) {
+    const float key = key_of(row);
+    if (request.has_threshold && key > (score_is_similarity(distance) ? -request.threshold : request.threshold)) return;
+    auto& best = scratch.best;
+    const Entry entry{key, slot};
+    if (best.size() >= request.k) {
+      if (!(entry < best.front())) return;
+      std::pop_heap(best.begin(), best.end());
+      best.back() = entry;
+    } else {
+      best.push_back(entry);
+    }
+    std::push_heap(best.begin(), best.end());
+  }
+
+  void offer_candidate(const Candidate& candidate) {
+    auto& heap = scratch.candidates;
+    if (heap.size() >= candidates_max) {
+      if (!(candidate < heap.front())) return;
+      std::pop_heap(heap.begin(), heap.end());
+      heap.back() = candidate;
+    } else {
+      heap.push_back(candidate);
+    }
+    std::push_heap(heap.begin(), heap.end());
+  }
+
+  // Visits the rows of a segment that may be found, by the shorter way: its rows, or the mask's bits.
+  template <typename Visit>
+  void for_each_match(const SegmentFile& file, const RowFilter& filter, Visit visit) const {
+    if (filter.allowed == nullptr || request.allowed_count > file.rows()) {
+      for (uint32_t row = 0; row < file.rows(); ++row) {
+        if (filter(row)) visit(row);
+      }
+      return;
+    }
+    filter.allowed->for_each([&](uint32_t slot) {
+      if (slot < filter.location_count && filter.locations[slot].part == filter.part) visit(filter.locations[slot].row);
+    });
+  }
+};
+
+RowFilter VectorIndexImpl::filter_of(const Segment& segment, const Bitset* allowed) const {
+  return {locations_.data(), locations_.size(), segment.file->slots(), segment.number, allowed};
+}
+
+void VectorIndexImpl::scan_tail(const Tail& tail, SearchState& state) const {
+  if (tail.live == 0) return;
+  const Bitset* allowed = state.request.allowed;
+  if (allowed != nullptr && state.request.allowed_count < tail.rows()) {
+    allowed->for_each([&](uint32_t slot) {
+      if (slot < locations_.size() && locations_[slot].part == tail.number) {
+        state.offer(slot, tail.row(locations_[slot].row));
+      }
+    });
+    return;
+  }
+  for (uint32_t row = 0; row < tail.rows(); ++row) {
+    const uint32_t slot = tail.slot(row);
+    if (allowed != nullptr && !allowed->test(slot)) continue;
+    if (locations_[slot] == Location{tail.number, row}) state.offer(slot, tail.row(row));
+  }
+}
+
+void VectorIndexImpl::scan_rows(const Segment& segment, SearchState& state) const {
+  const SegmentFile& file = *segment.file;
+  if (state.request.allowed == nullptr) file.expect_all_rows();
+  state.for_each_match(file, filter_of(segment, state.request.allowed),
+                       [&](uint32_t row) { state.offer(file.slot(row), segment.row(row)); });
+}
+
+void VectorIndexImpl::scan_codes(const Segment& segment, const CodeScorer& scorer, SearchState& state) const {
+  const SegmentFile& file = *segment.file;
+  uint32_t rows[kScanBatch] = {};
+  float distances[kScanBatch];
+  size_t count = 0;
+  auto flush = [&] {
+    scorer.score(rows, count, distances);
+    for (size_t i = 0; i < count; ++i) state.offer_candidate({distances[i], rows[i], &segment});
+    count = 0;
+  };
+  const size_t bytes = std::min<size_t>(file.header().code_bytes, 512);
+  state.for_each_match(file, filter_of(segment, state.request.allowed), [&](uint32_t row) {
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(file.code(row) + i);
+    rows[count++] = row;
+    if (count == kScanBatch) flush();
+  });
+  flush();
+}
+
+void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, SearchState& state) const {
+  if (segment.live == 0) return;
+  if (full_scan) return scan_rows(segment, state);
+  const VectorSearch& request = state.request;
+  const SegmentFile& file = *segment.file;
+  const double live = static_cast<double>(segment.live);
+  double matches = live;
+  if (request.allowed != nullptr) {
+    matches = static_cast<double>(request.allowed_count) * live / static_cast<double>(live_);
+    matches = std::min(std::max(matches, 1.0), live);
+  }
+  size_t ef = request.ef != 0 ? request.ef : config_.ef_construct;
+  ef = std::min<size_t>(std::max(ef, request.k), segment.live);
+  const CodeScorer scorer(file, request.query, state.scratch.query);
+  const double walk_cost = static_cast<double>(ef) * kScanRowsPerEf * live / matches;
+  if (walk_cost >= matches) return scan_codes(segment, scorer, state);
+  WalkScratch& walk = state.scratch.walk;
+  const RowFilter filter = filter_of(segment, request.allowed);
+  if (request.allowed == nullptr && segment.live == file.rows()) {
+    walk_all(file, scorer, ef, walk);
+  } else if (!walk_filtered(file, scorer, filter, ef, static_cast<size_t>(matches), walk)) {
+    // Matches far from the query: the walk has cost as much as a scan by now and is not near its end.
+    return scan_codes(segment, scorer, state);
+  }
+  for (const ScoredRow& row : walk.found) state.offer_candidate({row.distance, row.row, &segment});
+}
+
+void VectorIndexImpl::rescore(SearchState& state) const {
+  auto& candidates = state.scratch.candidates;
+  const size_t bytes = std::min<size_t>(state.dim * sizeof(float), 256);
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    if (i + 2 < candidates.size()) {
+      const auto* ahead = reinterpret_cast<const char*>(candidates[i + 2].segment->file->row(candidates[i + 2].row));
+      for (size_t j = 0; j < bytes; j += 64) __builtin_prefetch(ahead + j);
+    }
+    const Candidate& candidate = candidates[i];
+    state.offer(candidate.segment->file->slot(candidate.row), candidate.segment->row(candidate.row));
+  }
+}
+
+void VectorIndexImpl::search(const VectorSearch& request, std::vector<VectorHit>& out) const {
+  out.clear();
+  if (request.query == nullptr) throw Error(ErrorKind::kInternal, "search without a query");
+  if (request.k == 0 || live_ == 0 || (request.allowed != nullptr && request.allowed_count == 0)) return;
+  SearchScratch& scratch = thread_scratch();
+  scratch.best.clear();
+  scratch.candidates.clear();
+  SearchState state{request, scratch, config_.distance, config_.dim, kernels(), rescore_count(request.k)};
+
+  // "Indexed only" spares the caller long scans, not small ones.
+  if (!request.indexed_only || kilobytes(tail_live()) <= config_.indexing_threshold_kb) {
+    for (const auto& tail : tails_) scan_tail(*tail, state);
+  }
+  const bool full_scan = request.exact || kilobytes(live_) < config_.full_scan_threshold_kb;
+  for (const auto& segment : segments_) search_segment(*segment, full_scan, state);
+  rescore(state);
+
+  std::sort_heap(scratch.best.begin(), scratch.best.end());
+  out.reserve(scratch.best.size());
+  const float sign = score_is_similarity(config_.distance) ? -1.0f : 1.0f;
+  for (const Entry& entry : scratch.best) out.push_back({entry.slot, sign * entry.key + 0.0f});
+}
+
+}  // namespace sealpoint

@@ -1,0 +1,59 @@
+// A build in the background: frozen tails and segments in, one segment file out.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "parts.h"
+#include "vector_index.h"
+
+namespace sealpoint {
+
+struct BuildSource {
+  std::shared_ptr<const Tail> tail;  // one of the two
+  std::shared_ptr<const Segment> segment;
+  uint32_t number;
+
+  const float* row(uint32_t row) const { return tail ? tail->row(row) : segment->row(row); }
+  uint64_t version(uint32_t row) const { return tail ? tail->version(row) : segment->file->version(row); }
+};
+
+struct SourceRow {
+  uint32_t slot;
+  uint32_t source;  // index into the sources
+  uint32_t row;
+};
+
+class SegmentBuild final : public VectorIndex::Build {
+ public:
+  SegmentBuild(const VectorIndexConfig& config, std::string path, std::vector<BuildSource> sources,
+               std::vector<SourceRow> rows)
+      : config_(config), path_(std::move(path)), sources_(std::move(sources)), rows_(std::move(rows)) {}
+  ~SegmentBuild() override;
+
+  bool run(const std::atomic<bool>& cancel, unsigned threads) override;
+
+  const std::string& path() const { return path_; }
+  const std::vector<BuildSource>& sources() const { return sources_; }
+  const std::vector<SourceRow>& rows() const { return rows_; }
+  bool done() const { return done_; }
+  // nullptr when there were no rows left.
+  std::unique_ptr<SegmentFile> take_file() { return std::move(file_); }
+
+ private:
+  struct Codes;
+  bool encode(const std::atomic<bool>& cancel, Codes& codes) const;
+  bool write(const std::atomic<bool>& cancel, const Codes& codes, const Graph& graph) const;
+  float choose_scale() const;
+  const float* vector(const SourceRow& row) const { return sources_[row.source].row(row.row); }
+
+  const VectorIndexConfig config_;
+  const std::string path_;
+  const std::vector<BuildSource> sources_;
+  const std::vector<SourceRow> rows_;
+  std::unique_ptr<SegmentFile> file_;
+  bool done_ = false;
+  bool written_ = false;
+};
+
+}  // namespace sealpoint

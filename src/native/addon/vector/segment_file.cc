@@ -1,0 +1,259 @@
+#include "segment_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "../core/status.h"
+#include "checksum.h"
+
+namespace sealpoint {
+namespace {
+
+constexpr char kMagic[8] = {'S', 'P', 'V', 'E', 'C', 'S', 'E', 'G'};
+
+[[noreturn]] void throw_io(const std::string& what, const std::string& path) {
+  const int code = errno;
+  const ErrorKind kind = code == ENOSPC || code == EDQUOT ? ErrorKind::kExhausted : ErrorKind::kUnavailable;
+  throw Error(kind, what + " " + path + ": " + std::strerror(code));
+}
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+void write_fully(int fd, const void* data, size_t bytes, uint64_t offset, const std::string& path) {
+  const char* at = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::pwrite(fd, at, bytes, static_cast<off_t>(offset));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      throw_io("cannot write", path);
+    }
+    at += written;
+    offset += static_cast<uint64_t>(written);
+    bytes -= static_cast<size_t>(written);
+  }
+}
+
+uint32_t header_check(const SegmentHeader& header) { return lane_crc32c(&header, offsetof(SegmentHeader, check)); }
+
+bool links_in_range(const uint32_t* links, size_t count, uint32_t rows) {
+  uint32_t bad = 0;
+  for (size_t i = 0; i < count; ++i) bad |= static_cast<uint32_t>(links[i] >= rows) & (links[i] != kNoRow);
+  return bad == 0;
+}
+
+}  // namespace
+
+void sync_folder(const std::string& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) throw_io("cannot open", folder);
+  const int result = ::fsync(fd);
+  const int code = errno;
+  ::close(fd);
+  errno = code;
+  if (result != 0) throw_io("cannot sync", folder);
+}
+
+void write_file_durably(const std::string& path, const std::string& content) {
+  const std::string temporary = path + ".tmp";
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) throw_io("cannot create", temporary);
+  try {
+    write_fully(fd, content.data(), content.size(), 0, temporary);
+    if (::fsync(fd) != 0) throw_io("cannot sync", temporary);
+  } catch (...) {
+    ::close(fd);
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  ::close(fd);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) throw_io("cannot rename", temporary);
+  sync_folder(folder_of(path));
+}
+
+SegmentWriter::SegmentWriter(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd_ < 0) throw_io("cannot create", temporary_);
+}
+
+SegmentWriter::~SegmentWriter() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!committed_) ::unlink(temporary_.c_str());
+}
+
+void SegmentWriter::write_at(const void* data, size_t bytes, uint64_t offset) {
+  write_fully(fd_, data, bytes, offset, temporary_);
+}
+
+void SegmentWriter::write_section(Section section, const void* data, size_t bytes) {
+  sections_[section] = {end_, bytes, lane_crc32c(data, bytes), 0};
+  write_at(data, bytes, end_);
+  end_ = (end_ + bytes + kPage - 1) / kPage * kPage;
+}
+
+void SegmentWriter::begin_rows(size_t bytes) {
+  sections_[kRows] = {end_, bytes, 0, 0};
+  rows_at_ = end_;
+  end_ = (end_ + bytes + kPage - 1) / kPage * kPage;
+}
+
+void SegmentWriter::write_rows(const void* data, size_t bytes) {
+  write_at(data, bytes, rows_at_);
+  rows_at_ += bytes;
+}
+
+void SegmentWriter::commit(SegmentHeader header) {
+  std::memcpy(header.magic, kMagic, sizeof(kMagic));
+  header.format = kSegmentFormat;
+  header.unused = 0;
+  std::copy(std::begin(sections_), std::end(sections_), std::begin(header.sections));
+  header.check = header_check(header);
+  write_at(&header, sizeof(header), 0);
+  if (::ftruncate(fd_, static_cast<off_t>(end_)) != 0) throw_io("cannot size", temporary_);
+  if (::fsync(fd_) != 0) throw_io("cannot sync", temporary_);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_io("cannot rename", temporary_);
+  committed_ = true;
+  sync_folder(folder_of(path_));
+}
+
+SegmentFile::~SegmentFile() {
+  if (base_ != nullptr) ::munmap(const_cast<uint8_t*>(base_), bytes_);
+}
+
+std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, uint32_t dim, Distance distance,
+                                               std::string& why) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    if (errno != ENOENT) throw_io("cannot open", path);
+    why = "the file is missing";
+    return nullptr;
+  }
+  std::unique_ptr<SegmentFile> file(new SegmentFile);
+  file->path_ = path;
+  struct stat info;
+  if (::fstat(fd, &info) != 0) {
+    const int code = errno;
+    ::close(fd);
+    errno = code;
+    throw_io("cannot look at", path);
+  }
+  file->bytes_ = static_cast<size_t>(info.st_size);
+  if (file->bytes_ < kPage) {
+    ::close(fd);
+    why = "the file is cut short";
+    return nullptr;
+  }
+  void* base = ::mmap(nullptr, file->bytes_, PROT_READ, MAP_SHARED, fd, 0);
+  const int code = errno;
+  ::close(fd);
+  if (base == MAP_FAILED) {
+    errno = code;
+    throw_io("cannot map", path);
+  }
+  file->base_ = static_cast<const uint8_t*>(base);
+  if (!file->map_sections(dim, distance, why) || !file->check_links(why)) return nullptr;
+  return file;
+}
+
+bool SegmentFile::map_sections(uint32_t dim, Distance distance, std::string& why) {
+  std::memcpy(&header_, base_, sizeof(header_));
+  const SegmentHeader& h = header_;
+  if (std::memcmp(h.magic, kMagic, sizeof(kMagic)) != 0 || h.check != header_check(h)) {
+    why = "the header is damaged";
+    return false;
+  }
+  if (h.format != kSegmentFormat) {
+    why = "the format is " + std::to_string(h.format);
+    return false;
+  }
+  if (h.dim != dim || h.distance != static_cast<uint32_t>(distance)) {
+    why = "the segment is of another dimension or distance";
+    return false;
+  }
+  const uint64_t rows = h.rows;
+  const uint64_t expected[kSectionCount] = {
+      rows * 4, rows * 8, rows * h.code_bytes, distance == Distance::kEuclid ? rows * 4 : 0,
+      rows * h.m * 8, h.sections[kUpperNodes].bytes, h.sections[kUpperLinks].bytes,
+      static_cast<uint64_t>(check_blocks()) * 4, rows * dim * 4};
+  bool sound = rows > 0 && h.m > 0 && h.entry < rows && h.code_bytes == code_bytes_of(dim);
+  sound = sound && h.sections[kUpperNodes].bytes % sizeof(UpperNode) == 0 && h.sections[kUpperLinks].bytes % 4 == 0;
+  for (uint32_t i = 0; i < kSectionCount; ++i) {
+    const SectionEntry& entry = h.sections[i];
+    sound = sound && entry.bytes == expected[i] && entry.offset % kPage == 0 && entry.offset <= bytes_ &&
+            entry.bytes <= bytes_ - entry.offset;
+  }
+  if (!sound) {
+    why = "the file is cut short or its header is wrong";
+    return false;
+  }
+  ::madvise(const_cast<uint8_t*>(base_), h.sections[kRows].offset, MADV_WILLNEED);
+  ::madvise(const_cast<uint8_t*>(base_ + h.sections[kRows].offset), h.sections[kRows].bytes, MADV_RANDOM);
+  for (uint32_t i = 0; i < kSectionCount; ++i) {
+    if (i == kRows || lane_crc32c(base_ + h.sections[i].offset, h.sections[i].bytes) == h.sections[i].check) continue;
+    why = "section " + std::to_string(i) + " fails its checksum";
+    return false;
+  }
+  slots_ = section<uint32_t>(kSlots);
+  versions_ = section<uint64_t>(kVersions);
+  codes_ = section<uint8_t>(kCodes);
+  norms_ = section<int32_t>(kNorms);
+  links_ = section<uint32_t>(kLinks);
+  upper_nodes_ = section<UpperNode>(kUpperNodes);
+  upper_links_ = section<uint32_t>(kUpperLinks);
+  row_checks_ = section<uint32_t>(kRowChecks);
+  rows_ = section<float>(kRows);
+  upper_count_ = h.sections[kUpperNodes].bytes / sizeof(UpperNode);
+  return true;
+}
+
+// The checksums are right by now, so this guards against a writer's mistake: a walk must never leave the file.
+bool SegmentFile::check_links(std::string& why) const {
+  const uint32_t rows = header_.rows;
+  const uint64_t upper_links = header_.sections[kUpperLinks].bytes / 4;
+  bool sound = links_in_range(links_, static_cast<size_t>(rows) * 2 * header_.m, rows) &&
+               links_in_range(upper_links_, upper_links, rows);
+  for (uint32_t i = 1; i < rows; ++i) sound = sound && slots_[i - 1] < slots_[i];
+  for (size_t i = 0; i < upper_count_; ++i) {
+    const UpperNode& node = upper_nodes_[i];
+    sound = sound && node.row < rows && (i == 0 || upper_nodes_[i - 1].row < node.row) && node.level <= 64 &&
+            node.first <= upper_links && static_cast<uint64_t>(node.level) * header_.m <= upper_links - node.first;
+  }
+  if (!sound) why = "the graph is inconsistent";
+  return sound;
+}
+
+const uint32_t* SegmentFile::upper_links(uint32_t row, uint32_t level) const {
+  const UpperNode* end = upper_nodes_ + upper_count_;
+  const UpperNode* node =
+      std::lower_bound(upper_nodes_, end, row, [](const UpperNode& a, uint32_t wanted) { return a.row < wanted; });
+  if (node == end || node->row != row || node->level < level) return nullptr;
+  return upper_links_ + node->first + static_cast<size_t>(level - 1) * header_.m;
+}
+
+uint32_t SegmentFile::find_slot(uint32_t slot, uint32_t hint) const {
+  if (hint < header_.rows && slots_[hint] == slot) return hint;
+  const uint32_t* end = slots_ + header_.rows;
+  const uint32_t* found = std::lower_bound(slots_, end, slot);
+  return found == end || *found != slot ? kNoRow : static_cast<uint32_t>(found - slots_);
+}
+
+bool SegmentFile::verify_block(uint32_t block) const {
+  const uint32_t first = block * kRowsPerCheck;
+  const uint32_t count = std::min(kRowsPerCheck, header_.rows - first);
+  return lane_crc32c(row(first), static_cast<size_t>(count) * header_.dim * 4) == row_checks_[block];
+}
+
+void SegmentFile::expect_all_rows() const {
+  ::madvise(const_cast<uint8_t*>(base_ + header_.sections[kRows].offset), header_.sections[kRows].bytes, MADV_WILLNEED);
+}
+
+}  // namespace sealpoint

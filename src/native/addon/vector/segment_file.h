@@ -1,0 +1,149 @@
+// The file of one immutable segment. A disk format: changing it needs a new kSegmentFormat.
+//
+// One page of header, then sections, each starting on a page: slots u32[rows] ascending, versions u64[rows], codes (rows of
+// code_bytes), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32 row, u32 level, u64 first}, upper links
+// u32[], row checks u32[] (one per kRowsPerCheck rows), rows f32[rows][dim]. Little-endian. Every section but the rows has a
+// checksum in the header, and the header one of itself. The rows come last so that all that must be hot stands together.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "graph_build.h"
+#include "vector_index.h"
+
+namespace sealpoint {
+
+constexpr uint32_t kSegmentFormat = 1;
+constexpr uint32_t kRowsPerCheck = 64;
+constexpr size_t kPage = 4096;
+
+enum Section : uint32_t {
+  kSlots,
+  kVersions,
+  kCodes,
+  kNorms,
+  kLinks,
+  kUpperNodes,
+  kUpperLinks,
+  kRowChecks,
+  kRows,
+  kSectionCount,
+};
+
+struct SectionEntry {
+  uint64_t offset;
+  uint64_t bytes;
+  uint32_t check;
+  uint32_t unused;
+};
+
+struct SegmentHeader {
+  char magic[8];
+  uint32_t format;
+  uint32_t dim;
+  uint32_t distance;
+  uint32_t rows;
+  uint32_t m;
+  uint32_t ef_construct;
+  uint32_t code_bytes;
+  uint32_t entry;
+  uint32_t max_level;
+  float scale;  // a plain code times this is about the value
+  SectionEntry sections[kSectionCount];
+  uint32_t unused;
+  uint32_t check;  // of all above
+};
+static_assert(sizeof(SegmentHeader) <= kPage);
+
+inline uint32_t code_bytes_of(uint32_t dim) { return (dim + 63) / 64 * 64; }
+
+// Writes sections in any order to `path`.tmp; commit() makes it `path`, durably. Without commit the file goes away.
+class SegmentWriter {
+ public:
+  explicit SegmentWriter(const std::string& path);
+  ~SegmentWriter();
+  SegmentWriter(const SegmentWriter&) = delete;
+  SegmentWriter& operator=(const SegmentWriter&) = delete;
+
+  void write_section(Section section, const void* data, size_t bytes);
+  // The rows are written in pieces, one check each.
+  void begin_rows(size_t bytes);
+  void write_rows(const void* data, size_t bytes);
+  void commit(SegmentHeader header);
+
+ private:
+  void write_at(const void* data, size_t bytes, uint64_t offset);
+
+  std::string path_;
+  std::string temporary_;
+  int fd_ = -1;
+  uint64_t end_ = kPage;
+  uint64_t rows_at_ = 0;
+  SectionEntry sections_[kSectionCount] = {};
+  bool committed_ = false;
+};
+
+// A mapped segment file. open() checks the header, the bounds of everything and all checksums but those of the rows; it gives
+// nullptr with the reason in `why` for a damaged or missing file, and throws for what may pass (no memory, no descriptors).
+class SegmentFile {
+ public:
+  static std::unique_ptr<SegmentFile> open(const std::string& path, uint32_t dim, Distance distance, std::string& why);
+  ~SegmentFile();
+  SegmentFile(const SegmentFile&) = delete;
+  SegmentFile& operator=(const SegmentFile&) = delete;
+
+  const SegmentHeader& header() const { return header_; }
+  const std::string& path() const { return path_; }
+  size_t bytes() const { return bytes_; }
+  uint32_t rows() const { return header_.rows; }
+
+  uint32_t slot(uint32_t row) const { return slots_[row]; }
+  const uint32_t* slots() const { return slots_; }
+  uint64_t version(uint32_t row) const { return versions_[row]; }
+  const uint8_t* code(uint32_t row) const { return codes_ + static_cast<size_t>(row) * header_.code_bytes; }
+  int32_t norm(uint32_t row) const { return norms_[row]; }
+  const uint32_t* links(uint32_t row) const { return links_ + static_cast<size_t>(row) * 2 * header_.m; }
+  // Links of a row on a level from 1 up; nullptr when it is not there.
+  const uint32_t* upper_links(uint32_t row, uint32_t level) const;
+  const float* row(uint32_t row) const { return rows_ + static_cast<size_t>(row) * header_.dim; }
+  // Row number of a slot, or kNoRow. `hint` is where to look first.
+  uint32_t find_slot(uint32_t slot, uint32_t hint) const;
+
+  // Reads a block of rows against its checksum.
+  uint32_t check_blocks() const { return (header_.rows + kRowsPerCheck - 1) / kRowsPerCheck; }
+  bool verify_block(uint32_t block) const;
+  // Tells the kernel that all rows will be read soon.
+  void expect_all_rows() const;
+
+ private:
+  SegmentFile() = default;
+  bool map_sections(uint32_t dim, Distance distance, std::string& why);
+  bool check_links(std::string& why) const;
+  template <typename T>
+  const T* section(Section which) const {
+    return reinterpret_cast<const T*>(base_ + header_.sections[which].offset);
+  }
+
+  std::string path_;
+  SegmentHeader header_{};
+  const uint8_t* base_ = nullptr;
+  size_t bytes_ = 0;
+  const uint32_t* slots_ = nullptr;
+  const uint64_t* versions_ = nullptr;
+  const uint8_t* codes_ = nullptr;
+  const int32_t* norms_ = nullptr;
+  const uint32_t* links_ = nullptr;
+  const UpperNode* upper_nodes_ = nullptr;
+  const uint32_t* upper_links_ = nullptr;
+  const uint32_t* row_checks_ = nullptr;
+  const float* rows_ = nullptr;
+  size_t upper_count_ = 0;
+};
+
+// Durable files of any kind.
+void sync_folder(const std::string& folder);
+void write_file_durably(const std::string& path, const std::string& content);
+
+}  // namespace sealpoint

@@ -1,0 +1,387 @@
+#include "vector_index.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <set>
+
+#include "../core/status.h"
+#include "index_impl.h"
+#include "manifest.h"
+
+namespace sealpoint {
+namespace {
+
+constexpr size_t kSegmentsMax = 8;
+constexpr const char* kSegmentEnding = ".segment";
+
+bool is_segment_name(const std::string& name) {
+  const size_t ending = std::strlen(kSegmentEnding);
+  return name.size() == 16 + ending && name.compare(16, ending, kSegmentEnding) == 0 &&
+         name.find_first_not_of("0123456789abcdef") == 16;
+}
+
+std::string segment_name(uint64_t number) {
+  char name[17];
+  std::snprintf(name, sizeof(name), "%016" PRIx64, number);
+  return std::string(name) + kSegmentEnding;
+}
+
+std::vector<std::string> list_files(const std::string& dir) {
+  std::vector<std::string> names;
+  DIR* folder = ::opendir(dir.c_str());
+  if (folder == nullptr) throw Error(ErrorKind::kUnavailable, "cannot open " + dir + ": " + std::strerror(errno));
+  while (const dirent* entry = ::readdir(folder)) {
+    struct stat info;
+    if (::lstat((dir + "/" + entry->d_name).c_str(), &info) == 0 && S_ISREG(info.st_mode)) names.push_back(entry->d_name);
+  }
+  ::closedir(folder);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+VectorIndexConfig checked(VectorIndexConfig config) {
+  if (config.dim == 0 || config.dim > 65536) throw Error(ErrorKind::kBadInput, "dim must be 1 to 65536", "dim");
+  if (config.distance < Distance::kCosine || config.distance > Distance::kManhattan) {
+    throw Error(ErrorKind::kBadInput, "unknown distance", "distance");
+  }
+  // FAISS draws levels with 1 / ln(m), which needs two.
+  if (config.m != 0) config.m = std::min(std::max(config.m, 2u), 1024u);
+  config.ef_construct = std::min(std::max(config.ef_construct, 4u), 1u << 20);
+  return config;
+}
+
+}  // namespace
+
+std::unique_ptr<VectorIndex> VectorIndex::open(const VectorIndexConfig& config) {
+  auto index = std::make_unique<VectorIndexImpl>(config);
+  index->load();
+  return index;
+}
+
+VectorIndexImpl::VectorIndexImpl(const VectorIndexConfig& config) : config_(checked(config)) { add_tail(); }
+
+uint32_t VectorIndexImpl::free_number() {
+  for (uint32_t i = 0; i < parts_.size(); ++i) {
+    if (!parts_[i].tail && !parts_[i].segment) return i;
+  }
+  parts_.emplace_back();
+  return static_cast<uint32_t>(parts_.size() - 1);
+}
+
+void VectorIndexImpl::add_tail() {
+  const uint32_t number = free_number();
+  auto tail = std::make_shared<Tail>(number, config_.dim);
+  parts_[number].tail = tail;
+  tails_.push_back(std::move(tail));
+}
+
+void VectorIndexImpl::drop_tail(size_t index) {
+  parts_[tails_[index]->number] = {};
+  tails_.erase(tails_.begin() + static_cast<ptrdiff_t>(index));
+}
+
+void VectorIndexImpl::load() {
+  std::vector<std::string> names;
+  const std::vector<std::string> files = list_files(config_.dir);
+  const ManifestState state = read_manifest(config_.dir, names);
+  if (state == ManifestState::kDamaged) {
+    // Rows prove by slot and version what they are, so any sound file is as good as a listed one.
+    damaged_.push_back(std::string(kManifestName) + ": fails its checksum");
+    names.clear();
+    std::copy_if(files.begin(), files.end(), std::back_inserter(names), is_segment_name);
+  }
+  for (const std::string& name : names) {
+    if (is_segment_name(name)) {
+      load_segment(name);
+    } else {
+      damaged_.push_back(name + ": not a segment's name");
+    }
+  }
+  for (const std::string& file : files) {
+    if (is_segment_name(file)) next_file_ = std::max<uint64_t>(next_file_, std::stoull(file.substr(0, 16), nullptr, 16) + 1);
+  }
+  // First the manifest, then the files: a crash in between leaves leftovers, not holes.
+  const std::vector<std::string> kept = segment_names();
+  if (!damaged_.empty()) write_manifest(config_.dir, kept);
+  const std::set<std::string> known(kept.begin(), kept.end());
+  for (const std::string& file : files) {
+    if (file != kManifestName && known.count(file) == 0) ::unlink((config_.dir + "/" + file).c_str());
+  }
+}
+
+void VectorIndexImpl::load_segment(const std::string& name) {
+  std::string why;
+  auto file = SegmentFile::open(config_.dir + "/" + name, config_.dim, config_.distance, why);
+  if (!file) {
+    damaged_.push_back(name + ": " + why);
+    return;
+  }
+  const uint32_t number = free_number();
+  auto segment = std::make_shared<Segment>(number, std::move(file));
+  parts_[number].segment = segment;
+  segments_.push_back(std::move(segment));
+}
+
+std::vector<std::string> VectorIndexImpl::segment_names() const {
+  std::vector<std::string> names;
+  for (const auto& segment : segments_) {
+    const std::string& path = segment->file->path();
+    names.push_back(path.substr(path.rfind('/') + 1));
+  }
+  return names;
+}
+
+// The row that a slot has, if any, is dead from now on.
+void VectorIndexImpl::forget(uint32_t slot) {
+  if (slot >= locations_.size() || locations_[slot].part == kNoPart) return;
+  const Location location = locations_[slot];
+  locations_[slot] = {};
+  --live_;
+  Part& part = parts_[location.part];
+  if (part.segment) {
+    --part.segment->live;
+    return;
+  }
+  --part.tail->live;
+  if (part.tail == tails_.back()) part.tail->release(location.row);
+}
+
+void VectorIndexImpl::place(uint32_t slot, Location location) {
+  if (slot >= locations_.size()) locations_.resize(static_cast<size_t>(slot) + 1);
+  locations_[slot] = location;
+  ++live_;
+  Part& part = parts_[location.part];
+  ++(part.segment ? part.segment->live : part.tail->live);
+}
+
+bool VectorIndexImpl::adopt(uint32_t slot, uint64_t version) {
+  for (const auto& segment : segments_) {
+    const uint32_t row = segment->file->find_slot(slot, segment->hint);
+    if (row == kNoRow) continue;
+    segment->hint = row + 1;
+    if (segment->file->version(row) != version) continue;
+    forget(slot);
+    place(slot, {segment->number, row});
+    return true;
+  }
+  return false;
+}
+
+void VectorIndexImpl::upsert(uint32_t slot, uint64_t version, const float* vector) {
+  if (slot == 0xffffffffu) throw Error(ErrorKind::kInternal, "slot out of range");
+  Tail& tail = current_tail();
+  if (slot < locations_.size() && locations_[slot].part == tail.number) {
+    tail.replace(locations_[slot].row, version, vector);
+    return;
+  }
+  // What can fail for want of memory comes first.
+  if (slot >= locations_.size()) locations_.resize(static_cast<size_t>(slot) + 1);
+  const uint32_t row = tail.append(slot, version, vector);
+  forget(slot);
+  place(slot, {tail.number, row});
+}
+
+void VectorIndexImpl::remove(uint32_t slot) { forget(slot); }
+
+bool VectorIndexImpl::contains(uint32_t slot) const {
+  return slot < locations_.size() && locations_[slot].part != kNoPart;
+}
+
+const float* VectorIndexImpl::find_row(uint32_t slot) const {
+  if (!contains(slot)) return nullptr;
+  const Location location = locations_[slot];
+  const Part& part = parts_[location.part];
+  return part.segment ? part.segment->row(location.row) : part.tail->row(location.row);
+}
+
+bool VectorIndexImpl::get(uint32_t slot, float* out) const {
+  const float* row = find_row(slot);
+  if (row == nullptr) return false;
+  std::memcpy(out, row, config_.dim * sizeof(float));
+  return true;
+}
+
+uint64_t VectorIndexImpl::tail_live() const {
+  uint64_t live = 0;
+  for (const auto& tail : tails_) live += tail->live;
+  return live;
+}
+
+VectorIndexStats VectorIndexImpl::stats() const {
+  VectorIndexStats stats;
+  stats.live = live_;
+  stats.segments = segments_.size();
+  stats.anonymous = sizeof(*this) + locations_.capacity() * sizeof(Location) + parts_.capacity() * sizeof(Part);
+  for (const auto& tail : tails_) stats.anonymous += tail->bytes();
+  for (const auto& segment : segments_) {
+    stats.indexed += segment->live;
+    stats.mapped += segment->file->bytes();
+  }
+  return stats;
+}
+
+bool VectorIndexImpl::needs_rebuild(const Segment& segment) const {
+  const SegmentHeader& header = segment.file->header();
+  return (header.rows - segment.live) * 5 > header.rows || header.m != config_.m ||
+         header.ef_construct != config_.ef_construct;
+}
+
+bool VectorIndexImpl::wants_build() const {
+  if (config_.m == 0 || building_) return false;
+  // As in Qdrant, a threshold of zero switches indexing off.
+  if (config_.indexing_threshold_kb > 0 && kilobytes(tail_live()) > config_.indexing_threshold_kb) return true;
+  return segments_.size() > kSegmentsMax ||
+         std::any_of(segments_.begin(), segments_.end(), [&](const auto& segment) { return needs_rebuild(*segment); });
+}
+
+bool VectorIndexImpl::wants_build_when_idle() const {
+  if (wants_build()) return true;
+  if (config_.m == 0 || building_ || config_.indexing_threshold_kb == 0 || segments_.empty()) return false;
+  return kilobytes(tail_live()) * 8 > config_.indexing_threshold_kb;
+}
+
+std::unique_ptr<VectorIndex::Build> VectorIndexImpl::begin_build() {
+  if (config_.m == 0 || building_) return nullptr;
+  std::vector<std::shared_ptr<Segment>> rest;
+  std::vector<std::shared_ptr<Segment>> chosen;
+  for (const auto& segment : segments_) (needs_rebuild(*segment) ? chosen : rest).push_back(segment);
+  uint64_t merged = tail_live();
+  for (const auto& segment : chosen) merged += segment->live;
+  // Geometric: whatever is not much larger than what is merged anyway, so that a vector is rewritten only a logarithmic
+  // number of times.
+  std::sort(rest.begin(), rest.end(), [](const auto& a, const auto& b) { return a->live < b->live; });
+  const size_t too_many = segments_.size() > kSegmentsMax ? 2 : 0;
+  for (size_t i = 0; i < rest.size(); ++i) {
+    if (rest[i]->live > 2 * merged && !(chosen.size() < too_many)) break;
+    merged += rest[i]->live;
+    chosen.push_back(rest[i]);
+  }
+  if (merged == 0 && chosen.empty()) return nullptr;
+  // A lone sound segment and an empty tail: nothing would change.
+  if (tail_live() == 0 && chosen.size() == 1 && !needs_rebuild(*chosen[0])) return nullptr;
+  if (tail_live() == 0 && chosen.empty()) return nullptr;
+
+  std::vector<BuildSource> sources;
+  std::vector<uint32_t> source_of(parts_.size(), kNoPart);
+  for (const auto& tail : tails_) {
+    source_of[tail->number] = static_cast<uint32_t>(sources.size());
+    sources.push_back({tail, nullptr, tail->number});
+  }
+  for (const auto& segment : chosen) {
+    source_of[segment->number] = static_cast<uint32_t>(sources.size());
+    sources.push_back({nullptr, segment, segment->number});
+  }
+  std::vector<SourceRow> rows;
+  rows.reserve(merged);
+  for (uint32_t slot = 0; slot < locations_.size(); ++slot) {
+    const Location location = locations_[slot];
+    if (location.part == kNoPart || source_of[location.part] == kNoPart) continue;
+    rows.push_back({slot, source_of[location.part], location.row});
+  }
+  auto build = std::make_unique<SegmentBuild>(config_, config_.dir + "/" + segment_name(next_file_), std::move(sources),
+                                              std::move(rows));
+  ++next_file_;
+  add_tail();
+  building_ = true;
+  return build;
+}
+
+// The tails stay as they are, to be built another time; an empty new one is not worth keeping.
+void VectorIndexImpl::put_back() {
+  if (tails_.size() > 1 && tails_.back()->live == 0) drop_tail(tails_.size() - 1);
+  building_ = false;
+}
+
+void VectorIndexImpl::finish_build(Build& generic, bool succeeded) {
+  auto& build = static_cast<SegmentBuild&>(generic);
+  if (!building_) throw Error(ErrorKind::kInternal, "no build to finish");
+  if (!succeeded || !build.done()) {
+    put_back();
+    return;
+  }
+  auto is_source = [&](uint32_t number) {
+    return std::any_of(build.sources().begin(), build.sources().end(),
+                       [&](const BuildSource& source) { return source.number == number; });
+  };
+  std::vector<std::shared_ptr<Segment>> next;
+  std::vector<std::shared_ptr<Segment>> replaced;
+  std::shared_ptr<Segment> segment;
+  bool swapped = false;
+  try {
+    for (const auto& old : segments_) (is_source(old->number) ? replaced : next).push_back(old);
+    if (auto file = build.take_file()) {
+      segment = std::make_shared<Segment>(free_number(), std::move(file));
+      segment->retired.store(true);  // until the manifest has it
+      next.push_back(segment);
+    }
+    segments_.swap(next);
+    swapped = true;
+    write_manifest(config_.dir, segment_names());
+  } catch (...) {
+    if (swapped) segments_.swap(next);
+    put_back();
+    throw;
+  }
+  // From here on nothing can fail.
+  if (segment) {
+    segment->retired.store(false);
+    parts_[segment->number].segment = segment;
+    for (uint32_t row = 0; row < build.rows().size(); ++row) {
+      const SourceRow& from = build.rows()[row];
+      Location& location = locations_[from.slot];
+      // Overwritten or removed meanwhile: dead from the start.
+      if (location != Location{build.sources()[from.source].number, from.row}) continue;
+      location = {segment->number, row};
+      ++segment->live;
+    }
+  }
+  for (const auto& old : replaced) {
+    old->retired.store(true);
+    parts_[old->number] = {};
+  }
+  for (size_t i = tails_.size(); i-- > 0;) {
+    if (is_source(tails_[i]->number)) drop_tail(i);
+  }
+  building_ = false;
+}
+
+void VectorIndexImpl::reconfigure(const VectorIndexConfig& config) {
+  const VectorIndexConfig next = checked(config);
+  if (next.dim != config_.dim) throw Error(ErrorKind::kBadInput, "dim cannot change", "dim");
+  if (next.distance != config_.distance) throw Error(ErrorKind::kBadInput, "distance cannot change", "distance");
+  config_.m = next.m;
+  config_.ef_construct = next.ef_construct;
+  config_.full_scan_threshold_kb = next.full_scan_threshold_kb;
+  config_.indexing_threshold_kb = next.indexing_threshold_kb;
+}
+
+bool VectorIndexImpl::verify_rows(std::string& why) const {
+  why.clear();
+  for (const auto& segment : segments_) {
+    if (segment->verify()) continue;
+    if (!why.empty()) why += "; ";
+    why += "vector rows of " + segment->file->path() + " fail their checksum";
+  }
+  return why.empty();
+}
+
+std::vector<uint32_t> VectorIndexImpl::damaged_slots() const {
+  std::vector<uint32_t> slots;
+  for (const auto& segment : segments_) {
+    if (!segment->any_bad()) continue;
+    const RowFilter filter = filter_of(*segment, nullptr);
+    for (uint32_t row = 0; row < segment->file->rows(); ++row) {
+      if (segment->known_bad(row) && filter.alive(row)) slots.push_back(segment->file->slot(row));
+    }
+  }
+  std::sort(slots.begin(), slots.end());
+  return slots;
+}
+
+}  // namespace sealpoint

@@ -1,0 +1,226 @@
+#include "walk.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels.h"
+
+namespace sealpoint {
+namespace {
+
+constexpr uint32_t kExpanded = 0x80000000u;  // rows are below 2^31
+
+inline void prefetch_code(const uint8_t* code, size_t bytes) {
+  // The hardware follows after some lines in a row.
+  const size_t limit = std::min<size_t>(bytes, 512);
+  for (size_t i = 0; i < limit; i += 64) __builtin_prefetch(code + i);
+}
+
+inline bool visit(std::vector<uint64_t>& visited, uint32_t row) {
+  uint64_t& word = visited[row >> 6];
+  const uint64_t bit = uint64_t{1} << (row & 63);
+  if (word & bit) return false;
+  word |= bit;
+  return true;
+}
+
+// Collects the rows not yet seen among `links`, and asks for their codes.
+inline void collect_fresh(const SegmentFile& file, const uint32_t* links, size_t count, WalkScratch& scratch) {
+  scratch.fresh.clear();
+  const size_t bytes = file.header().code_bytes;
+  for (size_t i = 0; i < count && links[i] != kNoRow; ++i) {
+    if (!visit(scratch.visited, links[i])) continue;
+    scratch.fresh.push_back(links[i]);
+    prefetch_code(file.code(links[i]), bytes);
+  }
+}
+
+ScoredRow descend(const SegmentFile& file, const CodeScorer& scorer, WalkScratch& scratch) {
+  const SegmentHeader& header = file.header();
+  ScoredRow best{scorer.score_one(header.entry), header.entry};
+  for (uint32_t level = header.max_level; level > 0; --level) {
+    for (;;) {
+      const uint32_t* links = file.upper_links(best.row, level);
+      if (links == nullptr) break;
+      size_t count = 0;
+      while (count < header.m && links[count] != kNoRow) {
+        prefetch_code(file.code(links[count]), header.code_bytes);
+        ++count;
+      }
+      scorer.score(links, count, scratch.distances.data());
+      bool moved = false;
+      for (size_t i = 0; i < count; ++i) {
+        if (scratch.distances[i] >= best.distance) continue;
+        best = {scratch.distances[i], links[i]};
+        moved = true;
+      }
+      if (!moved) break;
+    }
+  }
+  return best;
+}
+
+void start(const SegmentFile& file, WalkScratch& scratch) {
+  const size_t words = (static_cast<size_t>(file.rows()) + 63) / 64;
+  if (scratch.visited.size() < words) scratch.visited.resize(words);
+  std::memset(scratch.visited.data(), 0, words * 8);
+  const size_t links = static_cast<size_t>(file.header().m) * 2;
+  if (scratch.distances.size() < links) scratch.distances.resize(links);
+  if (scratch.fresh.capacity() < links) scratch.fresh.reserve(links);
+  scratch.found.clear();
+}
+
+struct NearestFirst {
+  bool operator()(const ScoredRow& a, const ScoredRow& b) const { return a.distance > b.distance; }
+};
+struct FarthestFirst {
+  bool operator()(const ScoredRow& a, const ScoredRow& b) const { return a.distance < b.distance; }
+};
+
+}  // namespace
+
+CodeScorer::CodeScorer(const SegmentFile& file, const float* query, AlignedBytes& buffer)
+    : file_(file),
+      kernels_(kernels()),
+      distance_(static_cast<Distance>(file.header().distance)),
+      bytes_(file.header().code_bytes) {
+  const uint32_t dim = file.header().dim;
+  const float scale = file.header().scale;
+  uint8_t* codes = buffer.resize(bytes_);
+  biased_ = codes;
+  plain_ = reinterpret_cast<const int8_t*>(codes);
+  if (distance_ == Distance::kManhattan) {
+    for (uint32_t i = 0; i < dim; ++i) codes[i] = static_cast<uint8_t>(quantize(query[i], 1 / scale) + 128);
+    std::memset(codes + dim, 128, bytes_ - dim);
+    factor_ = scale;
+    return;
+  }
+  // A dot product may have a scale of the query's own, which wastes no bits.
+  float largest = 0;
+  for (uint32_t i = 0; i < dim; ++i) largest = std::max(largest, std::fabs(query[i]));
+  const float query_scale = std::min(std::max(largest, 1e-30f), 3e38f) / 127;
+  int32_t sum = 0;
+  for (uint32_t i = 0; i < dim; ++i) {
+    const int code = quantize(query[i], 1 / query_scale);
+    codes[i] = static_cast<uint8_t>(static_cast<int8_t>(code));
+    sum += code;
+  }
+  std::memset(codes + dim, 0, bytes_ - dim);
+  bias_ = 128 * sum;
+  if (distance_ == Distance::kEuclid) {
+    factor_ = -2 * scale * query_scale;
+    norm_factor_ = scale * scale;
+    query_norm_ = kernels_.dot_f32(query, query, dim);
+  } else {
+    factor_ = -scale * query_scale;
+  }
+}
+
+void CodeScorer::score(const uint32_t* rows, size_t count, float* out) const {
+  if (distance_ == Distance::kManhattan) {
+    for (size_t i = 0; i < count; ++i) {
+      out[i] = factor_ * static_cast<float>(kernels_.sad(file_.code(rows[i]), biased_, bytes_));
+    }
+    return;
+  }
+  int32_t dots[4];
+  for (size_t i = 0; i < count; i += 4) {
+    const size_t n = std::min<size_t>(4, count - i);
+    if (n == 4) {
+      const uint8_t* codes[4] = {file_.code(rows[i]), file_.code(rows[i + 1]), file_.code(rows[i + 2]),
+                                 file_.code(rows[i + 3])};
+      kernels_.dot4(codes, plain_, bias_, bytes_, dots);
+    } else {
+      for (size_t j = 0; j < n; ++j) dots[j] = kernels_.dot(file_.code(rows[i + j]), plain_, bias_, bytes_);
+    }
+    for (size_t j = 0; j < n; ++j) out[i + j] = factor_ * static_cast<float>(dots[j]);
+    if (distance_ != Distance::kEuclid) continue;
+    for (size_t j = 0; j < n; ++j) {
+      out[i + j] += norm_factor_ * static_cast<float>(file_.norm(rows[i + j])) + query_norm_;
+    }
+  }
+}
+
+void walk_all(const SegmentFile& file, const CodeScorer& scorer, size_t ef, WalkScratch& scratch) {
+  start(file, scratch);
+  const size_t links = static_cast<size_t>(file.header().m) * 2;
+  const ScoredRow entry = descend(file, scorer, scratch);
+  visit(scratch.visited, entry.row);
+  // One ascending list is both the queue and the result: the mark says which rows are expanded already.
+  auto& pool = scratch.pool;
+  if (pool.size() < ef + 1) pool.resize(ef + 1);
+  ScoredRow* const list = pool.data();
+  list[0] = entry;
+  size_t size = 1;
+  size_t at = 0;
+  while (at < size) {
+    if (list[at].row & kExpanded) {
+      ++at;
+      continue;
+    }
+    const uint32_t row = list[at].row;
+    list[at].row |= kExpanded;
+    collect_fresh(file, file.links(row), links, scratch);
+    const size_t count = scratch.fresh.size();
+    scorer.score(scratch.fresh.data(), count, scratch.distances.data());
+    size_t lowest = at + 1;
+    for (size_t i = 0; i < count; ++i) {
+      const float distance = scratch.distances[i];
+      if (size == ef && !(distance < list[size - 1].distance)) continue;
+      ScoredRow* place = std::upper_bound(list, list + size, ScoredRow{distance, 0}, FarthestFirst());
+      const size_t moved = static_cast<size_t>(list + size - place) - (size == ef ? 1 : 0);
+      std::memmove(place + 1, place, moved * sizeof(ScoredRow));
+      *place = {distance, scratch.fresh[i]};
+      if (size < ef) ++size;
+      lowest = std::min(lowest, static_cast<size_t>(place - list));
+    }
+    at = lowest;
+    if (at < size) __builtin_prefetch(file.links(list[at].row & ~kExpanded));
+  }
+  scratch.found.assign(list, list + size);
+  for (ScoredRow& row : scratch.found) row.row &= ~kExpanded;
+}
+
+bool walk_filtered(const SegmentFile& file, const CodeScorer& scorer, const RowFilter& filter, size_t ef,
+                   size_t max_scored, WalkScratch& scratch) {
+  start(file, scratch);
+  const size_t links = static_cast<size_t>(file.header().m) * 2;
+  const ScoredRow entry = descend(file, scorer, scratch);
+  visit(scratch.visited, entry.row);
+  auto& queue = scratch.candidates;
+  auto& found = scratch.found;
+  queue.clear();
+  queue.push_back(entry);
+  if (filter(entry.row)) found.push_back(entry);
+  size_t scored = 1;
+  while (!queue.empty()) {
+    const ScoredRow nearest = queue.front();
+    if (found.size() >= ef && nearest.distance > found.front().distance) break;
+    std::pop_heap(queue.begin(), queue.end(), NearestFirst());
+    queue.pop_back();
+    collect_fresh(file, file.links(nearest.row), links, scratch);
+    const size_t count = scratch.fresh.size();
+    scored += count;
+    if (scored > max_scored) return false;
+    scorer.score(scratch.fresh.data(), count, scratch.distances.data());
+    for (size_t i = 0; i < count; ++i) {
+      const ScoredRow row{scratch.distances[i], scratch.fresh[i]};
+      if (found.size() >= ef && !(row.distance < found.front().distance)) continue;
+      queue.push_back(row);
+      std::push_heap(queue.begin(), queue.end(), NearestFirst());
+      if (!filter(row.row)) continue;
+      if (found.size() >= ef) {
+        std::pop_heap(found.begin(), found.end(), FarthestFirst());
+        found.back() = row;
+      } else {
+        found.push_back(row);
+      }
+      std::push_heap(found.begin(), found.end(), FarthestFirst());
+    }
+    if (!queue.empty()) __builtin_prefetch(file.links(queue.front().row));
+  }
+  return true;
+}
+
+}  // namespace sealpoint
