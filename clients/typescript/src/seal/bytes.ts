@@ -84,5 +84,7 @@ export function fromBase64Url(text: string): Uint8Array | undefined {
 
 /** Standard or URL alphabet, padded or not. */
 export function fromAnyBase64(text: string): Uint8Array | undefined {
-  return /={3,}$/.test(text) ? undefined : fromBase64Url(text.replace(/=+$/, "").replaceAll("+", "-").replaceAll("/", "_"));
+  return /={3,}$/.test(text)
+    ? undefined
+    : fromBase64Url(text.replace(/=+$/, "").replaceAll("+", "-").replaceAll("/", "_"));
 }

@@ -257,7 +257,8 @@ class Reader {
       if (head >> 5 !== 3) throw new SealError("a map key is not text");
       const key = this.text(this.size(head & 31));
       const encoded = this.bytes.subarray(start, this.pos);
-      if (previous !== undefined && compareBytes(previous, encoded) >= 0) throw new SealError("map keys are not sorted");
+      if (previous !== undefined && compareBytes(previous, encoded) >= 0)
+        throw new SealError("map keys are not sorted");
       previous = encoded;
       map[key] = this.item(depth + 1);
     }

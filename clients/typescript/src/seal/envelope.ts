@@ -33,7 +33,8 @@ export function envelopeToJson(envelope: Envelope): { readonly [key: string]: Pa
 }
 
 function envelopeFromJson(value: PayloadValue): Envelope {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new SealError("an envelope is not an object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new SealError("an envelope is not an object");
   const object = value as { readonly [key: string]: PayloadValue };
   if (Object.keys(object).some((key) => !keys.has(key))) throw new SealError("an envelope has an unknown key");
   if (object.version !== BigInt(envelopeVersion)) throw new SealError("an envelope's version is unknown");

@@ -21,7 +21,13 @@ function labeledExtract(salt: Uint8Array, suite: Uint8Array, label: string, ikm:
   return extract(sha256, concatBytes(version, suite, ascii(label), ikm), salt);
 }
 
-function labeledExpand(prk: Uint8Array, suite: Uint8Array, label: string, info: Uint8Array, length: number): Uint8Array {
+function labeledExpand(
+  prk: Uint8Array,
+  suite: Uint8Array,
+  label: string,
+  info: Uint8Array,
+  length: number,
+): Uint8Array {
   return expand(sha256, prk, concatBytes(u16(length), version, suite, ascii(label), info), length);
 }
 

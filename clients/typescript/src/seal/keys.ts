@@ -69,12 +69,14 @@ export function parsePrivateKey(key: string | Uint8Array): PrivateKey {
     const sec1 = pkcs8 === undefined ? pemBody(text, "EC PRIVATE KEY") : undefined;
     scalar = pkcs8 !== undefined ? scalarFromPkcs8(pkcs8) : sec1 !== undefined ? scalarFromSec1(sec1, true) : undefined;
   } else scalar = hexOrBase64(text, [32]);
-  if (scalar === undefined) throw new SealError("the private key is neither PEM of P-256 nor a scalar in hex or base64");
+  if (scalar === undefined)
+    throw new SealError("the private key is neither PEM of P-256 nor a scalar in hex or base64");
   return privateKeyFromScalar(scalar);
 }
 
 function privateKeyFromScalar(scalar: Uint8Array): PrivateKey {
-  if (scalar.length !== 32 || !p256.utils.isValidSecretKey(scalar)) throw new SealError("not a private scalar of P-256");
+  if (scalar.length !== 32 || !p256.utils.isValidSecretKey(scalar))
+    throw new SealError("not a private scalar of P-256");
   return { scalar: scalar.slice(), publicKey: publicKeyFromBytes(p256.getPublicKey(scalar, false)) };
 }
 

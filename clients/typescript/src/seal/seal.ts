@@ -58,7 +58,8 @@ export class Sealer {
 
   constructor(options: SealerOptions) {
     const { publicKey } = options;
-    this.publicKey = typeof publicKey === "string" || publicKey instanceof Uint8Array ? parsePublicKey(publicKey) : publicKey;
+    this.publicKey =
+      typeof publicKey === "string" || publicKey instanceof Uint8Array ? parsePublicKey(publicKey) : publicKey;
     this.sealingId = sealingIdBytes(options.sealingId);
     this.clearFields = new Set(options.clearFields ?? []);
     this.padding = options.padding ?? false;
@@ -70,7 +71,8 @@ export class Sealer {
     if (Object.hasOwn(payload, sealedKey)) throw new SealError("the payload is sealed already");
     const sealed: { [key: string]: PayloadValue } = Object.create(null);
     const out: { [key: string]: PayloadValue } = Object.create(null);
-    for (const key of Object.keys(payload)) (this.clearFields.has(key) ? out : sealed)[key] = payload[key] as PayloadValue;
+    for (const key of Object.keys(payload))
+      (this.clearFields.has(key) ? out : sealed)[key] = payload[key] as PayloadValue;
     out[sealedKey] = [envelopeToJson(this.sealMap(id, sealed))];
     return out;
   }
@@ -78,7 +80,8 @@ export class Sealer {
   private sealMap(id: PointId, map: Payload): Envelope {
     if (this.sender === undefined || this.fresh) this.sender = setupSender(this.publicKey.point, hpkeInfo);
     let plaintext = encodeMap(map);
-    if (this.padding) plaintext = concatBytes(plaintext, new Uint8Array(padmeLength(plaintext.length) - plaintext.length));
+    if (this.padding)
+      plaintext = concatBytes(plaintext, new Uint8Array(padmeLength(plaintext.length) - plaintext.length));
     const aad = sealAad(this.sealingId, id);
     const nonce = randomBytes(12);
     const sealed = gcm(this.sender.context.export(aad, 32), nonce, aad).encrypt(plaintext);
