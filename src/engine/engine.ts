@@ -134,6 +134,8 @@ export interface ScrollRequest {
   readonly plainOnly?: boolean;
   /** First id to return; from the start when absent. */
   readonly offset?: PointId;
+  /** Start after `offset` instead of at it. */
+  readonly afterOffset?: boolean;
   readonly limit: number;
   readonly payload: PayloadSelector;
   readonly vectors: VectorsSelector;

@@ -1,0 +1,314 @@
+/**
+ * The engine of one machine: FAISS and RocksDB behind the addon. JavaScript holds plans here, not data: each method writes one
+ * message and reads one answer.
+ */
+import {
+  badInput,
+  type CollectionConfig,
+  type CollectionInfo,
+  DomainError,
+  type FieldIndex,
+  type FieldIndexType,
+  type Filter,
+  limits,
+  type PayloadSelector,
+  type PointId,
+  type SealingPolicy,
+  type VectorsSelector,
+  uuidFromBytes,
+} from "../../core/index.ts";
+import { MemoryIndex, NativeEngine, type NativeOptions, NativeReader, NativeWriter, operations } from "../../native/index.ts";
+import type {
+  AliasAction,
+  CollectionChange,
+  Engine,
+  NearestQuery,
+  PointTable,
+  ScrollCursor,
+  ScrollRequest,
+  WriteOperation,
+  WriteOptions,
+  WriteResult,
+} from "../engine.ts";
+import { encodeCount, encodeGet, encodeScroll, encodeSearches, encodeWrite, writeVectorFields } from "./messages.ts";
+import { NativePointTable } from "./point-table.ts";
+
+export interface EmbeddedOptions extends NativeOptions {
+  /** Folder of everything the engine keeps; made when missing, held by one process at a time. */
+  readonly dataDir: string;
+}
+
+/** qdrant.FieldType's numbers, which the addon uses too. */
+const fieldTypes: readonly FieldIndexType[] = ["keyword", "integer", "float", "geo", "text", "bool", "datetime", "uuid"];
+
+/** Offset of the table in a scroll's answer. */
+const scrollHeaderSize = 24;
+
+/** Times that a change is tried anew when another one came between its reading and its writing. */
+const changeAttemptsMax = 8;
+
+export function openEmbeddedEngine(options: EmbeddedOptions): EmbeddedEngine {
+  return new EmbeddedEngine(NativeEngine.open(options.dataDir, options));
+}
+
+export class EmbeddedEngine implements Engine {
+  private readonly native: NativeEngine;
+
+  constructor(native: NativeEngine) {
+    this.native = native;
+  }
+
+  async createCollection(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void> {
+    if ((await this.listCollections()).length >= limits.collectionsMax) {
+      throw new DomainError("exhausted", `no more than ${limits.collectionsMax} collections`);
+    }
+    const out = new NativeWriter(1024).text(name).text(JSON.stringify(config)).text(JSON.stringify(sealing));
+    writeVectorFields(out, config);
+    await this.native.call(operations.createCollection, out.done());
+  }
+
+  async updateCollection(name: string, change: CollectionChange): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const { config, epoch } = await this.collectionInfo(name);
+      const vectors = { ...config.vectors };
+      for (const [vector, params] of Object.entries(change.vectors ?? {})) {
+        const present = vectors[vector];
+        if (present === undefined) {
+          throw badInput(`Wrong input: Not existing vector name error: ${vector}`, `vectors_config.${vector}`);
+        }
+        vectors[vector] = { ...present, ...params, hnsw: { ...present.hnsw, ...params.hnsw } };
+      }
+      const next: CollectionConfig = {
+        ...config,
+        vectors,
+        hnsw: { ...config.hnsw, ...change.hnsw },
+        indexingThreshold: change.indexingThreshold ?? config.indexingThreshold,
+        echo: change.echo ?? config.echo,
+      };
+      const out = new NativeWriter(1024).text(name).u64(BigInt(epoch)).text(JSON.stringify(next));
+      writeVectorFields(out, next);
+      try {
+        await this.native.call(operations.updateCollection, out.done());
+        return;
+      } catch (error) {
+        if (!isAborted(error) || attempt >= changeAttemptsMax) throw error;
+      }
+    }
+  }
+
+  async deleteCollection(name: string): Promise<boolean> {
+    const answer = await this.native.call(operations.deleteCollection, new NativeWriter().text(name).done());
+    return new NativeReader(answer).u8() === 1;
+  }
+
+  async listCollections(): Promise<string[]> {
+    const reader = new NativeReader(await this.native.call(operations.listCollections, new NativeWriter(8).done()));
+    return Array.from({ length: reader.u32() }, () => reader.text());
+  }
+
+  async collectionExists(name: string): Promise<boolean> {
+    const answer = await this.native.call(operations.collectionExists, new NativeWriter().text(name).done());
+    return new NativeReader(answer).u8() === 1;
+  }
+
+  async collectionInfo(name: string): Promise<CollectionInfo> {
+    const answer = await this.native.call(operations.collectionInfo, new NativeWriter().text(name).done());
+    const reader = new NativeReader(answer);
+    const realName = reader.text();
+    const config = JSON.parse(reader.text()) as CollectionConfig;
+    const sealing = JSON.parse(reader.text()) as SealingPolicy;
+    const sealingId = Buffer.from(reader.blob()).toString("hex");
+    const acceptedSealingIds = Array.from({ length: reader.u32() }, () => Buffer.from(reader.blob()).toString("hex"));
+    const epoch = reader.size();
+    const pointsCount = reader.size();
+    const indexedVectorsCount = reader.size();
+    const segmentsCount = reader.size();
+    const sealedPointsCount = reader.size();
+    const memoryBytes = reader.size();
+    reader.skip(8);
+    const building = reader.u8() === 1;
+    const wantsBuild = reader.u8() === 1;
+    const optimizerError = reader.text();
+    const fieldIndexes: FieldIndex[] = Array.from({ length: reader.u32() }, () => {
+      const key = reader.text();
+      const type = fieldTypes[reader.u8()] ?? "keyword";
+      const params = reader.text();
+      const points = reader.size();
+      reader.skip(8);
+      return { key, type, params, points };
+    });
+    return {
+      name: realName,
+      config,
+      sealing,
+      sealingId,
+      acceptedSealingIds,
+      epoch,
+      status: optimizerError !== "" ? "red" : building || wantsBuild ? "yellow" : "green",
+      ...(optimizerError === "" ? {} : { optimizerError }),
+      pointsCount,
+      indexedVectorsCount,
+      segmentsCount,
+      sealedPointsCount,
+      fieldIndexes,
+      memoryBytes,
+    };
+  }
+
+  async updateAliases(actions: readonly AliasAction[]): Promise<void> {
+    const out = new NativeWriter().u32(actions.length);
+    for (const action of actions) {
+      switch (action.kind) {
+        case "create":
+          out.u8(1).text(action.alias).text(action.collection);
+          break;
+        case "rename":
+          out.u8(2).text(action.from).text(action.to);
+          break;
+        case "delete":
+          out.u8(3).text(action.alias);
+          break;
+      }
+    }
+    await this.native.call(operations.updateAliases, out.done());
+  }
+
+  async listAliases(collection?: string): Promise<[string, string][]> {
+    const answer = await this.native.call(operations.listAliases, new NativeWriter().text(collection ?? "").done());
+    const reader = new NativeReader(answer);
+    return Array.from({ length: reader.u32() }, () => [reader.text(), reader.text()]);
+  }
+
+  async setSealingPolicy(name: string, policy: SealingPolicy): Promise<void> {
+    const out = new NativeWriter().text(name).u64(0n).text(JSON.stringify(policy));
+    await this.native.call(operations.setSealing, out.done());
+  }
+
+  async countPlain(name: string): Promise<{ plain: number; total: number }> {
+    const { sealing } = await this.collectionInfo(name);
+    const out = new NativeWriter().text(name).texts(sealing.clearFields);
+    const reader = new NativeReader(await this.native.call(operations.countPlain, out.done()));
+    return { plain: reader.size(), total: reader.size() };
+  }
+
+  async write(name: string, operation: WriteOperation, options: WriteOptions): Promise<WriteResult> {
+    options.signal?.throwIfAborted();
+    const answer = await this.native.call(operations.write, encodeWrite(name, operation, options));
+    return readWriteResult(answer);
+  }
+
+  async createFieldIndex(name: string, key: string, type: FieldIndexType, params: string): Promise<WriteResult> {
+    const { fieldIndexes } = await this.collectionInfo(name);
+    if (fieldIndexes.length >= limits.fieldIndexesPerCollectionMax && !fieldIndexes.some((index) => index.key === key)) {
+      throw new DomainError("exhausted", `no more than ${limits.fieldIndexesPerCollectionMax} payload indexes`);
+    }
+    const out = new NativeWriter().text(name).text(key).u8(fieldTypes.indexOf(type)).text(params);
+    return readWriteResult(await this.native.call(operations.createFieldIndex, out.done()));
+  }
+
+  async deleteFieldIndex(name: string, key: string): Promise<WriteResult> {
+    const out = new NativeWriter().text(name).text(key);
+    return readWriteResult(await this.native.call(operations.deleteFieldIndex, out.done()));
+  }
+
+  async streamPosition(name: string, streamId: string): Promise<bigint> {
+    const out = new NativeWriter().text(name).text(streamId);
+    return new NativeReader(await this.native.call(operations.streamPosition, out.done())).u64();
+  }
+
+  async get(
+    name: string,
+    ids: readonly PointId[],
+    payload: PayloadSelector,
+    vectors: VectorsSelector,
+  ): Promise<PointTable> {
+    return new NativePointTable(await this.native.call(operations.get, encodeGet(name, ids, payload, vectors)));
+  }
+
+  async search(name: string, query: NearestQuery, signal?: AbortSignal): Promise<PointTable> {
+    const [table] = await this.searchBatch(name, [query], signal);
+    if (table === undefined) throw new DomainError("internal", "the addon answered no table");
+    return table;
+  }
+
+  async searchBatch(name: string, queries: readonly NearestQuery[], signal?: AbortSignal): Promise<PointTable[]> {
+    signal?.throwIfAborted();
+    const answer = await this.native.call(operations.search, encodeSearches(name, queries));
+    const reader = new NativeReader(answer);
+    const count = reader.u32();
+    reader.skip(4);
+    return Array.from({ length: count }, () => {
+      const size = reader.u32();
+      reader.skip(4);
+      const table = new NativePointTable(answer, reader.offset);
+      reader.skip((size + 7) & ~7);
+      return table;
+    });
+  }
+
+  async count(
+    name: string,
+    filter: Filter | undefined,
+    _exact: boolean,
+    options: { readonly plainOnly?: boolean } = {},
+  ): Promise<number> {
+    const answer = await this.native.call(operations.count, encodeCount(name, filter, options.plainOnly));
+    return new NativeReader(answer).size();
+  }
+
+  async scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }> {
+    const answer = await this.native.call(operations.scroll, encodeScroll(name, request));
+    const points = new NativePointTable(answer, scrollHeaderSize);
+    const head = new DataView(answer);
+    if (head.getUint8(0) === 0) return { points };
+    const nextOffset =
+      head.getUint8(1) === 1 ? uuidFromBytes(new Uint8Array(answer), 8) : head.getBigUint64(8, true);
+    return { points, nextOffset };
+  }
+
+  async openScroll(name: string, request: Omit<ScrollRequest, "limit">): Promise<ScrollCursor> {
+    const answer = await this.native.call(operations.openScroll, encodeScroll(name, { ...request, limit: 0 }));
+    const cursor = new NativeReader(answer).u64();
+    const { native } = this;
+    return {
+      async next(limit) {
+        const page = await native.call(operations.nextScroll, new NativeWriter(16).u64(cursor).u32(limit).done());
+        return new NativePointTable(page);
+      },
+      async close() {
+        await native.call(operations.closeScroll, new NativeWriter(8).u64(cursor).done());
+      },
+    };
+  }
+
+  /** Counters of the store, for metrics. */
+  async stats(): Promise<{ syncs: number; storeBytes: number; sessionBytes: number; inFlight: number }> {
+    const reader = new NativeReader(await this.native.call(operations.stats, new NativeWriter(8).done()));
+    return { syncs: reader.size(), storeBytes: reader.size(), sessionBytes: reader.size(), inFlight: reader.size() };
+  }
+
+  /** Checks the derived files against their checksums; the reason when one is damaged. */
+  async verify(name: string): Promise<{ ok: boolean; reason: string }> {
+    const answer = await this.native.call(operations.verify, new NativeWriter().text(name).done());
+    const reader = new NativeReader(answer);
+    return { ok: reader.u8() === 1, reason: reader.text() };
+  }
+
+  createMemoryIndex(dimensions: number): Promise<MemoryIndex> {
+    return MemoryIndex.create(this.native, dimensions);
+  }
+
+  close(): Promise<void> {
+    return this.native.close();
+  }
+}
+
+function readWriteResult(answer: ArrayBuffer): WriteResult {
+  const reader = new NativeReader(answer);
+  return { operationId: reader.u64(), applied: reader.u8() === 1 };
+}
+
+function isAborted(error: unknown): boolean {
+  return error instanceof DomainError && error.kind === "aborted";
+}
+

@@ -1,0 +1,1 @@
+export { type EmbeddedOptions, EmbeddedEngine, openEmbeddedEngine } from "./embedded-engine.ts";

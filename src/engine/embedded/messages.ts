@@ -1,0 +1,219 @@
+/** What the embedded engine tells the addon; src/native/addon/engine/{requests.h,collection_write.cc,records.h} read it. */
+import type { CollectionConfig, Distance, Filter, PayloadSelector, VectorsSelector } from "../../core/index.ts";
+import { encodeFilter } from "../../filter/index.ts";
+import { NativeWriter } from "../../native/index.ts";
+import type {
+  NearestQuery,
+  PointInput,
+  PointsSelector,
+  PointVectors,
+  ScrollRequest,
+  WriteOperation,
+  WriteOptions,
+} from "../engine.ts";
+
+const distances: Record<Distance, number> = { cosine: 1, euclid: 2, dot: 3, manhattan: 4 };
+
+export function writeVectorFields(out: NativeWriter, config: CollectionConfig): void {
+  const fields = Object.entries(config.vectors);
+  out.u32(fields.length);
+  for (const [name, params] of fields) {
+    out
+      .text(name)
+      .u32(params.size)
+      .u8(distances[params.distance])
+      .u32(params.hnsw?.m ?? config.hnsw.m)
+      .u32(params.hnsw?.efConstruct ?? config.hnsw.efConstruct)
+      .u64(BigInt(params.hnsw?.fullScanThreshold ?? config.hnsw.fullScanThreshold))
+      .u64(BigInt(config.indexingThreshold));
+  }
+}
+
+function writeFilter(out: NativeWriter, filter: Filter | undefined, plainOnly: boolean | undefined): void {
+  out.u8(plainOnly === true ? 1 : 0);
+  if (filter === undefined) {
+    out.u32(0);
+  } else {
+    out.blob(encodeFilter(filter));
+  }
+}
+
+function writePayloadSelector(out: NativeWriter, selector: PayloadSelector): void {
+  switch (selector.kind) {
+    case "none":
+      out.u8(0);
+      break;
+    case "all":
+      out.u8(1);
+      break;
+    case "include":
+      out.u8(2).texts(selector.keys);
+      break;
+    case "exclude":
+      out.u8(3).texts(selector.keys);
+      break;
+  }
+}
+
+function writeVectorsSelector(out: NativeWriter, selector: VectorsSelector): void {
+  switch (selector.kind) {
+    case "none":
+      out.u8(0);
+      break;
+    case "all":
+      out.u8(1);
+      break;
+    case "names":
+      out.u8(2).texts(selector.names);
+      break;
+  }
+}
+
+function writeVectors(out: NativeWriter, vectors: PointVectors): void {
+  out.u8(vectors.length);
+  for (const [name, values] of vectors) out.text(name).floats(values);
+}
+
+function writeSelector(out: NativeWriter, selector: PointsSelector): void {
+  if (selector.kind === "filter") {
+    out.u8(1);
+    writeFilter(out, selector.filter, selector.plainOnly);
+    return;
+  }
+  out.u8(0).u32(selector.ids.length);
+  for (const id of selector.ids) out.id(id);
+}
+
+function upsertSize(points: readonly PointInput[]): number {
+  let size = 64;
+  for (const point of points) {
+    size += 32 + point.payload.length;
+    for (const [name, values] of point.vectors) size += 8 + name.length * 3 + values.byteLength;
+  }
+  return size;
+}
+
+export function encodeWrite(name: string, operation: WriteOperation, options: WriteOptions): Uint8Array {
+  const size = operation.kind === "upsert" ? upsertSize(operation.points) : 1024;
+  const out = new NativeWriter(size + name.length * 3)
+    .text(name)
+    .u8(options.wait ? 1 : 0)
+    .u64(BigInt(options.admittedEpoch ?? 0))
+    .text(options.stream?.id ?? "")
+    .u64(options.stream?.sequence ?? 0n);
+  switch (operation.kind) {
+    case "upsert":
+      out.u8(1).u32(operation.points.length);
+      for (const point of operation.points) {
+        out.id(point.id).blob(point.payload);
+        writeVectors(out, point.vectors);
+      }
+      break;
+    case "delete":
+      out.u8(2);
+      writeSelector(out, operation.selector);
+      break;
+    case "update_vectors":
+      out.u8(3).u32(operation.points.length);
+      for (const point of operation.points) {
+        out.id(point.id);
+        writeVectors(out, point.vectors);
+      }
+      break;
+    case "delete_vectors":
+      out.u8(4);
+      writeSelector(out, operation.selector);
+      out.texts(operation.names);
+      break;
+    case "set_payload":
+      out.u8(5);
+      writeSelector(out, operation.selector);
+      out
+        .blob(operation.payload)
+        .u8(operation.key === undefined ? 0 : 1)
+        .text(operation.key ?? "");
+      break;
+    case "overwrite_payload":
+      out.u8(6);
+      writeSelector(out, operation.selector);
+      out.blob(operation.payload);
+      break;
+    case "delete_payload":
+      out.u8(7);
+      writeSelector(out, operation.selector);
+      out.texts(operation.keys);
+      break;
+    case "clear_payload":
+      out.u8(8);
+      writeSelector(out, operation.selector);
+      break;
+    case "seal_payload":
+      out.u8(9).u8(operation.replace ? 1 : 0).u32(operation.points.length);
+      for (const point of operation.points) out.id(point.id).blob(point.envelope).blob(point.clear);
+      break;
+  }
+  return out.done();
+}
+
+const exactFlag = 1;
+const indexedOnlyFlag = 2;
+const thresholdFlag = 4;
+
+export function encodeSearches(name: string, queries: readonly NearestQuery[]): Uint8Array {
+  const out = new NativeWriter(256 + queries.length * 2048).text(name).u32(queries.length);
+  for (const query of queries) {
+    out.text(query.using);
+    if (query.vector instanceof Float32Array) {
+      out.u8(0).floats(query.vector);
+    } else {
+      out.u8(1).id(query.vector.pointId);
+    }
+    out
+      .u32(query.limit)
+      .u32(query.offset)
+      .u8(
+        (query.exact === true ? exactFlag : 0) |
+          (query.indexedOnly === true ? indexedOnlyFlag : 0) |
+          (query.scoreThreshold === undefined ? 0 : thresholdFlag),
+      )
+      .f32(query.scoreThreshold ?? 0)
+      .u32(query.hnswEf ?? 0);
+    writePayloadSelector(out, query.payload);
+    writeVectorsSelector(out, query.vectors);
+    writeFilter(out, query.filter, query.plainOnly);
+  }
+  return out.done();
+}
+
+export function encodeScroll(name: string, request: ScrollRequest): Uint8Array {
+  const out = new NativeWriter(512).text(name);
+  writeFilter(out, request.filter, request.plainOnly);
+  if (request.offset === undefined) {
+    out.u8(0);
+  } else {
+    out.u8(request.afterOffset === true ? 2 : 1).id(request.offset);
+  }
+  out.u32(request.limit);
+  writePayloadSelector(out, request.payload);
+  writeVectorsSelector(out, request.vectors);
+  return out.done();
+}
+
+export function encodeGet(
+  name: string,
+  ids: readonly (bigint | string)[],
+  payload: PayloadSelector,
+  vectors: VectorsSelector,
+): Uint8Array {
+  const out = new NativeWriter(256 + ids.length * 17).text(name).u32(ids.length);
+  for (const id of ids) out.id(id);
+  writePayloadSelector(out, payload);
+  writeVectorsSelector(out, vectors);
+  return out.done();
+}
+
+export function encodeCount(name: string, filter: Filter | undefined, plainOnly: boolean | undefined): Uint8Array {
+  const out = new NativeWriter(256).text(name);
+  writeFilter(out, filter, plainOnly);
+  return out.done();
+}

@@ -1,0 +1,69 @@
+/** Reads the addon's answer in place; src/native/addon/engine/point_table.h fixes the layout. */
+import { type EncodedPayload, type PointId, uuidFromBytes } from "../../core/index.ts";
+import type { PointTable, PointVectors } from "../engine.ts";
+
+const headerSize = 16;
+const rowSize = 48;
+const hasPayloads = 1;
+const hasVectors = 2;
+
+const decoder = new TextDecoder();
+
+export class NativePointTable implements PointTable {
+  readonly length: number;
+  private readonly view: DataView;
+  private readonly bytes: Uint8Array;
+  private readonly flags: number;
+
+  constructor(buffer: ArrayBuffer, offset = 0) {
+    this.view = new DataView(buffer, offset);
+    this.bytes = new Uint8Array(buffer, offset);
+    this.length = this.view.getUint32(0, true);
+    this.flags = this.view.getUint32(4, true);
+  }
+
+  private at(row: number): number {
+    return headerSize + row * rowSize;
+  }
+
+  id(row: number): PointId {
+    const at = this.at(row);
+    if (this.view.getUint8(at) === 1) return uuidFromBytes(this.bytes, at + 8);
+    return this.view.getBigUint64(at + 8, true);
+  }
+
+  score(row: number): number {
+    return this.view.getFloat32(this.at(row) + 4, true);
+  }
+
+  version(row: number): bigint {
+    return this.view.getBigUint64(this.at(row) + 24, true);
+  }
+
+  payload(row: number): EncodedPayload | undefined {
+    if ((this.flags & hasPayloads) === 0) return undefined;
+    const at = this.at(row);
+    const start = this.view.getUint32(at + 32, true);
+    return this.bytes.subarray(start, start + this.view.getUint32(at + 36, true));
+  }
+
+  vectors(row: number): PointVectors | undefined {
+    if ((this.flags & hasVectors) === 0) return undefined;
+    const at = this.at(row);
+    const vectors: [string, Float32Array][] = [];
+    if (this.view.getUint32(at + 44, true) === 0) return vectors;
+    let place = this.view.getUint32(at + 40, true);
+    const count = this.view.getUint32(place, true);
+    place += 4;
+    for (let i = 0; i < count; i++) {
+      const nameSize = this.view.getUint32(place, true);
+      const dimensions = this.view.getUint32(place + 4, true);
+      place += 8;
+      const name = decoder.decode(this.bytes.subarray(place, place + nameSize));
+      place += (nameSize + 3) & ~3;
+      vectors.push([name, new Float32Array(this.view.buffer, this.view.byteOffset + place, dimensions)]);
+      place += dimensions * 4;
+    }
+    return vectors;
+  }
+}

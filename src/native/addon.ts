@@ -1,0 +1,131 @@
+/** The only loader of the addon. Its state is process-wide: worker threads that open the same folder share one engine. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { DomainError, type ErrorKind, limits } from "../core/index.ts";
+
+/** src/native/addon/core/status.h has the same numbers. */
+const kinds: Record<number, ErrorKind> = {
+  1: "bad_input",
+  2: "not_found",
+  3: "already_exists",
+  4: "precondition",
+  5: "exhausted",
+  6: "unavailable",
+  7: "data_loss",
+  8: "aborted",
+  9: "cancelled",
+  10: "internal",
+};
+
+/** src/native/addon/engine/engine.h has the same numbers. */
+export const operations = {
+  createCollection: 1,
+  updateCollection: 2,
+  deleteCollection: 3,
+  listCollections: 4,
+  collectionExists: 5,
+  collectionInfo: 6,
+  updateAliases: 7,
+  listAliases: 8,
+  setSealing: 9,
+  countPlain: 10,
+  write: 11,
+  createFieldIndex: 12,
+  deleteFieldIndex: 13,
+  streamPosition: 14,
+  get: 15,
+  search: 16,
+  count: 17,
+  scroll: 18,
+  openScroll: 19,
+  nextScroll: 20,
+  closeScroll: 21,
+  verify: 22,
+  stats: 23,
+  memoryCreate: 24,
+  memoryAdd: 25,
+  memorySearch: 26,
+  memoryClose: 27,
+  flush: 28,
+} as const;
+
+interface Addon {
+  open(path: string, readThreads: number, buildThreads: number, queueMax: number, cursorsMax: number): number;
+  call(handle: number, operation: number, message: Uint8Array): Promise<ArrayBuffer>;
+  close(handle: number): Promise<void>;
+  simdLevel(): string;
+}
+
+let loaded: Addon | undefined;
+
+function load(): Addon {
+  if (loaded !== undefined) return loaded;
+  // The same two levels up from src/native and from dist/native.
+  const path = fileURLToPath(new URL("../../build/Release/sealpoint.node", import.meta.url));
+  if (!existsSync(path)) {
+    throw new DomainError("unavailable", `the native addon is not built (${path} is missing): run \`make native\``);
+  }
+  loaded = createRequire(import.meta.url)(path) as Addon;
+  return loaded;
+}
+
+/** An addon's error as the domain's; anything else is passed on. */
+export function toDomainError(error: unknown): unknown {
+  if (!(error instanceof Error) || !("nativeKind" in error)) return error;
+  const kind = kinds[error.nativeKind as number] ?? "internal";
+  const field = "field" in error && typeof error.field === "string" && error.field !== "" ? error.field : undefined;
+  return new DomainError(kind, error.message, field === undefined ? {} : { details: { field } });
+}
+
+export interface NativeOptions {
+  /** Threads that serve operations; 0: one per core. */
+  readonly readThreads?: number;
+  /** Threads that build graphs; 0: one per core. */
+  readonly buildThreads?: number;
+}
+
+export class NativeEngine {
+  private readonly addon: Addon;
+  private readonly handle: number;
+
+  private constructor(addon: Addon, handle: number) {
+    this.addon = addon;
+    this.handle = handle;
+  }
+
+  /** Opens the folder and loads its collections; blocks meanwhile, so it belongs before the first call is served. */
+  static open(path: string, options: NativeOptions = {}): NativeEngine {
+    const addon = load();
+    try {
+      const handle = addon.open(
+        path,
+        options.readThreads ?? 0,
+        options.buildThreads ?? 0,
+        limits.nativeQueueMax,
+        limits.streamsMax,
+      );
+      return new NativeEngine(addon, handle);
+    } catch (error) {
+      throw toDomainError(error);
+    }
+  }
+
+  /** Runs one operation on a native thread. The message must not be changed before the promise settles. */
+  async call(operation: number, message: Uint8Array): Promise<ArrayBuffer> {
+    try {
+      return await this.addon.call(this.handle, operation, message);
+    } catch (error) {
+      throw toDomainError(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.addon.close(this.handle);
+  }
+}
+
+/** The SIMD kernels that this machine runs: avx512vnni, avx2 or baseline. */
+export function simdLevel(): string {
+  return load().simdLevel();
+}

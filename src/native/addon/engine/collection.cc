@@ -1,0 +1,356 @@
+#include "collection.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include "../payload/payload.h"
+
+namespace sealpoint {
+
+namespace {
+
+int64_t now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// An iterator over one collection's keys of a column family.
+std::unique_ptr<rocksdb::Iterator> iterate(Store& store, rocksdb::ColumnFamilyHandle* family) {
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  options.readahead_size = 256 * 1024;
+  options.fill_cache = false;
+  return std::unique_ptr<rocksdb::Iterator>(store.db().NewIterator(options, family));
+}
+
+PointId id_of_key(std::string_view key) {
+  key.remove_prefix(4);
+  PointId id;
+  if (!PointId::parse_key(key, id)) throw Error(ErrorKind::kDataLoss, "a point's key in the store is damaged");
+  return id;
+}
+
+}  // namespace
+
+Collection::Collection(Store& store, std::string folder, CollectionRecord record)
+    : store_(store), folder_(std::move(folder)), cid_(record.cid), record_(std::move(record)), indexes_(PayloadIndexes::create()) {
+  rate_since_ms_ = now_ms();
+  open_vectors();
+  load();
+}
+
+Collection::~Collection() = default;
+
+VectorIndexConfig Collection::index_config(size_t vector) const {
+  const VectorField& field = record_.vectors[vector];
+  VectorIndexConfig config;
+  config.dim = field.dim;
+  config.distance = field.distance;
+  config.m = field.m;
+  config.ef_construct = field.ef_construct;
+  config.full_scan_threshold_kb = field.full_scan_threshold_kb;
+  config.indexing_threshold_kb = field.indexing_threshold_kb;
+  config.dir = folder_ + "/" + std::to_string(vector);
+  return config;
+}
+
+void Collection::open_vectors() {
+  for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
+    const VectorIndexConfig config = index_config(vector);
+    std::filesystem::create_directories(config.dir);
+    vectors_.push_back(VectorIndex::open(config));
+  }
+  vector_versions_.resize(vectors_.size());
+}
+
+void Collection::load() {
+  const std::string prefix = Store::cid_prefix(cid_);
+  std::string value;
+  if (store_.db().Get({}, store_.meta(), Store::collection_key('o', cid_), &value).ok()) operation_ = ByteReader(value).u64();
+  {
+    const std::string streams = Store::collection_key('s', cid_);
+    auto it = iterate(store_, store_.meta());
+    for (it->Seek(streams); it->Valid() && it->key().starts_with(streams); it->Next()) {
+      ByteReader in(it->value().ToStringView());
+      StreamState state;
+      state.sequence = in.u64();
+      state.used_ms = in.u64();
+      streams_.emplace(it->key().ToString().substr(streams.size()), state);
+    }
+    check(it->status(), "cannot read the streams");
+  }
+  struct Missing {
+    uint32_t slot;
+    uint64_t version;
+    PointId id;
+  };
+  std::vector<std::vector<Missing>> missing(vectors_.size());
+  ids_.begin_load();
+  auto it = iterate(store_, store_.points());
+  for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
+    const PointId id = id_of_key(it->key().ToStringView());
+    const PointRecord point = PointRecord::decode(it->value().ToStringView());
+    ids_.load(id, point.slot);
+    ensure_slots(point.slot + size_t{1});
+    versions_[point.slot] = point.version;
+    if (point.sealed) {
+      sealed_.set(point.slot);
+      ++sealed_count_;
+    }
+    for (const auto& [vector, version] : point.vectors) {
+      if (vector >= vectors_.size()) throw Error(ErrorKind::kDataLoss, "a point in the store names a vector that its collection lacks");
+      vector_versions_[vector][point.slot] = version;
+      if (!vectors_[vector]->adopt(point.slot, version)) missing[vector].push_back({point.slot, version, id});
+    }
+  }
+  check(it->status(), "cannot read the points");
+  ids_.end_load();
+  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+    const size_t bytes = size_t{record_.vectors[vector].dim} * 4;
+    std::vector<float> values(record_.vectors[vector].dim);
+    for (const Missing& point : missing[vector]) {
+      rocksdb::PinnableSlice stored;
+      const auto key = Store::vector_key(cid_, static_cast<uint16_t>(vector), point.id);
+      check(store_.db().Get({}, store_.vectors(), key, &stored), "cannot read a vector");
+      if (stored.size() != bytes) throw Error(ErrorKind::kDataLoss, "a vector in the store has the wrong size");
+      std::memcpy(values.data(), stored.data(), bytes);
+      vectors_[vector]->upsert(point.slot, point.version, values.data());
+    }
+  }
+  for (const auto& index : record_.indexes) indexes_->add_index(index.key, index.type, index.params);
+  if (!indexes_->empty()) {
+    auto payloads = iterate(store_, store_.payloads());
+    for (payloads->Seek(prefix); payloads->Valid() && payloads->key().starts_with(prefix); payloads->Next()) {
+      const uint32_t slot = ids_.find(id_of_key(payloads->key().ToStringView()));
+      if (slot != IdTable::kNone) indexes_->insert(slot, payloads->value().ToStringView());
+    }
+    check(payloads->status(), "cannot read the payloads");
+  }
+  snapshot_ = store_.snapshot();
+}
+
+void Collection::ensure_slots(size_t slots) {
+  if (versions_.size() < slots) versions_.resize(std::max(slots, versions_.size() + versions_.size() / 8 + 64));
+  for (auto& versions : vector_versions_) {
+    if (versions.size() < versions_.size()) versions.resize(versions_.size());
+  }
+}
+
+int Collection::vector_number(std::string_view name) const {
+  for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
+    if (record_.vectors[vector].name == name) return static_cast<int>(vector);
+  }
+  return -1;
+}
+
+size_t Collection::required_vector(std::string_view name) const {
+  const int vector = vector_number(name);
+  if (vector >= 0) return static_cast<size_t>(vector);
+  if (name.empty() && !record_.vectors.empty()) {
+    throw Error(ErrorKind::kBadInput, "Wrong input: Collection requires specified vector name in the request", "using");
+  }
+  throw Error(ErrorKind::kBadInput, "Wrong input: Not existing vector name error: " + std::string(name), "using");
+}
+
+CollectionRecord Collection::record() const {
+  std::shared_lock lock(state_mutex_);
+  return record_;
+}
+
+CollectionStats Collection::stats() const {
+  std::shared_lock lock(state_mutex_);
+  CollectionStats stats;
+  stats.points = ids_.size();
+  stats.sealed = sealed_count_;
+  stats.memory = ids_.bytes() + versions_.capacity() * 8 + sealed_.words().capacity() * 8;
+  for (const auto& versions : vector_versions_) stats.memory += versions.capacity() * 8;
+  for (const auto& vectors : vectors_) {
+    const VectorIndexStats index = vectors->stats();
+    stats.indexed += index.indexed;
+    stats.segments += index.segments + 1;
+    stats.memory += index.anonymous;
+    stats.mapped += index.mapped;
+    stats.wants_build = stats.wants_build || vectors->wants_build();
+  }
+  for (const auto& info : indexes_->infos()) stats.memory += info.bytes;
+  stats.building = building_;
+  std::lock_guard error_lock(error_mutex_);
+  stats.optimizer_error = optimizer_error_;
+  return stats;
+}
+
+std::vector<FieldIndexInfo> Collection::index_infos() const {
+  std::shared_lock lock(state_mutex_);
+  return indexes_->infos();
+}
+
+void Collection::replace_record(uint64_t expected, const std::string* config, const std::string* sealing,
+                                const std::vector<VectorField>* vectors) {
+  std::lock_guard writer(write_mutex_);
+  CollectionRecord next = record();
+  if (expected != 0 && next.epoch != expected) throw Error(ErrorKind::kAborted, "the collection was changed meanwhile");
+  if (config != nullptr) next.config = *config;
+  if (sealing != nullptr) next.sealing = *sealing;
+  if (vectors != nullptr) {
+    for (const VectorField& field : *vectors) {
+      for (VectorField& mine : next.vectors) {
+        if (mine.name == field.name) mine = field;
+      }
+    }
+  }
+  ++next.epoch;
+  rocksdb::WriteBatch batch;
+  batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
+  store_.write(batch);
+  std::unique_lock lock(state_mutex_);
+  record_ = std::move(next);
+  if (vectors != nullptr) {
+    for (size_t vector = 0; vector < vectors_.size(); ++vector) vectors_[vector]->reconfigure(index_config(vector));
+  }
+}
+
+uint64_t Collection::stream_position(std::string_view stream) const {
+  std::shared_lock lock(state_mutex_);
+  const auto found = streams_.find(stream);
+  return found == streams_.end() ? 0 : found->second.sequence;
+}
+
+WriteOutcome Collection::create_index(const IndexedField& field) {
+  payload::check_path(field.key);
+  std::lock_guard writer(write_mutex_);
+  if (dropped_) throw Error(ErrorKind::kNotFound, "the collection was deleted");
+  CollectionRecord next = record();
+  bool same = false;
+  for (auto at = next.indexes.begin(); at != next.indexes.end(); ++at) {
+    if (at->key != field.key) continue;
+    same = at->type == field.type && at->params == field.params;
+    if (!same) next.indexes.erase(at);
+    break;
+  }
+  WriteOutcome outcome;
+  outcome.operation = operation_ + 1;
+  ByteWriter operation;
+  operation.u64(outcome.operation);
+  rocksdb::WriteBatch batch;
+  batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
+  if (!same) {
+    next.indexes.push_back(field);
+    ++next.epoch;
+    batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
+  }
+  store_.write(batch);
+  if (same) {
+    std::unique_lock lock(state_mutex_);
+    operation_ = outcome.operation;
+    return outcome;
+  }
+  // Filled beside the old ones while reads go on; no write can come between, since the writers' mutex is held.
+  auto fresh = PayloadIndexes::create();
+  for (const auto& index : next.indexes) fresh->add_index(index.key, index.type, index.params);
+  const std::string prefix = Store::cid_prefix(cid_);
+  auto it = iterate(store_, store_.payloads());
+  for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
+    const uint32_t slot = ids_.find(id_of_key(it->key().ToStringView()));
+    if (slot != IdTable::kNone) fresh->insert(slot, it->value().ToStringView());
+  }
+  check(it->status(), "cannot read the payloads");
+  std::unique_lock lock(state_mutex_);
+  indexes_.swap(fresh);
+  record_ = std::move(next);
+  operation_ = outcome.operation;
+  return outcome;
+}
+
+WriteOutcome Collection::drop_index(const std::string& key) {
+  std::lock_guard writer(write_mutex_);
+  if (dropped_) throw Error(ErrorKind::kNotFound, "the collection was deleted");
+  CollectionRecord next = record();
+  std::erase_if(next.indexes, [&](const IndexedField& index) { return index.key == key; });
+  ++next.epoch;
+  WriteOutcome outcome;
+  outcome.operation = operation_ + 1;
+  ByteWriter operation;
+  operation.u64(outcome.operation);
+  rocksdb::WriteBatch batch;
+  batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
+  batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
+  store_.write(batch);
+  std::unique_lock lock(state_mutex_);
+  indexes_->drop_index(key);
+  record_ = std::move(next);
+  operation_ = outcome.operation;
+  return outcome;
+}
+
+void Collection::touch(size_t points) { rate_points_ += points; }
+
+double Collection::write_rate() const {
+  const int64_t now = now_ms();
+  const int64_t since = rate_since_ms_;
+  if (now - since >= 500) {
+    rate_ = static_cast<double>(rate_points_.exchange(0)) * 1000.0 / static_cast<double>(now - since);
+    rate_since_ms_ = now;
+  }
+  return rate_;
+}
+
+bool Collection::wants_build() const {
+  std::shared_lock lock(state_mutex_);
+  for (const auto& vectors : vectors_) {
+    if (vectors->wants_build()) return true;
+  }
+  return false;
+}
+
+bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads) {
+  bool built = false;
+  for (auto& vectors : vectors_) {
+    std::unique_ptr<VectorIndex::Build> build;
+    {
+      std::unique_lock lock(state_mutex_);
+      if (dropped_ || !vectors->wants_build()) continue;
+      build = vectors->begin_build();
+    }
+    if (build == nullptr) continue;
+    building_ = true;
+    bool succeeded = false;
+    std::string error;
+    try {
+      succeeded = build->run(cancel, threads);
+    } catch (const std::exception& failure) {
+      error = failure.what();
+    }
+    try {
+      std::unique_lock lock(state_mutex_);
+      vectors->finish_build(*build, succeeded && !dropped_);
+    } catch (const std::exception& failure) {
+      succeeded = false;
+      error = failure.what();
+    }
+    building_ = false;
+    built = built || succeeded;
+    std::lock_guard lock(error_mutex_);
+    optimizer_error_ = error;
+  }
+  return built;
+}
+
+void Collection::refresh_snapshot() {
+  std::lock_guard writer(write_mutex_);
+  Snapshot fresh = store_.snapshot();
+  std::unique_lock lock(state_mutex_);
+  snapshot_.swap(fresh);
+}
+
+bool Collection::verify(std::string& why) const {
+  std::shared_lock lock(state_mutex_);
+  for (const auto& vectors : vectors_) {
+    if (!vectors->damaged().empty()) {
+      why = vectors->damaged().front();
+      return false;
+    }
+    if (!vectors->verify_rows(why)) return false;
+  }
+  return true;
+}
+
+}  // namespace sealpoint

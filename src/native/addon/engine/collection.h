@@ -1,0 +1,151 @@
+// One collection: the point ids, vector indexes and payload indexes in memory, all derived from the store.
+//
+// Writes have one order: write_mutex_. A write first goes to the store and then, under the exclusive state_mutex_, to memory, where it
+// also moves the read snapshot on. A reader plans and searches under the shared state_mutex_ and reads the store through that snapshot, so it sees each
+// write wholly or not at all and never waits for a writer's disk. Lock order: write_mutex_, then state_mutex_.
+#pragma once
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../core/bytes.h"
+#include "../core/fair_mutex.h"
+#include "../filter/filter.h"
+#include "../store/store.h"
+#include "../vector/vector_index.h"
+#include "id_table.h"
+#include "point_table.h"
+#include "records.h"
+#include "requests.h"
+
+namespace sealpoint {
+
+struct WriteOutcome {
+  uint64_t operation = 0;
+  bool applied = true;  // false: a repeated stream chunk
+};
+
+struct CollectionStats {
+  uint64_t points = 0, indexed = 0, segments = 0, sealed = 0, memory = 0, mapped = 0;
+  bool building = false;
+  bool wants_build = false;
+  std::string optimizer_error;
+};
+
+class Collection : public std::enable_shared_from_this<Collection> {
+ public:
+  // Makes the folders of a new collection, or loads an old one from the store.
+  Collection(Store& store, std::string folder, CollectionRecord record);
+  ~Collection();
+
+  uint32_t cid() const { return cid_; }
+  CollectionRecord record() const;
+  CollectionStats stats() const;
+  std::vector<FieldIndexInfo> index_infos() const;
+  // Runs `erase` with writers kept out; afterwards every write is refused.
+  template <typename Erase>
+  void drop(Erase erase) {
+    std::lock_guard writer(write_mutex_);
+    erase();
+    dropped_ = true;
+  }
+
+  // One operation of points, behind the collection's name; layout in collection_write.cc. The caller waits for durability.
+  WriteOutcome write(ByteReader& in);
+  WriteOutcome create_index(const IndexedField& field);
+  WriteOutcome drop_index(const std::string& key);
+  // Replaces parts of the record when its epoch still is `expected` (0: whatever it is) and grows the epoch. Throws kAborted otherwise.
+  void replace_record(uint64_t expected, const std::string* config, const std::string* sealing, const std::vector<VectorField>* vectors);
+  uint64_t stream_position(std::string_view stream) const;
+
+  // Answers are point tables (point_table.h).
+  std::string get(ByteReader& in) const;
+  std::string search(const SearchRequest& request) const;
+  // u8 more, u8 id tag, 6 zero bytes, 16 id bytes (number LE or UUID), then the table.
+  std::string scroll(ScrollRequest request) const;
+  uint64_t count(const FilterRequest& filter) const;
+  std::pair<uint64_t, uint64_t> count_plain(const std::vector<std::string>& clear) const;  // plain, total
+
+  // A consistent view that is read page by page, by one thread at a time.
+  class Cursor;
+  std::shared_ptr<Cursor> open_cursor(ScrollRequest request) const;
+
+  // Builds what wants building; true when something was built. Called by one thread.
+  bool optimize(const std::atomic<bool>& cancel, unsigned threads);
+  bool wants_build() const;
+  // Points written per second, over the last second or so.
+  double write_rate() const;
+  // Moves an idle collection's snapshot on, so that it keeps no old versions of others alive.
+  void refresh_snapshot();
+  // Reads everything derived against its checksums.
+  bool verify(std::string& why) const;
+
+ private:
+  struct Change;
+  struct WriteContext;
+  struct View;
+  class LockedContext;
+  class SnapshotContext;
+  friend class Cursor;
+
+  void load();
+  VectorIndexConfig index_config(size_t vector) const;
+  void open_vectors();
+  int vector_number(std::string_view name) const;  // -1: none
+  size_t required_vector(std::string_view name) const;
+  void ensure_slots(size_t slots);
+
+  std::vector<PointId> select(ByteReader& in, bool strict) const;
+  Change& change_of(WriteContext& context, const PointId& id) const;
+  const std::string& payload_of(Change& change) const;
+  void read_vectors(ByteReader& in, Change& change, size_t place) const;
+  void parse_operation(ByteReader& in, WriteContext& context, bool wait) const;
+  WriteOutcome commit(WriteContext& context);
+  void touch(size_t points);
+
+  View view(const FilterRequest& filter) const;
+  void narrow(View& view, const FilterRequest& filter) const;
+  std::vector<PointId> matching_ids(const FilterRequest& filter) const;
+  void fill(PointTableWriter& table, const std::vector<PointId>& ids, const PayloadSelector& payload, const VectorsSelector& vectors,
+            const rocksdb::Snapshot* snapshot) const;
+  std::vector<uint16_t> selected_vectors(const VectorsSelector& selector) const;
+
+  Store& store_;
+  const std::string folder_;
+  const uint32_t cid_;
+  std::atomic<bool> dropped_{false};
+
+  std::mutex write_mutex_;
+  mutable FairSharedMutex state_mutex_;
+  // All below under state_mutex_; written only by who holds write_mutex_ too.
+  CollectionRecord record_;
+  IdTable ids_;
+  std::vector<uint64_t> versions_;                      // by slot: operation that changed the point last
+  std::vector<std::vector<uint64_t>> vector_versions_;  // [vector][slot]: operation that wrote the vector; 0: none
+  Bitset sealed_;
+  uint64_t sealed_count_ = 0;
+  std::vector<std::unique_ptr<VectorIndex>> vectors_;
+  std::unique_ptr<PayloadIndexes> indexes_;
+  uint64_t operation_ = 0;
+  Snapshot snapshot_;
+  struct StreamState {
+    uint64_t sequence = 0;
+    uint64_t used_ms = 0;
+  };
+  std::map<std::string, StreamState, std::less<>> streams_;
+
+  std::atomic<bool> building_{false};
+  std::atomic<uint64_t> points_written_{0};
+  mutable std::atomic<uint64_t> rate_points_{0};
+  mutable std::atomic<int64_t> rate_since_ms_{0};
+  mutable std::atomic<double> rate_{0};
+  mutable std::mutex error_mutex_;
+  std::string optimizer_error_;
+};
+
+}  // namespace sealpoint

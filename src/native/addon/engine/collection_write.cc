@@ -1,0 +1,400 @@
+// Writes: an operation is parsed and judged as a whole, then committed as one batch, so it is there wholly or not at all.
+//
+// An operation, behind the collection's name: u8 wait, u64 admitted epoch (0: any), text stream id (empty: none), u64 stream sequence, u8 kind:
+//   1 upsert            u32 n, each: id, text payload, vectors
+//   2 delete            selector
+//   3 update vectors    u32 n, each: id, vectors
+//   4 delete vectors    selector, u32 n, names
+//   5 set payload       selector, text payload, u8 has key, text key
+//   6 overwrite payload selector, text payload
+//   7 delete payload    selector, u32 n, keys
+//   8 clear payload     selector
+//   9 seal payload      u8 replace, u32 n, each: id, text envelope (binary), text clear payload
+// vectors: u8 n, each: text name, u32 dimensions, f32 values. selector: u8 0, u32 n, ids; or u8 1, filter (requests.h).
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <unordered_map>
+
+#include "../payload/payload.h"
+#include "collection.h"
+
+namespace sealpoint {
+
+namespace {
+
+constexpr size_t kStreamsMax = 10'000;
+constexpr size_t kEnvelopesMax = 8;
+
+std::string id_text(const PointId& id) {
+  if (!id.is_uuid) return std::to_string(id.num);
+  static const char* digits = "0123456789abcdef";
+  std::string text;
+  for (int i = 0; i < 16; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
+    text.push_back(digits[id.uuid[i] >> 4]);
+    text.push_back(digits[id.uuid[i] & 15]);
+  }
+  return text;
+}
+
+uint64_t wall_ms() {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace
+
+// What one write does to one point.
+struct Collection::Change {
+  PointId id;
+  uint32_t slot = IdTable::kNone;  // kNone: new
+  bool removed = false;
+  bool replace_vectors = false;  // vectors that are not given go
+  std::optional<std::string> payload;  // the new one
+  std::optional<std::string> old_payload;
+  std::vector<std::pair<uint16_t, std::vector<float>>> set;  // vectors written
+  std::vector<uint16_t> cleared;                             // vectors deleted
+  bool touched = false;
+};
+
+struct Collection::WriteContext {
+  std::vector<Change> changes;
+  std::unordered_map<PointId, size_t, PointIdHash> by_id;
+  std::string stream;
+  uint64_t sequence = 0;
+};
+
+Collection::Change& Collection::change_of(WriteContext& context, const PointId& id) const {
+  const auto [at, fresh] = context.by_id.try_emplace(id, context.changes.size());
+  if (fresh) {
+    Change change;
+    change.id = id;
+    change.slot = ids_.find(id);
+    context.changes.push_back(std::move(change));
+  }
+  return context.changes[at->second];
+}
+
+// The payload that the point holds before this write; empty for a new point.
+const std::string& Collection::payload_of(Change& change) const {
+  if (!change.old_payload) {
+    change.old_payload.emplace();
+    if (change.slot != IdTable::kNone) {
+      const auto status = store_.db().Get({}, store_.payloads(), Store::point_key(cid_, change.id), &*change.old_payload);
+      if (!status.IsNotFound()) check(status, "cannot read a payload");
+    }
+  }
+  return *change.old_payload;
+}
+
+void Collection::read_vectors(ByteReader& in, Change& change, size_t place) const {
+  const auto field = [&](std::string_view name) {
+    return "points[" + std::to_string(place) + "].vectors" + (name.empty() ? "" : "." + std::string(name));
+  };
+  const uint8_t count = in.u8();
+  for (uint8_t i = 0; i < count; ++i) {
+    const std::string_view name = in.text();
+    const uint32_t dim = in.u32();
+    const char* bytes = in.span(size_t{dim} * 4);
+    const int number = vector_number(name);
+    if (number < 0) {
+      throw Error(ErrorKind::kBadInput,
+                  "Wrong input: Not existing vector name error: " + std::string(name) + " (point " + id_text(change.id) + ")", field(name));
+    }
+    const VectorField& config = record_.vectors[static_cast<size_t>(number)];
+    if (dim != config.dim) {
+      throw Error(ErrorKind::kBadInput,
+                  "Wrong input: Vector dimension error: expected dim: " + std::to_string(config.dim) + ", got " + std::to_string(dim) +
+                      " (point " + id_text(change.id) + ", " + field(name) + ")",
+                  field(name));
+    }
+    std::vector<float> values(dim);
+    std::memcpy(values.data(), bytes, size_t{dim} * 4);
+    float sum = 0;  // NaN and infinity stay in a sum of differences to itself
+    for (const float value : values) sum += value - value;
+    if (!(sum == 0)) {
+      throw Error(ErrorKind::kBadInput,
+                  "Wrong input: a vector holds a value that is not finite (point " + id_text(change.id) + ", " + field(name) + ")", field(name));
+    }
+    if (config.distance == Distance::kCosine) normalize(values.data(), dim);
+    auto& set = change.set;
+    const auto vector = static_cast<uint16_t>(number);
+    std::erase_if(set, [&](const auto& earlier) { return earlier.first == vector; });
+    std::erase(change.cleared, vector);
+    set.emplace_back(vector, std::move(values));
+  }
+}
+
+std::vector<PointId> Collection::select(ByteReader& in, bool strict) const {
+  std::vector<PointId> ids;
+  if (in.u8() == 1) return matching_ids(FilterRequest::read(in));
+  const uint32_t count = in.u32();
+  ids.reserve(std::min<size_t>(count, in.left() / 9));
+  for (uint32_t i = 0; i < count; ++i) {
+    const PointId id = in.id();
+    if (ids_.find(id) != IdTable::kNone) {
+      ids.push_back(id);
+    } else if (strict) {
+      throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(id) + " found", "points_selector");
+    }
+  }
+  return ids;
+}
+
+void Collection::parse_operation(ByteReader& in, WriteContext& context, bool wait) const {
+  const payload::Bounds bounds;
+  const uint8_t kind = in.u8();
+  const auto name_point = [](const Error& error, size_t place, const PointId& id) {
+    return Error(error.kind(), std::string(error.what()) + " (point " + id_text(id) + ", points[" + std::to_string(place) + "].payload)",
+                 "points[" + std::to_string(place) + "].payload" + (error.field().empty() ? "" : "." + error.field()));
+  };
+  if (kind == 1 || kind == 3) {
+    const uint32_t count = in.u32();
+    context.changes.reserve(std::min<size_t>(count, in.left() / 9));
+    for (uint32_t place = 0; place < count; ++place) {
+      const PointId id = in.id();
+      Change& change = change_of(context, id);
+      change.touched = true;
+      if (kind == 1) {
+        try {
+          change.payload = payload::check(in.text(), bounds);
+        } catch (const Error& error) {
+          throw name_point(error, place, id);
+        }
+        change.replace_vectors = true;
+        change.set.clear();
+        read_vectors(in, change, place);
+      } else {
+        if (change.slot == IdTable::kNone) {
+          throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(id) + " found", "points[" + std::to_string(place) + "].id");
+        }
+        read_vectors(in, change, place);
+      }
+    }
+    return;
+  }
+  if (kind == 9) {
+    const bool replace = in.u8() != 0;
+    const uint32_t count = in.u32();
+    for (uint32_t place = 0; place < count; ++place) {
+      const PointId id = in.id();
+      const std::string_view envelope = in.text();
+      const std::string_view clear = in.text();
+      Change& change = change_of(context, id);
+      if (change.slot == IdTable::kNone) {
+        if (!wait) continue;
+        throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(id) + " found", "points_selector");
+      }
+      const std::string& old = change.payload ? *change.payload : payload_of(change);
+      std::string base;
+      try {
+        base = replace ? std::string() : old;
+        const std::string checked = payload::check(clear, bounds);
+        if (payload::envelope_count(base) + 1 > kEnvelopesMax && !envelope.empty()) {
+          throw Error(ErrorKind::kPrecondition,
+                      "point " + id_text(id) + " holds " + std::to_string(kEnvelopesMax) + " envelopes: overwrite its payload instead");
+        }
+        base = payload::merge(base, checked);
+        if (!envelope.empty()) base = payload::append_envelope(base, envelope);
+      } catch (const Error& error) {
+        throw name_point(error, place, id);
+      }
+      change.payload = std::move(base);
+      change.touched = true;
+    }
+    return;
+  }
+  // Who does not wait is not told of missing points, as in Qdrant; what exists is written.
+  const bool strict = wait && kind != 2 && kind != 4;
+  const std::vector<PointId> ids = select(in, strict);
+  const auto each = [&](auto apply) {
+    context.changes.reserve(ids.size());
+    for (const PointId& id : ids) {
+      Change& change = change_of(context, id);
+      change.touched = true;
+      apply(change);
+    }
+  };
+  if (kind == 2) {
+    each([](Change& change) { change.removed = true; });
+  } else if (kind == 4) {
+    std::vector<uint16_t> numbers;
+    for (const std::string& name : read_texts(in)) numbers.push_back(static_cast<uint16_t>(required_vector(name)));
+    each([&](Change& change) { change.cleared = numbers; });
+  } else if (kind == 5) {
+    const std::string patch = payload::check(in.text(), bounds);
+    const bool has_key = in.u8() != 0;
+    const std::string key(in.text());
+    if (has_key) payload::check_path(key);
+    each([&](Change& change) {
+      const std::string& base = payload_of(change);
+      change.payload = payload::check(has_key ? payload::merge_at(base, key, patch) : payload::merge(base, patch), bounds);
+    });
+  } else if (kind == 6) {
+    const std::string whole = payload::check(in.text(), bounds);
+    each([&](Change& change) { change.payload = whole; });
+  } else if (kind == 7) {
+    const std::vector<std::string> keys = read_texts(in);
+    for (const auto& key : keys) payload::check_path(key);
+    each([&](Change& change) { change.payload = payload::remove_keys(payload_of(change), keys); });
+  } else if (kind == 8) {
+    each([](Change& change) { change.payload = std::string(); });
+  } else {
+    throw Error(ErrorKind::kInternal, "unknown write operation");
+  }
+}
+
+WriteOutcome Collection::write(ByteReader& in) {
+  const bool wait = in.u8() != 0;
+  const uint64_t epoch = in.u64();
+  WriteContext context;
+  context.stream = in.text();
+  context.sequence = in.u64();
+
+  std::lock_guard writer(write_mutex_);
+  // Nobody else writes the state while the writers' mutex is held, so reading it needs no second lock.
+  if (dropped_) throw Error(ErrorKind::kNotFound, "Not found: Collection `" + record_.name + "` doesn't exist!");
+  if (epoch != 0 && epoch != record_.epoch) throw Error(ErrorKind::kAborted, "the collection's policy changed meanwhile", "epoch");
+  if (!context.stream.empty()) {
+    const auto found = streams_.find(context.stream);
+    const uint64_t last = found == streams_.end() ? 0 : found->second.sequence;
+    if (context.sequence <= last) return {operation_, false};
+    if (context.sequence != last + 1) {
+      throw Error(ErrorKind::kAborted,
+                  "stream chunk " + std::to_string(context.sequence) + " does not follow the last applied one, " + std::to_string(last),
+                  "chunk.sequence");
+    }
+  }
+  parse_operation(in, context, wait);
+  return commit(context);
+}
+
+WriteOutcome Collection::commit(WriteContext& context) {
+  const uint64_t operation = operation_ + 1;
+  rocksdb::WriteBatch batch;
+  const bool indexed = !indexes_->empty();
+  size_t fresh = 0;
+  size_t written = 0;
+  for (Change& change : context.changes) {
+    if (!change.touched) continue;
+    ++written;
+    const bool exists = change.slot != IdTable::kNone;
+    const std::string key = Store::point_key(cid_, change.id);
+    if (indexed && exists && (change.removed || change.payload)) payload_of(change);
+    if (change.removed) {
+      batch.Delete(store_.points(), key);
+      batch.Delete(store_.payloads(), key);
+      for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+        if (vector_versions_[vector][change.slot] != 0) {
+          batch.Delete(store_.vectors(), Store::vector_key(cid_, static_cast<uint16_t>(vector), change.id));
+        }
+      }
+      continue;
+    }
+    PointRecord point;
+    point.slot = exists ? change.slot : ids_.free_slot(fresh++);
+    point.version = operation;
+    point.sealed = change.payload ? payload::is_sealed(*change.payload) : exists && sealed_.test(change.slot);
+    for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+      const auto number = static_cast<uint16_t>(vector);
+      const uint64_t had = exists ? vector_versions_[vector][change.slot] : 0;
+      const auto given = std::find_if(change.set.begin(), change.set.end(), [&](const auto& set) { return set.first == number; });
+      if (given != change.set.end()) {
+        point.vectors.emplace_back(number, operation);
+        batch.Put(store_.vectors(), Store::vector_key(cid_, number, change.id),
+                  rocksdb::Slice(reinterpret_cast<const char*>(given->second.data()), given->second.size() * 4));
+        continue;
+      }
+      if (had == 0) continue;
+      const bool goes = change.replace_vectors || std::find(change.cleared.begin(), change.cleared.end(), number) != change.cleared.end();
+      if (goes) {
+        batch.Delete(store_.vectors(), Store::vector_key(cid_, number, change.id));
+        if (change.replace_vectors) change.cleared.push_back(number);
+      } else {
+        point.vectors.emplace_back(number, had);
+      }
+    }
+    batch.Put(store_.points(), key, point.encode());
+    if (change.payload) batch.Put(store_.payloads(), key, *change.payload);
+  }
+  ByteWriter last;
+  last.u64(operation);
+  batch.Put(store_.meta(), Store::collection_key('o', cid_), last.bytes());
+  std::string forgotten;
+  if (!context.stream.empty()) {
+    ByteWriter position;
+    position.u64(context.sequence);
+    position.u64(wall_ms());
+    batch.Put(store_.meta(), Store::collection_key('s', cid_) + context.stream, position.bytes());
+    if (streams_.size() >= kStreamsMax && !streams_.contains(context.stream)) {
+      const auto oldest =
+          std::min_element(streams_.begin(), streams_.end(), [](const auto& a, const auto& b) { return a.second.used_ms < b.second.used_ms; });
+      forgotten = oldest->first;
+      batch.Delete(store_.meta(), Store::collection_key('s', cid_) + forgotten);
+    }
+  }
+  store_.write(batch);
+  Snapshot fresh_snapshot = store_.snapshot();
+
+  std::unique_lock lock(state_mutex_);
+  for (Change& change : context.changes) {
+    if (!change.touched) continue;
+    if (change.removed) {
+      if (indexed) indexes_->erase(change.slot, *change.old_payload);
+      for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+        if (vector_versions_[vector][change.slot] != 0) vectors_[vector]->remove(change.slot);
+        vector_versions_[vector][change.slot] = 0;
+      }
+      if (sealed_.test(change.slot)) --sealed_count_;
+      sealed_.reset(change.slot);
+      versions_[change.slot] = 0;
+      ids_.erase(change.slot);
+      continue;
+    }
+    const bool exists = change.slot != IdTable::kNone;
+    if (!exists) {
+      change.slot = ids_.free_slot(0);
+      ids_.insert(change.id, change.slot);
+      ensure_slots(change.slot + size_t{1});
+    }
+    versions_[change.slot] = operation;
+    if (change.payload) {
+      if (indexed) {
+        if (exists) indexes_->erase(change.slot, *change.old_payload);
+        indexes_->insert(change.slot, *change.payload);
+      }
+      const bool seals = payload::is_sealed(*change.payload);
+      if (seals != sealed_.test(change.slot)) {
+        if (seals) {
+          sealed_.set(change.slot);
+          ++sealed_count_;
+        } else {
+          sealed_.reset(change.slot);
+          --sealed_count_;
+        }
+      }
+    }
+    for (const uint16_t vector : change.cleared) {
+      if (vector_versions_[vector][change.slot] == 0) continue;
+      vectors_[vector]->remove(change.slot);
+      vector_versions_[vector][change.slot] = 0;
+    }
+    for (const auto& [vector, values] : change.set) {
+      vectors_[vector]->upsert(change.slot, operation, values.data());
+      vector_versions_[vector][change.slot] = operation;
+    }
+  }
+  operation_ = operation;
+  if (!context.stream.empty()) {
+    if (!forgotten.empty()) streams_.erase(forgotten);
+    streams_[context.stream] = {context.sequence, wall_ms()};
+  }
+  snapshot_.swap(fresh_snapshot);
+  lock.unlock();
+  touch(written);
+  return {operation, true};
+}
+
+}  // namespace sealpoint

@@ -1,0 +1,638 @@
+#include "engine.h"
+
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <deque>
+#include <filesystem>
+
+#include "../payload/payload.h"
+#include "cursor.h"
+
+namespace sealpoint {
+
+namespace {
+
+// Points written per second above which a build would only compete with the load that is going on.
+constexpr double kBusyPointsPerSecond = 3000;
+// How long a build may be put off for that.
+constexpr auto kBuildDelayMax = std::chrono::seconds(20);
+constexpr auto kSnapshotAgeMax = std::chrono::seconds(10);
+
+std::string random_bytes(size_t size) {
+  std::string bytes(size, '\0');
+  if (getrandom(bytes.data(), size, 0) != static_cast<ssize_t>(size)) throw Error(ErrorKind::kInternal, "the system gives no random bytes");
+  return bytes;
+}
+
+[[noreturn]] void no_collection(std::string_view name) {
+  throw Error(ErrorKind::kNotFound, "Not found: Collection `" + std::string(name) + "` doesn't exist!", "collection_name");
+}
+
+std::string encode_outcome(const WriteOutcome& outcome) {
+  ByteWriter out;
+  out.u64(outcome.operation);
+  out.u8(outcome.applied ? 1 : 0);
+  return std::move(out.bytes());
+}
+
+bool changes_store(Operation operation) {
+  switch (operation) {
+    case Operation::kCreateCollection:
+    case Operation::kUpdateCollection:
+    case Operation::kDeleteCollection:
+    case Operation::kUpdateAliases:
+    case Operation::kSetSealing:
+    case Operation::kWrite:
+    case Operation::kCreateFieldIndex:
+    case Operation::kDeleteFieldIndex:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Operations whose order within a collection is the order they were given in.
+bool ordered(Operation operation) {
+  return operation == Operation::kWrite || operation == Operation::kCreateFieldIndex || operation == Operation::kDeleteFieldIndex ||
+         operation == Operation::kSetSealing || operation == Operation::kUpdateCollection;
+}
+
+std::mutex registry_mutex;
+std::map<std::string, std::weak_ptr<Engine>>& registry() {
+  static std::map<std::string, std::weak_ptr<Engine>> engines;
+  return engines;
+}
+
+}  // namespace
+
+// Jobs of one collection, run one after the other on the writers' threads.
+struct Engine::Strand {
+  std::mutex mutex;
+  std::deque<std::function<void()>> jobs;
+  bool running = false;
+
+  static void post(const std::shared_ptr<Strand>& strand, ThreadPool& pool, std::function<void()> job) {
+    {
+      std::lock_guard lock(strand->mutex);
+      strand->jobs.push_back(std::move(job));
+      if (strand->running) return;
+      strand->running = true;
+    }
+    pool.post([strand, &pool] { drain(strand, pool); });
+  }
+  static void drain(const std::shared_ptr<Strand>& strand, ThreadPool& pool) {
+    for (int turn = 0; turn < 16; ++turn) {
+      std::function<void()> job;
+      {
+        std::lock_guard lock(strand->mutex);
+        if (strand->jobs.empty()) {
+          strand->running = false;
+          return;
+        }
+        job = std::move(strand->jobs.front());
+        strand->jobs.pop_front();
+      }
+      job();
+    }
+    // Other collections get their turn.
+    pool.post([strand, &pool] { drain(strand, pool); });
+  }
+};
+
+std::shared_ptr<Engine> Engine::open(const std::string& path, const EngineOptions& options) {
+  std::error_code failure;
+  std::filesystem::create_directories(path, failure);
+  const std::string key = std::filesystem::weakly_canonical(path, failure).string();
+  std::lock_guard lock(registry_mutex);
+  auto& slot = registry()[key];
+  if (auto engine = slot.lock()) return engine;
+  std::shared_ptr<Engine> engine(new Engine(key, options));
+  slot = engine;
+  return engine;
+}
+
+Engine::Engine(const std::string& path, const EngineOptions& options) : path_(path), options_(options), store_(std::make_unique<Store>(path)) {
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  load();
+  readers_ = std::make_unique<ThreadPool>(options.read_threads != 0 ? options.read_threads : cores);
+  writers_ = std::make_unique<ThreadPool>(2);
+  optimizer_ = std::thread([this] { optimize_loop(); });
+}
+
+Engine::~Engine() { close(); }
+
+void Engine::load() {
+  std::string value;
+  if (store_->db().Get({}, store_->meta(), "n", &value).ok()) next_cid_ = ByteReader(value).u32();
+  std::unique_ptr<rocksdb::Iterator> it(store_->db().NewIterator({}, store_->meta()));
+  for (it->Seek("a"); it->Valid() && it->key().starts_with("a"); it->Next()) {
+    aliases_.emplace(it->key().ToString().substr(1), it->value().ToString());
+  }
+  std::vector<uint32_t> known;
+  for (it->Seek("c"); it->Valid() && it->key().starts_with("c"); it->Next()) {
+    CollectionRecord record = CollectionRecord::decode(it->value().ToStringView());
+    const std::string name = record.name;
+    const uint32_t cid = record.cid;
+    collections_.emplace(name, std::make_shared<Collection>(*store_, path_ + "/segments/" + std::to_string(cid), std::move(record)));
+    known.push_back(cid);
+  }
+  check(it->status(), "cannot read the collections");
+  // Folders of collections whose deletion was cut short.
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(path_ + "/segments", failure)) {
+    const std::string name = entry.path().filename().string();
+    const bool mine = std::any_of(known.begin(), known.end(), [&](uint32_t cid) { return std::to_string(cid) == name; });
+    if (!mine) std::filesystem::remove_all(entry.path(), failure);
+  }
+}
+
+std::shared_ptr<Collection> Engine::find(std::string_view name) const {
+  std::shared_lock lock(names_mutex_);
+  auto found = collections_.find(name);
+  if (found == collections_.end()) {
+    const auto alias = aliases_.find(name);
+    if (alias == aliases_.end()) return nullptr;
+    found = collections_.find(alias->second);
+    if (found == collections_.end()) return nullptr;
+  }
+  return found->second;
+}
+
+std::shared_ptr<Collection> Engine::require(std::string_view name) const {
+  auto collection = find(name);
+  if (collection == nullptr) no_collection(name);
+  return collection;
+}
+
+void Engine::submit(Operation operation, std::string_view message, std::shared_ptr<void> keep, Done done) {
+  if (closing_) {
+    done({false, "", ErrorKind::kUnavailable, "the server is shutting down", ""});
+    return;
+  }
+  if (in_flight_.fetch_add(1) >= options_.queue_max) {
+    in_flight_.fetch_sub(1);
+    done({false, "", ErrorKind::kExhausted, "too many operations are waiting", ""});
+    return;
+  }
+  auto counted = [this, done = std::move(done), keep](Outcome outcome) {
+    done(std::move(outcome));
+    if (in_flight_.fetch_sub(1) == 1) {
+      std::lock_guard lock(idle_mutex_);
+      idle_.notify_all();
+    }
+  };
+  auto job = [this, operation, message, counted = std::move(counted)]() mutable { finish(operation, run(operation, message), std::move(counted)); };
+  if (ordered(operation)) {
+    std::string_view name;
+    if (message.size() >= 4) name = ByteReader(message).text();
+    if (const auto collection = find(name)) {
+      std::shared_ptr<Strand> strand;
+      {
+        std::lock_guard lock(strands_mutex_);
+        auto& slot = strands_[std::to_string(collection->cid())];
+        if (slot == nullptr) slot = std::make_shared<Strand>();
+        strand = slot;
+      }
+      Strand::post(strand, *writers_, std::move(job));
+      return;
+    }
+  }
+  readers_->post(std::move(job));
+}
+
+void Engine::finish(Operation operation, Outcome outcome, Done done) {
+  if (!outcome.ok || !changes_store(operation)) {
+    done(std::move(outcome));
+    return;
+  }
+  store_->when_durable([outcome = std::move(outcome), done = std::move(done)](bool durable) mutable {
+    if (!durable) outcome = {false, "", ErrorKind::kUnavailable, "the disk did not confirm the write", ""};
+    done(std::move(outcome));
+  });
+}
+
+Outcome Engine::run(Operation operation, std::string_view message) {
+  Outcome outcome;
+  try {
+    ByteReader in(message);
+    outcome.bytes = execute(operation, in);
+  } catch (const Error& error) {
+    outcome = {false, "", error.kind(), error.what(), error.field()};
+  } catch (const std::bad_alloc&) {
+    outcome = {false, "", ErrorKind::kExhausted, "out of memory", ""};
+  } catch (const std::exception& error) {
+    outcome = {false, "", ErrorKind::kInternal, error.what(), ""};
+  }
+  return outcome;
+}
+
+std::string Engine::execute(Operation operation, ByteReader& in) {
+  ByteWriter out;
+  switch (operation) {
+    case Operation::kCreateCollection:
+      return create_collection(in);
+    case Operation::kUpdateCollection:
+      return update_collection(in);
+    case Operation::kDeleteCollection:
+      return delete_collection(in);
+    case Operation::kListCollections: {
+      std::shared_lock lock(names_mutex_);
+      out.u32(static_cast<uint32_t>(collections_.size()));
+      for (const auto& [name, collection] : collections_) out.text(name);
+      break;
+    }
+    case Operation::kCollectionExists:
+      out.u8(find(in.text()) != nullptr ? 1 : 0);
+      break;
+    case Operation::kCollectionInfo:
+      return info(in);
+    case Operation::kUpdateAliases:
+      return update_aliases(in);
+    case Operation::kListAliases:
+      return list_aliases(in);
+    case Operation::kSetSealing: {
+      const auto collection = require(in.text());
+      const uint64_t epoch = in.u64();
+      const std::string sealing(in.text());
+      collection->replace_record(epoch, nullptr, &sealing, nullptr);
+      break;
+    }
+    case Operation::kCountPlain: {
+      const auto collection = require(in.text());
+      const auto [plain, total] = collection->count_plain(read_texts(in));
+      out.u64(plain);
+      out.u64(total);
+      break;
+    }
+    case Operation::kWrite: {
+      const auto collection = require(in.text());
+      return encode_outcome(collection->write(in));
+    }
+    case Operation::kCreateFieldIndex: {
+      const auto collection = require(in.text());
+      IndexedField field;
+      field.key = in.text();
+      field.type = static_cast<FieldType>(in.u8());
+      field.params = in.text();
+      return encode_outcome(collection->create_index(field));
+    }
+    case Operation::kDeleteFieldIndex: {
+      const auto collection = require(in.text());
+      return encode_outcome(collection->drop_index(std::string(in.text())));
+    }
+    case Operation::kStreamPosition: {
+      const auto collection = require(in.text());
+      out.u64(collection->stream_position(in.text()));
+      break;
+    }
+    case Operation::kGet: {
+      const auto collection = require(in.text());
+      return collection->get(in);
+    }
+    case Operation::kSearch: {
+      const auto collection = require(in.text());
+      const uint32_t count = in.u32();
+      out.u32(count);
+      out.u32(0);
+      for (uint32_t i = 0; i < count; ++i) {
+        const std::string table = collection->search(SearchRequest::read(in));
+        out.u32(static_cast<uint32_t>(table.size()));
+        out.u32(0);
+        out.raw(table.data(), table.size());
+        while (out.bytes().size() % 8 != 0) out.u8(0);
+      }
+      break;
+    }
+    case Operation::kCount: {
+      const auto collection = require(in.text());
+      out.u64(collection->count(FilterRequest::read(in)));
+      break;
+    }
+    case Operation::kScroll: {
+      const auto collection = require(in.text());
+      return collection->scroll(ScrollRequest::read(in));
+    }
+    case Operation::kOpenScroll: {
+      const auto collection = require(in.text());
+      auto open = std::make_shared<OpenCursor>();
+      open->cursor = collection->open_cursor(ScrollRequest::read(in));
+      std::lock_guard lock(cursors_mutex_);
+      if (cursors_.size() >= options_.cursors_max) throw Error(ErrorKind::kExhausted, "too many scroll streams are open");
+      cursors_.emplace(next_cursor_, std::move(open));
+      out.u64(next_cursor_++);
+      break;
+    }
+    case Operation::kNextScroll: {
+      const uint64_t number = in.u64();
+      std::shared_ptr<OpenCursor> open;
+      {
+        std::lock_guard lock(cursors_mutex_);
+        const auto found = cursors_.find(number);
+        if (found == cursors_.end()) throw Error(ErrorKind::kNotFound, "the scroll stream is closed");
+        open = found->second;
+      }
+      std::lock_guard busy(open->busy);
+      return open->cursor->next(in.u32());
+    }
+    case Operation::kCloseScroll: {
+      std::shared_ptr<OpenCursor> open;
+      std::lock_guard lock(cursors_mutex_);
+      const auto found = cursors_.find(in.u64());
+      if (found != cursors_.end()) {
+        open = std::move(found->second);
+        cursors_.erase(found);
+      }
+      break;
+    }
+    case Operation::kVerify: {
+      const auto collection = require(in.text());
+      std::string why;
+      out.u8(collection->verify(why) ? 1 : 0);
+      out.text(why);
+      break;
+    }
+    case Operation::kStats:
+      out.u64(store_->syncs());
+      out.u64(store_->memory_bytes());
+      out.u64(memory_.bytes());
+      out.u64(in_flight_);
+      break;
+    case Operation::kMemoryCreate:
+      out.u64(memory_.create(in.u32()));
+      break;
+    case Operation::kMemoryAdd:
+      out.u64(memory_.add(in));
+      break;
+    case Operation::kMemorySearch:
+      return memory_.search(in);
+    case Operation::kMemoryClose:
+      out.u8(memory_.close(in.u64()) ? 1 : 0);
+      break;
+    case Operation::kFlush:
+      store_->flush();
+      break;
+    default:
+      throw Error(ErrorKind::kInternal, "unknown native operation");
+  }
+  return std::move(out.bytes());
+}
+
+std::string Engine::create_collection(ByteReader& in) {
+  CollectionRecord record;
+  record.name = in.text();
+  record.config = in.text();
+  record.sealing = in.text();
+  for (uint32_t n = in.u32(); n > 0; --n) record.vectors.push_back(VectorField::read(in));
+  std::lock_guard admin(admin_mutex_);
+  {
+    std::shared_lock lock(names_mutex_);
+    if (collections_.contains(record.name)) {
+      throw Error(ErrorKind::kAlreadyExists, "Wrong input: Collection `" + record.name + "` already exists!", "collection_name");
+    }
+    if (aliases_.contains(record.name)) {
+      throw Error(ErrorKind::kAlreadyExists, "Wrong input: Can't create collection with name " + record.name + ". Alias with the same name already exists",
+                  "collection_name");
+    }
+  }
+  record.cid = next_cid_;
+  // No two collections ever share an epoch, or an alias that moved would let a write through on another's policy.
+  record.epoch = (uint64_t{record.cid} << 24) + 1;
+  record.sealing_id = random_bytes(16);
+  record.accepted_ids = {record.sealing_id};
+  const std::string name = record.name;
+  const std::string folder = path_ + "/segments/" + std::to_string(record.cid);
+  std::filesystem::create_directories(folder);
+  ByteWriter next;
+  next.u32(next_cid_ + 1);
+  rocksdb::WriteBatch batch;
+  batch.Put(store_->meta(), "n", next.bytes());
+  batch.Put(store_->meta(), Store::collection_key('c', record.cid), record.encode());
+  auto collection = std::make_shared<Collection>(*store_, folder, std::move(record));
+  store_->write(batch);
+  ++next_cid_;
+  std::unique_lock lock(names_mutex_);
+  collections_.emplace(name, std::move(collection));
+  return {};
+}
+
+std::string Engine::update_collection(ByteReader& in) {
+  const auto collection = require(in.text());
+  const uint64_t epoch = in.u64();
+  const std::string config(in.text());
+  std::vector<VectorField> vectors;
+  for (uint32_t n = in.u32(); n > 0; --n) vectors.push_back(VectorField::read(in));
+  collection->replace_record(epoch, &config, nullptr, &vectors);
+  optimize_wake_.notify_all();
+  return {};
+}
+
+std::string Engine::delete_collection(ByteReader& in) {
+  const std::string_view given = in.text();
+  ByteWriter out;
+  std::lock_guard admin(admin_mutex_);
+  std::shared_ptr<Collection> collection;
+  std::string name(given);
+  std::vector<std::string> aliases;
+  {
+    std::shared_lock lock(names_mutex_);
+    if (const auto alias = aliases_.find(given); alias != aliases_.end()) name = alias->second;
+    const auto found = collections_.find(name);
+    if (found != collections_.end()) collection = found->second;
+    for (const auto& [alias, target] : aliases_) {
+      if (target == name) aliases.push_back(alias);
+    }
+  }
+  if (collection == nullptr) {
+    out.u8(0);
+    return std::move(out.bytes());
+  }
+  const uint32_t cid = collection->cid();
+  rocksdb::WriteBatch batch;
+  batch.Delete(store_->meta(), Store::collection_key('c', cid));
+  batch.Delete(store_->meta(), Store::collection_key('o', cid));
+  for (const auto& alias : aliases) batch.Delete(store_->meta(), "a" + alias);
+  const std::string from = Store::cid_prefix(cid), to = Store::cid_prefix(cid + 1);
+  batch.DeleteRange(store_->meta(), "s" + from, "s" + to);
+  batch.DeleteRange(store_->points(), from, to);
+  batch.DeleteRange(store_->payloads(), from, to);
+  batch.DeleteRange(store_->vectors(), from, to);
+  collection->drop([&] { store_->write(batch); });
+  {
+    std::unique_lock lock(names_mutex_);
+    collections_.erase(name);
+    for (const auto& alias : aliases) aliases_.erase(alias);
+  }
+  {
+    std::lock_guard lock(strands_mutex_);
+    strands_.erase(std::to_string(cid));
+  }
+  std::error_code failure;
+  std::filesystem::remove_all(path_ + "/segments/" + std::to_string(cid), failure);
+  out.u8(1);
+  return std::move(out.bytes());
+}
+
+std::string Engine::info(ByteReader& in) {
+  const auto collection = require(in.text());
+  const CollectionRecord record = collection->record();
+  const CollectionStats stats = collection->stats();
+  ByteWriter out;
+  out.text(record.name);
+  out.text(record.config);
+  out.text(record.sealing);
+  out.text(record.sealing_id);
+  out.u32(static_cast<uint32_t>(record.accepted_ids.size()));
+  for (const auto& id : record.accepted_ids) out.text(id);
+  out.u64(record.epoch);
+  out.u64(stats.points);
+  out.u64(stats.indexed);
+  out.u64(stats.segments);
+  out.u64(stats.sealed);
+  out.u64(stats.memory);
+  out.u64(stats.mapped);
+  out.u8(stats.building ? 1 : 0);
+  out.u8(stats.wants_build ? 1 : 0);
+  out.text(stats.optimizer_error);
+  const auto indexes = collection->index_infos();
+  out.u32(static_cast<uint32_t>(indexes.size()));
+  for (const auto& index : indexes) {
+    out.text(index.key);
+    out.u8(static_cast<uint8_t>(index.type));
+    out.text(index.params);
+    out.u64(index.points);
+    out.u64(index.bytes);
+  }
+  return std::move(out.bytes());
+}
+
+// u32 n, each: u8 1 create (alias, collection), 2 rename (from, to), 3 delete (alias).
+std::string Engine::update_aliases(ByteReader& in) {
+  std::lock_guard admin(admin_mutex_);
+  auto next = aliases_;
+  for (uint32_t n = in.u32(); n > 0; --n) {
+    const uint8_t kind = in.u8();
+    const std::string first(in.text());
+    if (kind == 3) {
+      next.erase(first);
+      continue;
+    }
+    const std::string second(in.text());
+    if (kind == 1) {
+      if (!collections_.contains(second)) no_collection(second);
+      if (collections_.contains(first)) {
+        throw Error(ErrorKind::kAlreadyExists, "Wrong input: Collection `" + first + "` already exists!", "alias_name");
+      }
+      next[first] = second;
+    } else {
+      const auto found = next.find(first);
+      if (found == next.end()) throw Error(ErrorKind::kNotFound, "Not found: Alias " + first + " does not exists!", "old_alias_name");
+      if (collections_.contains(second)) {
+        throw Error(ErrorKind::kAlreadyExists, "Wrong input: Collection `" + second + "` already exists!", "new_alias_name");
+      }
+      const std::string target = found->second;
+      next.erase(found);
+      next[second] = target;
+    }
+  }
+  rocksdb::WriteBatch batch;
+  for (const auto& [alias, target] : aliases_) {
+    if (!next.contains(alias)) batch.Delete(store_->meta(), "a" + alias);
+  }
+  for (const auto& [alias, target] : next) batch.Put(store_->meta(), "a" + alias, target);
+  store_->write(batch);
+  std::unique_lock lock(names_mutex_);
+  aliases_ = std::move(next);
+  return {};
+}
+
+std::string Engine::list_aliases(ByteReader& in) {
+  const std::string_view collection = in.text();
+  if (!collection.empty()) require(collection);
+  ByteWriter rows;
+  uint32_t count = 0;
+  std::shared_lock lock(names_mutex_);
+  for (const auto& [alias, target] : aliases_) {
+    if (!collection.empty() && target != collection) continue;
+    rows.text(alias);
+    rows.text(target);
+    ++count;
+  }
+  ByteWriter out;
+  out.u32(count);
+  out.raw(rows.bytes().data(), rows.bytes().size());
+  return std::move(out.bytes());
+}
+
+void Engine::optimize_loop() {
+  // Builds give way to searches and writes.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 5);
+  const unsigned threads = options_.build_threads != 0 ? options_.build_threads : std::max(1u, std::thread::hardware_concurrency());
+  std::map<uint32_t, std::chrono::steady_clock::time_point> wanted_since;
+  auto snapshots_at = std::chrono::steady_clock::now();
+  std::unique_lock lock(optimize_mutex_);
+  while (!stop_optimizer_) {
+    optimize_wake_.wait_for(lock, std::chrono::milliseconds(100));
+    if (stop_optimizer_) return;
+    lock.unlock();
+    std::vector<std::shared_ptr<Collection>> all;
+    {
+      std::shared_lock names(names_mutex_);
+      for (const auto& [name, collection] : collections_) all.push_back(collection);
+    }
+    const auto now = std::chrono::steady_clock::now();
+    const bool refresh = now - snapshots_at > kSnapshotAgeMax;
+    if (refresh) snapshots_at = now;
+    for (const auto& collection : all) {
+      if (stop_optimizer_) break;
+      const double rate = collection->write_rate();
+      if (refresh && rate == 0) collection->refresh_snapshot();
+      if (!collection->wants_build()) {
+        wanted_since.erase(collection->cid());
+        continue;
+      }
+      const auto since = wanted_since.try_emplace(collection->cid(), now).first->second;
+      if (rate > kBusyPointsPerSecond && now - since < kBuildDelayMax) continue;
+      collection->optimize(stop_optimizer_, threads);
+      wanted_since.erase(collection->cid());
+    }
+    lock.lock();
+  }
+}
+
+void Engine::close() {
+  {
+    std::lock_guard lock(idle_mutex_);
+    if (closed_) return;
+    closed_ = true;
+  }
+  closing_ = true;
+  stop_optimizer_ = true;
+  optimize_wake_.notify_all();
+  if (optimizer_.joinable()) optimizer_.join();
+  {
+    std::unique_lock lock(idle_mutex_);
+    idle_.wait(lock, [this] { return in_flight_ == 0; });
+  }
+  writers_.reset();
+  readers_.reset();
+  {
+    std::lock_guard lock(cursors_mutex_);
+    cursors_.clear();
+  }
+  collections_.clear();
+  try {
+    store_->sync();
+    store_->flush();
+  } catch (const std::exception&) {
+    // Everything acknowledged is in the log already; the next start replays it.
+  }
+  store_.reset();
+  std::lock_guard lock(registry_mutex);
+  registry().erase(path_);
+}
+
+}  // namespace sealpoint

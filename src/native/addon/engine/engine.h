@@ -1,0 +1,137 @@
+// The engine of one data folder: collections, aliases, background builds. One per folder and process, shared by every thread that opens it;
+// operations are messages (operations.h), so the addon's own tests drive the same door as TypeScript does.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "../core/fair_mutex.h"
+#include "../store/store.h"
+#include "collection.h"
+#include "memory_index.h"
+#include "thread_pool.h"
+
+namespace sealpoint {
+
+// The numbers are shared with src/native/operations.ts.
+enum class Operation : uint8_t {
+  kCreateCollection = 1,
+  kUpdateCollection = 2,
+  kDeleteCollection = 3,
+  kListCollections = 4,
+  kCollectionExists = 5,
+  kCollectionInfo = 6,
+  kUpdateAliases = 7,
+  kListAliases = 8,
+  kSetSealing = 9,
+  kCountPlain = 10,
+  kWrite = 11,
+  kCreateFieldIndex = 12,
+  kDeleteFieldIndex = 13,
+  kStreamPosition = 14,
+  kGet = 15,
+  kSearch = 16,
+  kCount = 17,
+  kScroll = 18,
+  kOpenScroll = 19,
+  kNextScroll = 20,
+  kCloseScroll = 21,
+  kVerify = 22,
+  kStats = 23,
+  kMemoryCreate = 24,
+  kMemoryAdd = 25,
+  kMemorySearch = 26,
+  kMemoryClose = 27,
+  kFlush = 28,
+};
+
+struct Outcome {
+  bool ok = true;
+  std::string bytes;
+  ErrorKind kind = ErrorKind::kInternal;
+  std::string message;
+  std::string field;
+};
+
+struct EngineOptions {
+  unsigned read_threads = 0;   // 0: one per core
+  unsigned build_threads = 0;  // 0: one per core
+  size_t queue_max = 4096;     // operations waiting
+  size_t cursors_max = 256;
+};
+
+class Engine {
+ public:
+  // The engine of that folder; opened when nobody has it yet. Throws Error.
+  static std::shared_ptr<Engine> open(const std::string& path, const EngineOptions& options);
+  ~Engine();
+
+  using Done = std::function<void(Outcome)>;
+  // Runs the operation on a native thread and calls `done` there, exactly once. `keep` holds the message's memory.
+  void submit(Operation operation, std::string_view message, std::shared_ptr<void> keep, Done done);
+  // Waits for what is in flight, builds and syncs included. Later operations are refused.
+  void close();
+
+ private:
+  Engine(const std::string& path, const EngineOptions& options);
+  struct Strand;
+
+  Outcome run(Operation operation, std::string_view message);
+  std::string execute(Operation operation, ByteReader& in);
+  std::string create_collection(ByteReader& in);
+  std::string update_collection(ByteReader& in);
+  std::string delete_collection(ByteReader& in);
+  std::string info(ByteReader& in);
+  std::string update_aliases(ByteReader& in);
+  std::string list_aliases(ByteReader& in);
+  std::shared_ptr<Collection> find(std::string_view name) const;
+  std::shared_ptr<Collection> require(std::string_view name) const;
+  void finish(Operation operation, Outcome outcome, Done done);
+  void optimize_loop();
+  void load();
+
+  const std::string path_;
+  const EngineOptions options_;
+  std::unique_ptr<Store> store_;
+
+  std::mutex admin_mutex_;  // collections and aliases change one at a time
+  mutable FairSharedMutex names_mutex_;
+  std::map<std::string, std::shared_ptr<Collection>, std::less<>> collections_;
+  std::map<std::string, std::string, std::less<>> aliases_;
+  uint32_t next_cid_ = 1;
+
+  std::mutex strands_mutex_;
+  std::unordered_map<std::string, std::shared_ptr<Strand>> strands_;
+
+  std::mutex cursors_mutex_;
+  struct OpenCursor {
+    std::shared_ptr<Collection::Cursor> cursor;
+    std::mutex busy;
+  };
+  std::map<uint64_t, std::shared_ptr<OpenCursor>> cursors_;
+  uint64_t next_cursor_ = 1;
+
+  MemoryIndexes memory_;
+
+  std::unique_ptr<ThreadPool> readers_;
+  std::unique_ptr<ThreadPool> writers_;
+  std::atomic<size_t> in_flight_{0};
+  std::mutex idle_mutex_;
+  std::condition_variable idle_;
+  std::atomic<bool> closing_{false};
+  bool closed_ = false;
+
+  std::mutex optimize_mutex_;
+  std::condition_variable optimize_wake_;
+  std::atomic<bool> stop_optimizer_{false};
+  std::thread optimizer_;
+};
+
+}  // namespace sealpoint

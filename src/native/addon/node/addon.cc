@@ -1,0 +1,277 @@
+// The Node-API door. All state is process-wide; per environment (main thread or worker) there is only the queue on which native threads leave
+// what they finished, so one wake-up of the event loop settles many promises.
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "../engine/engine.h"
+
+namespace {
+
+using sealpoint::Engine;
+using sealpoint::Outcome;
+
+// Messages up to this are copied; greater ones are held by a reference until they are done, so the loop copies nothing big.
+constexpr size_t kCopyMax = 16 * 1024;
+
+struct Call {
+  napi_deferred deferred = nullptr;
+  napi_ref message = nullptr;
+  Outcome outcome;
+};
+
+struct Environment {
+  std::mutex mutex;
+  std::vector<Call*> finished;
+  bool waking = false;
+  size_t in_flight = 0;  // event loop only
+  napi_threadsafe_function wake = nullptr;
+  bool gone = false;
+};
+
+struct Handle {
+  std::shared_ptr<Engine> engine;
+};
+
+std::mutex handles_mutex;
+std::map<uint32_t, Handle>& handles() {
+  static std::map<uint32_t, Handle> all;
+  return all;
+}
+uint32_t next_handle = 1;
+
+napi_value make_error(napi_env env, sealpoint::ErrorKind kind, const std::string& message, const std::string& field) {
+  napi_value text, error, number, name;
+  napi_create_string_utf8(env, message.data(), message.size(), &text);
+  napi_create_error(env, nullptr, text, &error);
+  napi_create_uint32(env, static_cast<uint32_t>(kind), &number);
+  napi_set_named_property(env, error, "nativeKind", number);
+  napi_create_string_utf8(env, field.data(), field.size(), &name);
+  napi_set_named_property(env, error, "field", name);
+  return error;
+}
+
+napi_value throw_text(napi_env env, const char* message) {
+  napi_throw_error(env, nullptr, message);
+  return nullptr;
+}
+
+void settle(napi_env env, Environment& environment, Call* call) {
+  napi_value value = nullptr;
+  if (call->outcome.ok) {
+    void* data = nullptr;
+    const auto& bytes = call->outcome.bytes;
+    if (napi_create_arraybuffer(env, bytes.size(), &data, &value) == napi_ok) {
+      if (!bytes.empty()) std::memcpy(data, bytes.data(), bytes.size());
+      napi_resolve_deferred(env, call->deferred, value);
+    } else {
+      napi_reject_deferred(env, call->deferred, make_error(env, sealpoint::ErrorKind::kExhausted, "out of memory", ""));
+    }
+  } else {
+    napi_reject_deferred(env, call->deferred, make_error(env, call->outcome.kind, call->outcome.message, call->outcome.field));
+  }
+  if (call->message != nullptr) napi_delete_reference(env, call->message);
+  delete call;
+  if (--environment.in_flight == 0) napi_unref_threadsafe_function(env, environment.wake);
+}
+
+void on_wake(napi_env env, napi_value, void* context, void*) {
+  auto* environment = static_cast<std::shared_ptr<Environment>*>(context)->get();
+  std::vector<Call*> finished;
+  {
+    std::lock_guard lock(environment->mutex);
+    environment->waking = false;
+    finished.swap(environment->finished);
+  }
+  if (env == nullptr) return;
+  for (Call* call : finished) {
+    napi_handle_scope scope;
+    napi_open_handle_scope(env, &scope);
+    settle(env, *environment, call);
+    napi_close_handle_scope(env, scope);
+  }
+}
+
+std::shared_ptr<Environment>* environment_of(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return static_cast<std::shared_ptr<Environment>*>(data);
+}
+
+bool read_text(napi_env env, napi_value value, std::string& out) {
+  size_t size = 0;
+  if (napi_get_value_string_utf8(env, value, nullptr, 0, &size) != napi_ok) return false;
+  out.resize(size);
+  return napi_get_value_string_utf8(env, value, out.data(), size + 1, &size) == napi_ok;
+}
+
+// open(path, readThreads, buildThreads, queueMax, cursorsMax) -> handle. Blocks while it loads: called once, at start.
+napi_value open(napi_env env, napi_callback_info info) {
+  size_t count = 5;
+  napi_value args[5];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  std::string path;
+  if (count < 5 || !read_text(env, args[0], path)) return throw_text(env, "open(path, readThreads, buildThreads, queueMax, cursorsMax)");
+  uint32_t numbers[4] = {};
+  for (int i = 0; i < 4; ++i) {
+    if (napi_get_value_uint32(env, args[i + 1], &numbers[i]) != napi_ok) return throw_text(env, "open takes numbers after the path");
+  }
+  sealpoint::EngineOptions options;
+  options.read_threads = numbers[0];
+  options.build_threads = numbers[1];
+  options.queue_max = numbers[2];
+  options.cursors_max = numbers[3];
+  try {
+    auto engine = Engine::open(path, options);
+    std::lock_guard lock(handles_mutex);
+    handles()[next_handle] = {std::move(engine)};
+    napi_value handle;
+    napi_create_uint32(env, next_handle++, &handle);
+    return handle;
+  } catch (const sealpoint::Error& error) {
+    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
+  } catch (const std::exception& error) {
+    napi_throw(env, make_error(env, sealpoint::ErrorKind::kInternal, error.what(), ""));
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Engine> engine_of(uint32_t handle) {
+  std::lock_guard lock(handles_mutex);
+  const auto found = handles().find(handle);
+  return found == handles().end() ? nullptr : found->second.engine;
+}
+
+// call(handle, operation, Uint8Array) -> Promise<ArrayBuffer>. The caller must not change the bytes before the promise settles.
+napi_value call(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  napi_value args[3];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  uint32_t handle = 0, operation = 0;
+  napi_typedarray_type type;
+  size_t size = 0;
+  void* data = nullptr;
+  if (count < 3 || napi_get_value_uint32(env, args[0], &handle) != napi_ok || napi_get_value_uint32(env, args[1], &operation) != napi_ok ||
+      napi_get_typedarray_info(env, args[2], &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) {
+    return throw_text(env, "call(handle, operation, Uint8Array)");
+  }
+  auto engine = engine_of(handle);
+  if (engine == nullptr) {
+    napi_throw(env, make_error(env, sealpoint::ErrorKind::kUnavailable, "the engine is closed", ""));
+    return nullptr;
+  }
+  auto environment = *environment_of(env);
+  auto* pending = new Call();
+  napi_value promise;
+  napi_create_promise(env, &pending->deferred, &promise);
+  std::shared_ptr<void> keep;
+  std::string_view message;
+  if (size <= kCopyMax) {
+    auto copy = std::make_shared<std::string>(static_cast<const char*>(data), size);
+    message = *copy;
+    keep = copy;
+  } else {
+    napi_create_reference(env, args[2], 1, &pending->message);
+    message = {static_cast<const char*>(data), size};
+  }
+  if (environment->in_flight++ == 0) napi_ref_threadsafe_function(env, environment->wake);
+  engine->submit(static_cast<sealpoint::Operation>(operation), message, std::move(keep), [environment, pending](Outcome outcome) {
+    pending->outcome = std::move(outcome);
+    std::lock_guard lock(environment->mutex);
+    if (environment->gone) {
+      delete pending;
+      return;
+    }
+    environment->finished.push_back(pending);
+    if (environment->waking) return;
+    environment->waking = true;
+    napi_call_threadsafe_function(environment->wake, nullptr, napi_tsfn_nonblocking);
+  });
+  return promise;
+}
+
+// close(handle) -> Promise<void>: waits for what is in flight, off the event loop.
+struct CloseWork {
+  std::shared_ptr<Engine> engine;
+  napi_deferred deferred;
+  napi_async_work work;
+};
+
+napi_value close(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  uint32_t handle = 0;
+  if (count < 1 || napi_get_value_uint32(env, args[0], &handle) != napi_ok) return throw_text(env, "close(handle)");
+  auto* work = new CloseWork();
+  {
+    std::lock_guard lock(handles_mutex);
+    const auto found = handles().find(handle);
+    if (found != handles().end()) {
+      work->engine = std::move(found->second.engine);
+      handles().erase(found);
+    }
+  }
+  napi_value promise, name;
+  napi_create_promise(env, &work->deferred, &promise);
+  napi_create_string_utf8(env, "sealpoint.close", NAPI_AUTO_LENGTH, &name);
+  napi_create_async_work(
+      env, nullptr, name,
+      [](napi_env, void* data) {
+        // The last holder closes the engine; other threads of the process may still use it.
+        static_cast<CloseWork*>(data)->engine.reset();
+      },
+      [](napi_env env, napi_status, void* data) {
+        auto* work = static_cast<CloseWork*>(data);
+        napi_value undefined;
+        napi_get_undefined(env, &undefined);
+        napi_resolve_deferred(env, work->deferred, undefined);
+        napi_delete_async_work(env, work->work);
+        delete work;
+      },
+      work, &work->work);
+  napi_queue_async_work(env, work->work);
+  return promise;
+}
+
+napi_value simd(napi_env env, napi_callback_info) {
+  napi_value text;
+  napi_create_string_utf8(env, sealpoint::simd_level(), NAPI_AUTO_LENGTH, &text);
+  return text;
+}
+
+void leave(void* data) {
+  auto* holder = static_cast<std::shared_ptr<Environment>*>(data);
+  std::lock_guard lock((*holder)->mutex);
+  (*holder)->gone = true;
+  for (Call* call : (*holder)->finished) delete call;
+  (*holder)->finished.clear();
+}
+
+napi_value init(napi_env env, napi_value exports) {
+  auto* holder = new std::shared_ptr<Environment>(std::make_shared<Environment>());
+  napi_value name;
+  napi_create_string_utf8(env, "sealpoint", NAPI_AUTO_LENGTH, &name);
+  napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, holder, on_wake, &(*holder)->wake);
+  napi_unref_threadsafe_function(env, (*holder)->wake);
+  napi_set_instance_data(env, holder, [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Environment>*>(data); }, nullptr);
+  napi_add_env_cleanup_hook(env, leave, holder);
+  const napi_property_descriptor functions[] = {
+      {"open", nullptr, open, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"call", nullptr, call, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"close", nullptr, close, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+  };
+  napi_define_properties(env, exports, 4, functions);
+  return exports;
+}
+
+}  // namespace
+
+NAPI_MODULE(sealpoint, init)

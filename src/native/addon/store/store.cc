@@ -1,0 +1,199 @@
+#include "store.h"
+
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_buffer_manager.h>
+
+#include <atomic>
+#include <filesystem>
+
+namespace sealpoint {
+
+namespace {
+
+constexpr size_t kMiB = 1024 * 1024;
+// Together they bound what the store holds in memory; the rest of the data stays in the page cache.
+constexpr size_t kBlockCacheBytes = 24 * kMiB;
+constexpr size_t kMemtableBytes = 48 * kMiB;
+// Bounds what a start after kill -9 has to replay.
+constexpr uint64_t kLogBytesMax = 96 * kMiB;
+
+rocksdb::ColumnFamilyOptions family(const std::shared_ptr<rocksdb::Cache>& cache, size_t write_buffer, size_t block) {
+  rocksdb::ColumnFamilyOptions options;
+  options.write_buffer_size = write_buffer;
+  options.max_write_buffer_number = 3;
+  options.compression = rocksdb::kNoCompression;
+  options.level_compaction_dynamic_level_bytes = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  table.cache_index_and_filter_blocks = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.block_size = block;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.format_version = 5;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+}  // namespace
+
+void check(const rocksdb::Status& status, const char* doing) {
+  if (status.ok()) return;
+  const std::string text = std::string(doing) + ": " + status.ToString();
+  if (status.IsNoSpace()) throw Error(ErrorKind::kExhausted, text);
+  if (status.IsCorruption()) throw Error(ErrorKind::kDataLoss, text);
+  if (status.IsIOError() || status.IsBusy() || status.IsAborted()) throw Error(ErrorKind::kUnavailable, text);
+  throw Error(ErrorKind::kInternal, text);
+}
+
+Store::Store(const std::string& path) {
+  std::error_code failure;
+  std::filesystem::create_directories(path, failure);
+  if (failure) throw Error(ErrorKind::kUnavailable, "cannot create the data folder: " + failure.message());
+  cache_ = rocksdb::NewLRUCache(kBlockCacheBytes);
+  rocksdb::DBOptions options;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  options.max_background_jobs = 2;
+  options.max_total_wal_size = kLogBytesMax;
+  options.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(kMemtableBytes);
+  options.keep_log_file_num = 2;
+  options.max_log_file_size = 4 * kMiB;
+  options.max_open_files = 512;
+  options.bytes_per_sync = kMiB;
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.paranoid_checks = true;
+  options.avoid_unnecessary_blocking_io = true;
+
+  auto vectors = family(cache_, 16 * kMiB, 4096);
+  // Vectors never change in place: blob files keep compaction from copying them again and again.
+  vectors.enable_blob_files = true;
+  vectors.min_blob_size = 128;
+  vectors.blob_file_size = 64 * kMiB;
+  vectors.enable_blob_garbage_collection = true;
+  std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+      {rocksdb::kDefaultColumnFamilyName, family(cache_, 2 * kMiB, 4096)},
+      {"points", family(cache_, 8 * kMiB, 4096)},
+      {"payloads", family(cache_, 16 * kMiB, 4096)},
+      {"vectors", vectors},
+  };
+  families[2].options.compression = rocksdb::kLZ4Compression;
+
+  rocksdb::DB* db = nullptr;
+  const auto status = rocksdb::DB::Open(options, path + "/store", families, &handles_, &db);
+  if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
+    throw Error(ErrorKind::kUnavailable, "the data folder " + path + " is in use by another server");
+  }
+  check(status, "cannot open the store");
+  db_.reset(db);
+  syncer_ = std::thread([this] { sync_loop(); });
+}
+
+Store::~Store() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (syncer_.joinable()) syncer_.join();
+  for (auto* handle : handles_) db_->DestroyColumnFamilyHandle(handle);
+  db_->Close();
+}
+
+void Store::write(rocksdb::WriteBatch& batch) {
+  if (failed_) {
+    throw Error(ErrorKind::kUnavailable, "the store takes no writes: an earlier sync failed; restart the server when the disk is well");
+  }
+  rocksdb::WriteOptions options;
+  options.sync = false;
+  auto status = db_->Write(options, &batch);
+  if (!status.ok() && status.severity() >= rocksdb::Status::kSoftError && db_->Resume().ok()) {
+    // A full disk that has room again: RocksDB resumes, and the write is tried once more.
+    status = db_->Write(options, &batch);
+  }
+  check(status, "cannot write");
+}
+
+void Store::when_durable(std::function<void(bool)> done) {
+  {
+    std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(done));
+  }
+  wake_.notify_one();
+}
+
+void Store::sync() {
+  std::mutex mutex;
+  std::condition_variable ready;
+  int outcome = -1;
+  when_durable([&](bool durable) {
+    std::lock_guard lock(mutex);
+    outcome = durable ? 1 : 0;
+    ready.notify_one();
+  });
+  std::unique_lock lock(mutex);
+  ready.wait(lock, [&] { return outcome >= 0; });
+  if (outcome == 0) throw Error(ErrorKind::kUnavailable, "the disk did not confirm the write");
+}
+
+void Store::sync_loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (waiting_.empty()) return;
+    auto batch = std::move(waiting_);
+    waiting_.clear();
+    lock.unlock();
+    // After a failed fsync the kernel may have dropped the pages, so no later success can be trusted.
+    bool durable = false;
+    if (!failed_) {
+      durable = db_->SyncWAL().ok();
+      if (!durable) failed_ = true;
+      ++syncs_;
+    }
+    for (auto& done : batch) done(durable);
+    batch.clear();
+    lock.lock();
+  }
+}
+
+Snapshot Store::snapshot() {
+  rocksdb::DB* db = db_.get();
+  return Snapshot(db->GetSnapshot(), [db](const rocksdb::Snapshot* snapshot) { db->ReleaseSnapshot(snapshot); });
+}
+
+size_t Store::memory_bytes() {
+  uint64_t memtables = 0;
+  db_->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &memtables);
+  return memtables + cache_->GetUsage();
+}
+
+void Store::flush() {
+  rocksdb::FlushOptions options;
+  options.wait = true;
+  check(db_->Flush(options, handles_), "cannot flush");
+}
+
+std::string Store::collection_key(char kind, uint32_t cid) { return std::string(1, kind) + cid_prefix(cid); }
+
+std::string Store::cid_prefix(uint32_t cid) {
+  std::string key;
+  for (int shift = 24; shift >= 0; shift -= 8) key.push_back(static_cast<char>(cid >> shift));
+  return key;
+}
+
+std::string Store::point_key(uint32_t cid, const PointId& id) {
+  std::string key = cid_prefix(cid);
+  id.append_key(key);
+  return key;
+}
+
+std::string Store::vector_key(uint32_t cid, uint16_t vector, const PointId& id) {
+  std::string key = cid_prefix(cid);
+  key.push_back(static_cast<char>(vector >> 8));
+  key.push_back(static_cast<char>(vector));
+  id.append_key(key);
+  return key;
+}
+
+}  // namespace sealpoint

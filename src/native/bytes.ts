@@ -1,0 +1,162 @@
+/** The writer of the messages that cross to the addon; core/bytes.h is the reader. Little endian. */
+import { type PointId, uuidBytes } from "../core/index.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export class NativeWriter {
+  private bytes: Uint8Array;
+  private view: DataView;
+  private at = 0;
+
+  constructor(capacity = 256) {
+    this.bytes = new Uint8Array(capacity);
+    this.view = new DataView(this.bytes.buffer);
+  }
+
+  private room(size: number): void {
+    if (this.at + size <= this.bytes.length) return;
+    const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.at + size));
+    grown.set(this.bytes.subarray(0, this.at));
+    this.bytes = grown;
+    this.view = new DataView(grown.buffer);
+  }
+
+  u8(value: number): this {
+    this.room(1);
+    this.view.setUint8(this.at, value);
+    this.at += 1;
+    return this;
+  }
+
+  u32(value: number): this {
+    this.room(4);
+    this.view.setUint32(this.at, value, true);
+    this.at += 4;
+    return this;
+  }
+
+  u64(value: bigint): this {
+    this.room(8);
+    this.view.setBigUint64(this.at, value, true);
+    this.at += 8;
+    return this;
+  }
+
+  f32(value: number): this {
+    this.room(4);
+    this.view.setFloat32(this.at, value, true);
+    this.at += 4;
+    return this;
+  }
+
+  /** u32 length and the bytes. */
+  blob(value: Uint8Array): this {
+    this.room(4 + value.length);
+    this.view.setUint32(this.at, value.length, true);
+    this.bytes.set(value, this.at + 4);
+    this.at += 4 + value.length;
+    return this;
+  }
+
+  text(value: string): this {
+    // Three bytes a UTF-16 unit is the most that UTF-8 takes.
+    this.room(4 + value.length * 3);
+    const { written } = encoder.encodeInto(value, this.bytes.subarray(this.at + 4));
+    this.view.setUint32(this.at, written, true);
+    this.at += 4 + written;
+    return this;
+  }
+
+  texts(values: readonly string[]): this {
+    this.u32(values.length);
+    for (const value of values) this.text(value);
+    return this;
+  }
+
+  id(id: PointId): this {
+    if (typeof id === "bigint") return this.u8(0).u64(id);
+    this.u8(1);
+    const bytes = uuidBytes(id);
+    this.room(16);
+    this.bytes.set(bytes, this.at);
+    this.at += 16;
+    return this;
+  }
+
+  /** u32 dimensions and the f32 values. */
+  floats(values: Float32Array): this {
+    const size = values.length * 4;
+    this.room(4 + size);
+    this.view.setUint32(this.at, values.length, true);
+    this.bytes.set(new Uint8Array(values.buffer, values.byteOffset, size), this.at + 4);
+    this.at += 4 + size;
+    return this;
+  }
+
+  /** The values alone. */
+  rawFloats(values: Float32Array): this {
+    const size = values.length * 4;
+    this.room(size);
+    this.bytes.set(new Uint8Array(values.buffer, values.byteOffset, size), this.at);
+    this.at += size;
+    return this;
+  }
+
+  done(): Uint8Array {
+    return this.bytes.subarray(0, this.at);
+  }
+}
+
+export class NativeReader {
+  private readonly view: DataView;
+  private at: number;
+
+  constructor(buffer: ArrayBuffer, offset = 0) {
+    this.view = new DataView(buffer);
+    this.at = offset;
+  }
+
+  get offset(): number {
+    return this.at;
+  }
+
+  u8(): number {
+    return this.view.getUint8(this.at++);
+  }
+
+  u32(): number {
+    this.at += 4;
+    return this.view.getUint32(this.at - 4, true);
+  }
+
+  u64(): bigint {
+    this.at += 8;
+    return this.view.getBigUint64(this.at - 8, true);
+  }
+
+  /** A count that fits a JavaScript number. */
+  size(): number {
+    return Number(this.u64());
+  }
+
+  f32(): number {
+    this.at += 4;
+    return this.view.getFloat32(this.at - 4, true);
+  }
+
+  blob(): Uint8Array {
+    const size = this.u32();
+    const bytes = new Uint8Array(this.view.buffer, this.at, size);
+    this.at += size;
+    return bytes;
+  }
+
+  text(): string {
+    return decoder.decode(this.blob());
+  }
+
+  skip(size: number): void {
+    this.at += size;
+  }
+}
