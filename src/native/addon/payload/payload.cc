@@ -89,6 +89,11 @@ void merge_maps(std::string& out, std::string_view base, uint32_t field, const s
   throw Error(ErrorKind::kBadInput, "the key $sealpoint is reserved and cannot be changed on its own", field);
 }
 
+[[noreturn]] void refuse_envelope() {
+  throw Error(ErrorKind::kPrecondition,
+              "the point holds " + std::to_string(kEnvelopesMax) + " envelopes; overwrite its payload instead", "payload");
+}
+
 void set_value(std::string& out, const Value& value, const Path& path, size_t at, const std::vector<PatchEntry>& patch);
 
 void set_in_map(std::string& out, std::string_view entries, uint32_t field, const Path& path, size_t at,
@@ -270,10 +275,7 @@ std::string merge(std::string_view base, std::string_view patch) {
   if (old_envelopes || new_envelopes) {
     std::string framed(old_envelopes.value_or(std::string_view()));
     framed.append(new_envelopes.value_or(std::string_view()));
-    if (count_framed(framed) > kEnvelopesMax) {
-      throw Error(ErrorKind::kPrecondition,
-                  "the point holds " + std::to_string(kEnvelopesMax) + " envelopes; overwrite its payload instead", "payload");
-    }
+    if (count_framed(framed) > kEnvelopesMax) refuse_envelope();
     put_entry(out, kRootField, kSealedKey, framed.size() + 6, [&] { put_bytes(out, 15, framed); });
     const auto reserved = std::find_if(entries.begin(), entries.end(),
                                        [](const PatchEntry& item) { return item.entry.key == kSealedKey; });
@@ -307,7 +309,7 @@ std::string remove_keys(std::string_view base, const std::vector<std::string>& p
   std::string out(base);
   for (const std::string& text : paths) {
     const Path path = Path::parse(text, "keys");
-    if (path.items[0].key == kSealedKey) refuse_reserved("keys");
+    if (path.items[0].key == kSealedKey && path.items.size() > 1) refuse_reserved("keys");
     std::string next;
     next.reserve(out.size());
     remove_in_map(next, out, kRootField, path, 0);
@@ -323,6 +325,23 @@ std::string exclude(std::string_view base, const std::vector<std::string>& paths
 bool is_sealed(std::string_view entries) { return envelopes(entries).has_value(); }
 
 size_t envelope_count(std::string_view entries) { return count_framed(envelopes(entries).value_or(std::string_view())); }
+
+std::string append_envelope(std::string_view base, std::string_view envelope) {
+  std::string framed(envelopes(base).value_or(std::string_view()));
+  if (count_framed(framed) >= kEnvelopesMax) refuse_envelope();
+  const uint32_t size = static_cast<uint32_t>(envelope.size());
+  if (size == 0 || size != envelope.size()) throw Error(ErrorKind::kInternal, "an envelope of wrong size");
+  for (int shift = 24; shift >= 0; shift -= 8) framed.push_back(static_cast<char>(size >> shift));
+  framed.append(envelope);
+  std::string out;
+  out.reserve(base.size() + envelope.size() + 32);
+  put_entry(out, kRootField, kSealedKey, framed.size() + 6, [&] { put_bytes(out, 15, framed); });
+  for_each_entry(base, kRootField, [&](const Entry& entry) {
+    if (entry.key != kSealedKey) out.append(entry.raw);
+    return true;
+  });
+  return out;
+}
 
 bool has_plain(std::string_view entries, const std::vector<std::string>& clear) {
   bool plain = false;
