@@ -27,5 +27,12 @@ export function createLog(
   level: string,
   stream: { write(line: string): void } = destination({ fd: 2, sync: true }),
 ): Logger {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, redact: { paths: redactPaths } }, stream);
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    redact: { paths: redactPaths },
+  };
+  return pino(options, stream);
 }

@@ -41,6 +41,9 @@ const silentObserver: CallObserver = { onCallStart: () => undefined, onCallEnd: 
 /** Calls that one connection may have open: bounds the memory of a peer, and more than any client of ours uses. */
 const callsPerConnectionMax = 1024;
 
+/** Milliseconds that connections get to close after they were cut. */
+const cutMs = 200;
+
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const limits = options.limits ?? defaultLimits;
   const observer = options.metrics ?? silentObserver;
@@ -97,17 +100,19 @@ async function drainServer(
 ): Promise<boolean> {
   health.setAll(servingStatus.notServing);
   draining.abort();
+  let cut = false;
   let patience: NodeJS.Timeout | undefined;
-  const gaveUp = new Promise<boolean>((resolve) => {
+  const gaveUp = new Promise<void>((resolve) => {
     patience = setTimeout(() => {
+      cut = true;
       forceClose();
-      setTimeout(() => resolve(false), 100);
+      setTimeout(resolve, cutMs);
     }, drainSecondsMax * 1000);
   });
-  const ended = new Promise<boolean>((resolve) => server.tryShutdown(() => resolve(true)));
-  const whole = await Promise.race([ended, gaveUp]);
+  const ended = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  await Promise.race([ended, gaveUp]);
   clearTimeout(patience);
-  return whole;
+  return !cut;
 }
 
 function serverOptions(messageBytesMax: number, apiKeys: readonly string[], observer: CallObserver): ServerOptions {

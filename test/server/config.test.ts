@@ -1,0 +1,91 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { DomainError } from "../../src/core/index.ts";
+import { ConfigError, createLog, isLoopback, readConfig } from "../../src/ops/index.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "sealpoint-config-"));
+const cert = join(dir, "cert.pem");
+writeFileSync(cert, "x");
+
+describe("configuration", () => {
+  test("defaults", () => {
+    expect(readConfig({})).toMatchObject({
+      dataDir: join(process.cwd(), "data"),
+      host: "127.0.0.1",
+      grpcPort: 6334,
+      httpPort: 6333,
+      apiKeys: [],
+      tls: undefined,
+      insecure: false,
+      logLevel: "info",
+    });
+  });
+
+  test("the command line wins over the environment", () => {
+    const config = readConfig(
+      { SEALPOINT_GRPC_PORT: "1", SEALPOINT_LOG_LEVEL: "warn" },
+      { grpcPort: "7000", logLevel: "debug" },
+    );
+    expect(config).toMatchObject({ grpcPort: 7000, logLevel: "debug" });
+  });
+
+  test.each([
+    [{ SEALPOINT_GRPC_PORT: "70000" }, "SEALPOINT_GRPC_PORT"],
+    [{ SEALPOINT_HTTP_PORT: "-1" }, "SEALPOINT_HTTP_PORT"],
+    [{ SEALPOINT_HTTP_PORT: "1e3" }, "SEALPOINT_HTTP_PORT"],
+    [{ SEALPOINT_HTTP_PORT: "6334" }, "SEALPOINT_HTTP_PORT"],
+    [{ SEALPOINT_API_KEY: "short" }, "SEALPOINT_API_KEY"],
+    [{ SEALPOINT_API_KEY: "with a space in it" }, "SEALPOINT_API_KEY"],
+    [{ SEALPOINT_READ_ONLY_API_KEY: "something long" }, "SEALPOINT_READ_ONLY_API_KEY"],
+    [{ SEALPOINT_LOG_LEVEL: "loud" }, "SEALPOINT_LOG_LEVEL"],
+    [{ SEALPOINT_INSECURE: "maybe" }, "SEALPOINT_INSECURE"],
+    [{ SEALPOINT_RPC_THREADS: "4" }, "SEALPOINT_RPC_THREADS"],
+    [{ SEALPOINT_TLS_CERT: cert }, "SEALPOINT_TLS_KEY"],
+    [{ SEALPOINT_TLS_KEY: cert }, "SEALPOINT_TLS_CERT"],
+    [{ SEALPOINT_TLS_CERT: "/none", SEALPOINT_TLS_KEY: cert }, "SEALPOINT_TLS_CERT"],
+    [{ SEALPOINT_HOST: "0.0.0.0" }, "SEALPOINT_HOST"],
+    [{ SEALPOINT_HOST: "::" }, "SEALPOINT_HOST"],
+    [{ SEALPOINT_HOST: "example.org", SEALPOINT_API_KEY: "long enough".replace(" ", "-") }, "SEALPOINT_TLS_CERT"],
+    [{ SEALPOINT_HOST: "10.0.0.1", SEALPOINT_TLS_CERT: cert, SEALPOINT_TLS_KEY: cert }, "SEALPOINT_API_KEY"],
+  ])("refuses %j, naming %s", (environment, name) => {
+    let error: unknown;
+    try {
+      readConfig(environment);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as Error).message).toContain(name);
+    const secret = (environment as Record<string, string>).SEALPOINT_API_KEY;
+    if (secret !== undefined) expect((error as Error).message).not.toContain(secret);
+  });
+
+  test("other machines are served with key and TLS, or when asked for in so many words", () => {
+    const safe = { SEALPOINT_API_KEY: "long-enough", SEALPOINT_TLS_CERT: cert, SEALPOINT_TLS_KEY: cert };
+    expect(readConfig({ SEALPOINT_HOST: "0.0.0.0", ...safe }).host).toBe("0.0.0.0");
+    expect(readConfig({ SEALPOINT_HOST: "0.0.0.0", SEALPOINT_INSECURE: "1" }).insecure).toBe(true);
+    expect(readConfig({}, { host: "0.0.0.0", insecure: true }).insecure).toBe(true);
+  });
+
+  test("loopback", () => {
+    for (const host of ["127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]"]) expect(isLoopback(host)).toBe(true);
+    for (const host of ["0.0.0.0", "::", "128.0.0.1", "127.0.0.1.example.org", "localhost.example.org", ""]) {
+      expect(isLoopback(host)).toBe(false);
+    }
+  });
+});
+
+test("the log cuts out keys and payloads", () => {
+  const lines: string[] = [];
+  const log = createLog("info", { write: (line) => void lines.push(line) });
+  log.info(
+    { apiKey: "s3cret", request: { sessionKey: "s3cret", payload: "s3cret" }, authorization: "Bearer s3cret" },
+    "x",
+  );
+  log.error({ err: new DomainError("internal", "shown"), headers: { "api-key": "s3cret" } }, "y");
+  const text = lines.join("");
+  expect(text).not.toContain("s3cret");
+  expect(text).toContain("shown");
+});
