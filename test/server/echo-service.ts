@@ -1,5 +1,13 @@
 /** A service with all four call kinds, and a bare client for it: what the adaptor's tests talk to. */
-import { create, createFileRegistry, type DescService, type Message } from "@bufbuild/protobuf";
+import {
+  create,
+  createFileRegistry,
+  type DescMessage,
+  type DescService,
+  fromBinary,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf";
 import {
   FileDescriptorProtoSchema,
   FieldDescriptorProto_Label as Label,
@@ -106,4 +114,26 @@ export async function failure(promise: Promise<unknown>): Promise<ServiceError> 
     return error as ServiceError;
   }
   throw new Error("expected the call to fail");
+}
+
+const schema = echoService.methods[0]?.input as DescMessage;
+export const encode = (message: Partial<Echo>): Uint8Array => toBinary(schema, create(schema, message as never));
+export const decode = (bytes: Uint8Array): Echo => fromBinary(schema, bytes) as Echo;
+
+export const paths = {
+  one: "/test.EchoService/One",
+  down: "/test.EchoService/Down",
+  up: "/test.EchoService/Up",
+  both: "/test.EchoService/Both",
+};
+
+/** A stream's answers and its status. */
+export async function collect(stream: ReturnType<typeof openDown> | ReturnType<typeof openBoth>) {
+  const messages: Echo[] = [];
+  const outcome = await new Promise<{ code: number; details: string }>((resolve) => {
+    stream.on("data", (bytes: Buffer) => messages.push(decode(bytes)));
+    stream.on("error", () => undefined);
+    stream.on("status", resolve);
+  });
+  return { messages, outcome };
 }
