@@ -1,7 +1,9 @@
 /** Builds the server from its rooms, runs it, and takes it down in order. The one place where everything is wired. */
 import { status } from "@grpc/grpc-js";
 import { type GrpcServer, type ServiceBinding, startGrpcServer } from "./api/grpc/index.ts";
-import { type RestServer, startRestServer } from "./api/rest/index.ts";
+import { addEngineMetrics, type RestServer, startRestServer } from "./api/rest/index.ts";
+import { openEmbeddedEngine } from "./engine/embedded/index.ts";
+import { sealEngine } from "./engine/index.ts";
 import { createLog, createMetrics, type Logger, type Metrics, productVersion, type ServerConfig } from "./ops/index.ts";
 
 interface Database {
@@ -18,8 +20,18 @@ export interface RunningServer {
   force(): void;
 }
 
-async function openDatabase(_config: ServerConfig, _log: Logger, _metrics: Metrics): Promise<Database> {
-  return { services: [], close: async () => undefined };
+async function openDatabase(config: ServerConfig, log: Logger, metrics: Metrics): Promise<Database> {
+  const begunMs = performance.now();
+  const embedded = openEmbeddedEngine({ dataDir: config.dataDir });
+  const engine = sealEngine(embedded);
+  addEngineMetrics(metrics, engine);
+  metrics.addGauge(
+    "sealpoint_store_bytes",
+    "Bytes of the store on disk.",
+    async () => (await embedded.stats()).storeBytes,
+  );
+  log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
+  return { services: [], close: () => embedded.close() };
 }
 
 export async function startServer(config: ServerConfig, log: Logger): Promise<RunningServer> {

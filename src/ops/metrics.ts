@@ -18,12 +18,19 @@ class MethodFigures {
   readonly buckets = new Float64Array(durationBuckets.length);
 }
 
+export interface LabelledValue {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
 export interface Metrics {
   readonly registry: Registry;
   onCallStart(method: string): void;
   onCallEnd(method: string, code: number, seconds: number): void;
-  /** A figure read at each scrape; several of one name differ by labels. */
+  /** A figure read at each scrape. */
   addGauge(name: string, help: string, read: () => number | Promise<number>): void;
+  /** Figures that differ by labels, all read at each scrape. */
+  addGauges(name: string, help: string, read: () => Promise<readonly LabelledValue[]>): void;
   close(): void;
 }
 
@@ -78,6 +85,9 @@ export function createMetrics(codeName: (code: number) => string): Metrics {
         },
       });
     },
+    addGauges(name, help, read) {
+      registerSamples(registry, name, help, "gauge", read);
+    },
     close() {
       delay.disable();
       registry.clear();
@@ -87,11 +97,23 @@ export function createMetrics(codeName: (code: number) => string): Metrics {
 
 interface Sample {
   readonly metricName?: string;
-  readonly labels: Record<string, string | number>;
+  readonly labels: Readonly<Record<string, string | number>>;
   readonly value: number;
 }
 
-/** The shape that prom-client's registry asks of a metric. */
+/** Registers what prom-client's registry asks of a metric: a name, a kind and a reader. */
+function registerSamples(
+  registry: Registry,
+  name: string,
+  help: string,
+  type: "counter" | "gauge" | "histogram",
+  read: () => Promise<readonly Sample[]>,
+): void {
+  const shape = { name, help, type, aggregator: "sum" };
+  const metric = { ...shape, get: async () => ({ ...shape, values: await read() }), reset: () => undefined };
+  registry.registerMetric(metric as unknown as Metric);
+}
+
 function registerFigures(
   registry: Registry,
   methods: ReadonlyMap<string, MethodFigures>,
@@ -102,16 +124,7 @@ function registerFigures(
     help: string,
     type: "counter" | "gauge" | "histogram",
     sample: () => Sample[],
-  ): void => {
-    const metric = {
-      name,
-      help,
-      type,
-      aggregator: "sum",
-      get: async () => ({ name, help, type, aggregator: "sum", values: sample() }),
-    };
-    registry.registerMetric({ ...metric, reset: () => undefined } as unknown as Metric);
-  };
+  ): void => registerSamples(registry, name, help, type, async () => sample());
   const entries = () => [...methods].sort(([a], [b]) => (a < b ? -1 : 1));
   register("sealpoint_grpc_requests_total", "gRPC calls ended, by method and status.", "counter", () =>
     entries().flatMap(([method, figures]) =>

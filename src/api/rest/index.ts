@@ -1,1 +1,2 @@
+export { addEngineMetrics } from "./engine-metrics.ts";
 export { type RestServer, type RestServerOptions, startRestServer } from "./server.ts";

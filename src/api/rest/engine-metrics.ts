@@ -1,0 +1,42 @@
+/** The engine's figures for /metrics, read at each scrape. */
+import type { CollectionInfo } from "../../core/index.ts";
+import type { Engine } from "../../engine/index.ts";
+import type { LabelledValue, Metrics } from "../../ops/index.ts";
+
+type Figure = readonly [name: string, help: string, read: (info: CollectionInfo) => number];
+
+const figures: readonly Figure[] = [
+  ["sealpoint_collection_points", "Points of a collection.", (info) => info.pointsCount],
+  ["sealpoint_collection_sealed_points", "Points whose payload is sealed.", (info) => info.sealedPointsCount],
+  ["sealpoint_collection_indexed_vectors", "Vectors inside built graphs.", (info) => info.indexedVectorsCount],
+  ["sealpoint_collection_segments", "Segments of a collection.", (info) => info.segmentsCount],
+  [
+    "sealpoint_collection_memory_bytes",
+    "Memory that a collection's segments and indexes take.",
+    (info) => info.memoryBytes,
+  ],
+];
+
+/** One round over the collections serves all figures of a scrape. */
+const roundMs = 500;
+
+export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
+  let round: { readonly atMs: number; readonly infos: Promise<CollectionInfo[]> } | undefined;
+  const infos = (): Promise<CollectionInfo[]> => {
+    const now = performance.now();
+    if (round === undefined || now - round.atMs > roundMs) round = { atMs: now, infos: readInfos(engine) };
+    return round.infos;
+  };
+  for (const [name, help, read] of figures) {
+    metrics.addGauges(name, help, async () =>
+      (await infos()).map((info): LabelledValue => ({ labels: { collection: info.name }, value: read(info) })),
+    );
+  }
+}
+
+async function readInfos(engine: Engine): Promise<CollectionInfo[]> {
+  const names = await engine.listCollections();
+  // A collection may be deleted between the list and the question.
+  const infos = await Promise.all(names.map((name) => engine.collectionInfo(name).catch(() => undefined)));
+  return infos.filter((info) => info !== undefined);
+}
