@@ -56,10 +56,16 @@ const exact = Array.from({ length: queryCount }, (_, query) => nearest(query, ev
 const filters = [
   { name: "half", filter: "n_words <= 10", where: { field: "n_words", op: "lte", value: 10 } },
   { name: "tenth", filter: "lexname = noun.artifact", where: { field: "lexname", op: "eq", value: "noun.artifact" } },
-  { name: "hundredth", filter: "lexname = noun.quantity", where: { field: "lexname", op: "eq", value: "noun.quantity" } },
+  {
+    name: "hundredth",
+    filter: "lexname = noun.quantity",
+    where: { field: "lexname", op: "eq", value: "noun.quantity" },
+  },
 ].map((filter) => {
   const { field, op, value } = filter.where;
-  const rows = everything.filter((row) => (op === "lte" ? payloads[row][field] <= value : payloads[row][field] === value));
+  const rows = everything.filter((row) =>
+    op === "lte" ? payloads[row][field] <= value : payloads[row][field] === value,
+  );
   return {
     ...filter,
     matching: rows.length,

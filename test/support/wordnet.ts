@@ -105,7 +105,9 @@ export function loadFull(): Wordnet | undefined {
   if (!hasFull()) return undefined;
   const bytes = readFileSync(join(fullPath, "neighbors.u32"));
   const neighbours = new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  const top10 = Array.from({ length: neighbours.length / 100 }, (_, row) => [...neighbours.subarray(row * 100, row * 100 + 10)]);
+  const top10 = Array.from({ length: neighbours.length / 100 }, (_, row) => [
+    ...neighbours.subarray(row * 100, row * 100 + 10),
+  ]);
   return load(fullPath, top10, JSON.parse(readFileSync(join(fullPath, "filters.json"), "utf8")).filters);
 }
 

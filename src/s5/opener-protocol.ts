@@ -1,0 +1,50 @@
+/** Messages between the opener pool and its worker threads. Big buffers are transferred, never copied. */
+import type { PointId } from "../core/index.ts";
+import type { LoadErrorCode } from "./errors.ts";
+
+/** "payload": entries as the store keeps them; "json": UTF-8 JSON text of each vector's metadata. */
+export type MetadataForm = "payload" | "json";
+
+export interface OpenManifestTask {
+  readonly kind: "manifest";
+  readonly encrypted: Uint8Array;
+}
+
+export interface OpenChunkTask {
+  readonly kind: "chunk";
+  readonly encrypted: Uint8Array;
+  readonly chunkId: number;
+  readonly dimensions: number;
+  readonly vectorCount: number;
+  readonly metadataForm: MetadataForm;
+}
+
+export type OpenTask = OpenManifestTask | OpenChunkTask;
+
+/** The key lies in shared memory, so that one wipe by its owner reaches every thread. */
+export interface OpenRequest {
+  readonly number: number;
+  readonly key: SharedArrayBuffer;
+  readonly task: OpenTask;
+}
+
+/** The vectors of one chunk, by column. */
+export interface RecordBatch {
+  readonly chunkId: number;
+  readonly dimensions: number;
+  /** As the database names them. */
+  readonly ids: readonly string[];
+  /** The same as point ids (record-ids.ts has the rule). */
+  readonly pointIds: readonly PointId[];
+  /** Row-major, one allocation. */
+  readonly vectors: Float32Array;
+  /** All records' metadata, one after the other, in the form that the sink asked for. */
+  readonly metadata: Uint8Array;
+  /** Record i's metadata is [offsets[i], offsets[i + 1]). */
+  readonly metadataOffsets: Uint32Array;
+}
+
+export type OpenAnswer =
+  | { readonly number: number; readonly manifest: unknown }
+  | { readonly number: number; readonly batch: RecordBatch }
+  | { readonly number: number; readonly code: LoadErrorCode; readonly message: string };

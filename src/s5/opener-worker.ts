@@ -1,0 +1,177 @@
+/**
+ * Runs in a worker thread: decrypts one file, parses it and turns a chunk into columns. Plaintext lives here only, is
+ * overwritten where JavaScript lets it be (the text that JSON.parse reads is a string and waits for the collector), and
+ * nothing of it or of the key stands in a message.
+ */
+import { createDecipheriv, createSecretKey } from "node:crypto";
+import { parentPort } from "node:worker_threads";
+import { limits, type PayloadObject, sealedKey } from "../core/index.ts";
+import { encodePayload } from "../wire/index.ts";
+import { LoadError } from "./errors.ts";
+import type { MetadataForm, OpenAnswer, OpenChunkTask, OpenRequest, RecordBatch } from "./opener-protocol.ts";
+import { originalIdKey, toPointId } from "./record-ids.ts";
+
+const nonceLength = 12;
+const tagLength = 16;
+const idLengthMax = 1_024;
+
+/** NIST SP 800-38D: 12-byte nonce, then ciphertext and 16-byte tag, no additional data. Nothing is used before final(). */
+function decrypt(encrypted: Uint8Array, keyBytes: SharedArrayBuffer): Buffer {
+  if (encrypted.length < nonceLength + tagLength) throw new LoadError("DECRYPTION_FAILED", "cannot open the file");
+  const key = createSecretKey(new Uint8Array(keyBytes));
+  const end = encrypted.length - tagLength;
+  const decipher = createDecipheriv("aes-256-gcm", key, encrypted.subarray(0, nonceLength), {
+    authTagLength: tagLength,
+  });
+  decipher.setAuthTag(encrypted.subarray(end));
+  const plain = decipher.update(encrypted.subarray(nonceLength, end));
+  try {
+    decipher.final();
+  } catch {
+    plain.fill(0);
+    // A wrong key and a changed file read the same.
+    throw new LoadError("DECRYPTION_FAILED", "cannot open the file");
+  }
+  return plain;
+}
+
+function openJson(encrypted: Uint8Array, key: SharedArrayBuffer, bytesMax: number, name: string): unknown {
+  const plain = decrypt(encrypted, key);
+  try {
+    if (plain.length > bytesMax) throw new LoadError("MEMORY_LIMIT_EXCEEDED", `${name}: more than ${bytesMax} bytes`);
+    return JSON.parse(plain.toString("utf8"));
+  } catch (error) {
+    if (error instanceof LoadError) throw error;
+    // A SyntaxError quotes the text, so it is not passed on.
+    throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: not JSON`);
+  } finally {
+    plain.fill(0);
+  }
+}
+
+/** JSON does not tell 1 from 1.0: what is a safe integer becomes an integer, as Qdrant reads JSON. Changes `value` in place. */
+function markIntegers(value: unknown, depth: number, name: string): unknown {
+  if (typeof value === "number") return Number.isSafeInteger(value) && !Object.is(value, -0) ? BigInt(value) : value;
+  if (typeof value !== "object" || value === null) return value;
+  if (depth > limits.payloadDepthMax)
+    throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata is nested too deep`);
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) value[i] = markIntegers(value[i], depth + 1, name);
+    return value;
+  }
+  // Without a prototype, so that a key named __proto__ stays a key.
+  const result: Record<string, unknown> = Object.create(null);
+  for (const [key, member] of Object.entries(value)) result[key] = markIntegers(member, depth + 1, name);
+  return result;
+}
+
+function encodeMetadata(metadata: object, id: string, keepId: boolean, form: MetadataForm, name: string): Uint8Array {
+  if (form === "json") return Buffer.from(JSON.stringify(metadata), "utf8");
+  const payload = markIntegers(metadata, 1, name) as Record<string, unknown>;
+  if (sealedKey in payload)
+    throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata key ${sealedKey} is reserved`);
+  if (keepId) {
+    if (originalIdKey in payload && payload[originalIdKey] !== id) {
+      throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata key ${originalIdKey} is reserved`);
+    }
+    payload[originalIdKey] = id;
+  }
+  try {
+    return encodePayload(payload as PayloadObject, "metadata");
+  } catch {
+    throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata cannot be stored`);
+  }
+}
+
+function readVector(value: unknown, target: Float32Array, offset: number, dimensions: number, name: string): void {
+  if (!Array.isArray(value)) throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: vector must be a list`);
+  if (value.length !== dimensions) {
+    throw new LoadError("DIMENSION_MISMATCH", `${name}: vector has ${value.length} dimensions and not ${dimensions}`);
+  }
+  for (let d = 0; d < dimensions; d++) {
+    const component: unknown = value[d];
+    const rounded = typeof component === "number" ? Math.fround(component) : Number.NaN;
+    // Covers what overflows float32 as well.
+    if (!Number.isFinite(rounded))
+      throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: vector[${d}] is not a finite number`);
+    target[offset + d] = rounded;
+  }
+}
+
+function openChunk(task: OpenChunkTask, key: SharedArrayBuffer): RecordBatch {
+  const file = `chunk ${task.chunkId}`;
+  const json = openJson(task.encrypted, key, limits.s5ChunkBytesMax, file);
+  if (typeof json !== "object" || json === null)
+    throw new LoadError("MANIFEST_PARSE_ERROR", `${file}: must be an object`);
+  const { chunkId, vectors: records } = json as { chunkId?: unknown; vectors?: unknown };
+  // The file opens under the right key, so it is the owner's; but not the one that was asked for.
+  if (chunkId !== task.chunkId) throw new LoadError("CHUNK_DOWNLOAD_FAILED", `${file}: the portal sent another chunk`);
+  if (!Array.isArray(records)) throw new LoadError("MANIFEST_PARSE_ERROR", `${file}: vectors must be a list`);
+  if (records.length !== task.vectorCount) {
+    throw new LoadError("VECTOR_COUNT_MISMATCH", `${file}: ${records.length} vectors and not ${task.vectorCount}`);
+  }
+  const { dimensions } = task;
+  const vectors = new Float32Array(records.length * dimensions);
+  const ids: string[] = [];
+  const pieces: Uint8Array[] = [];
+  const metadataOffsets = new Uint32Array(records.length + 1);
+  let metadataLength = 0;
+  for (let i = 0; i < records.length; i++) {
+    const name = `${file}, vector ${i}`;
+    const record: unknown = records[i];
+    if (typeof record !== "object" || record === null)
+      throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: must be an object`);
+    const { id, vector, metadata } = record as { id?: unknown; vector?: unknown; metadata?: unknown };
+    if (typeof id !== "string" || id === "" || id.length > idLengthMax || !id.isWellFormed()) {
+      throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: id must be a text of 1 to ${idLengthMax} characters`);
+    }
+    if (metadata !== undefined && (typeof metadata !== "object" || Array.isArray(metadata))) {
+      throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata must be an object`);
+    }
+    readVector(vector, vectors, i * dimensions, dimensions, name);
+    ids.push(id);
+    const piece = encodeMetadata(metadata ?? {}, id, String(toPointId(id)) !== id, task.metadataForm, name);
+    pieces.push(piece);
+    metadataLength += piece.length;
+    if (metadataLength > limits.s5ChunkBytesMax)
+      throw new LoadError("MEMORY_LIMIT_EXCEEDED", `${file}: too much metadata`);
+    metadataOffsets[i + 1] = metadataLength;
+    // The parsed record is the bulk of the memory: let it go as soon as it is read.
+    records[i] = undefined;
+  }
+  const all = new Uint8Array(metadataLength);
+  for (let i = 0; i < pieces.length; i++) all.set(pieces[i] as Uint8Array, metadataOffsets[i]);
+  for (const piece of pieces) piece.fill(0);
+  return {
+    chunkId: task.chunkId,
+    dimensions,
+    ids,
+    pointIds: ids.map(toPointId),
+    vectors,
+    metadata: all,
+    metadataOffsets,
+  };
+}
+
+function answer(request: OpenRequest): { answer: OpenAnswer; transfer: ArrayBuffer[] } {
+  const { number, key, task } = request;
+  try {
+    if (task.kind === "manifest") {
+      const manifest = openJson(task.encrypted, key, limits.s5ManifestBytesMax, "manifest");
+      return { answer: { number, manifest }, transfer: [] };
+    }
+    const batch = openChunk(task, key);
+    const transfer = [batch.vectors.buffer, batch.metadata.buffer, batch.metadataOffsets.buffer] as ArrayBuffer[];
+    return { answer: { number, batch }, transfer };
+  } catch (error) {
+    const known = error instanceof LoadError;
+    const code = known ? error.code : "INDEX_BUILD_FAILED";
+    // A foreign error's text may quote what it choked on.
+    return { answer: { number, code, message: known ? error.message : "cannot read the file" }, transfer: [] };
+  }
+}
+
+parentPort?.on("message", (request: OpenRequest) => {
+  const result = answer(request);
+  parentPort?.postMessage(result.answer, result.transfer);
+});

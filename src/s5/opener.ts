@@ -1,0 +1,112 @@
+/**
+ * Worker threads that decrypt and parse, shared by all loads of the process. They start when first needed and end when idle, so a
+ * server that never loads pays nothing, and what an idle thread's heap still held of a database goes with it.
+ */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { LoadError } from "./errors.ts";
+import type { OpenAnswer, OpenRequest, OpenTask } from "./opener-protocol.ts";
+
+/** A parsed chunk of the largest size takes about ten times its text. */
+const heapMegabytesMax = 1_024;
+const idleMs = 10_000;
+
+/** The worker's file beside this one: .ts when run from the sources by type stripping, .js when compiled. */
+export function workerUrl(name: string): URL {
+  return new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
+}
+
+interface Job {
+  readonly request: OpenRequest;
+  readonly resolve: (answer: OpenAnswer) => void;
+  readonly reject: (error: LoadError) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  job: Job | undefined;
+  idleTimer: NodeJS.Timeout | undefined;
+}
+
+export class Opener {
+  private readonly size: number;
+  private readonly threads = new Set<Thread>();
+  private readonly waiting: Job[] = [];
+  private nextNumber = 1;
+
+  constructor(size = Math.max(1, Math.min(4, availableParallelism()))) {
+    this.size = size;
+  }
+
+  /** `task.encrypted` is transferred: the caller's view of it is empty afterwards. */
+  open(task: OpenTask, key: SharedArrayBuffer): Promise<OpenAnswer> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ request: { number: this.nextNumber++, key, task }, resolve, reject });
+      this.dispatch();
+    });
+  }
+
+  /** Ends all threads; what is in flight fails. For shutdown and tests. */
+  async close(): Promise<void> {
+    await Promise.all([...this.threads].map((thread) => thread.worker.terminate()));
+  }
+
+  private dispatch(): void {
+    while (this.waiting.length > 0) {
+      let thread = [...this.threads].find((candidate) => candidate.job === undefined);
+      if (thread === undefined) {
+        if (this.threads.size >= this.size) return;
+        thread = this.start();
+      }
+      const job = this.waiting.shift() as Job;
+      clearTimeout(thread.idleTimer);
+      thread.job = job;
+      thread.worker.ref();
+      thread.worker.postMessage(job.request, [job.request.task.encrypted.buffer as ArrayBuffer]);
+    }
+  }
+
+  private start(): Thread {
+    const worker = new Worker(workerUrl("opener-worker"), {
+      // The process's own flags (a test runner's loaders, heap sizes) are not for this thread.
+      execArgv: [],
+      env: {},
+      name: "sealpoint-s5-opener",
+      resourceLimits: { maxOldGenerationSizeMb: heapMegabytesMax },
+    });
+    const thread: Thread = { worker, job: undefined, idleTimer: undefined };
+    worker.on("message", (answer: OpenAnswer) => {
+      const job = thread.job;
+      thread.job = undefined;
+      worker.unref();
+      thread.idleTimer = setTimeout(() => {
+        // Out of the set first, so that no job is given to a thread that is ending.
+        this.threads.delete(thread);
+        void worker.terminate();
+      }, idleMs).unref();
+      job?.resolve(answer);
+      this.dispatch();
+    });
+    const drop = (error: LoadError): void => {
+      clearTimeout(thread.idleTimer);
+      this.threads.delete(thread);
+      const job = thread.job;
+      thread.job = undefined;
+      job?.reject(error);
+      this.dispatch();
+    };
+    worker.on("error", (error: NodeJS.ErrnoException) =>
+      drop(
+        error.code === "ERR_WORKER_OUT_OF_MEMORY"
+          ? new LoadError("MEMORY_LIMIT_EXCEEDED", "the file needs too much memory to be read")
+          : new LoadError("INDEX_BUILD_FAILED", "the reading thread failed", error),
+      ),
+    );
+    worker.on("exit", () => drop(new LoadError("INDEX_BUILD_FAILED", "the reading thread ended")));
+    this.threads.add(thread);
+    return thread;
+  }
+}
+
+/** The process's own pool. */
+export const sharedOpener = new Opener();
