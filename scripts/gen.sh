@@ -45,6 +45,11 @@ place() {
     echo "updated $1"
   fi
 }
+# The TypeScript client ships its own copy: it imports nothing from outside its folder.
+mkdir -p "$aside/clients/typescript"
+cp -R "$aside/gen" "$aside/clients/typescript/gen"
+place clients/typescript/gen/qdrant
+place clients/typescript/gen/sealpoint
 place gen/qdrant
 place gen/sealpoint
 place clients/go/gen
