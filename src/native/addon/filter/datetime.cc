@@ -86,7 +86,8 @@ bool parse_datetime(std::string_view text, int64_t& micros) {
   in.skip_spaces();
   int year, month, day, hour = 0, minute = 0, second = 0;
   int64_t fraction = 0, offset = 0;
-  if (!in.number(4, 4, year) || !in.take('-') || !in.number(1, 2, month) || !in.take('-') || !in.number(1, 2, day)) return false;
+  if (!in.number(4, 4, year) || !in.take('-') || !in.number(1, 2, month) || !in.take('-') || !in.number(1, 2, day))
+    return false;
   if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) return false;
   if (!in.done()) {
     if (!in.take('T') && !in.take('t') && !in.take(' ')) return false;
@@ -103,7 +104,8 @@ bool parse_datetime(std::string_view text, int64_t& micros) {
       if (!seconds || !parse_offset(in, offset) || !in.done()) return false;
     }
   }
-  micros = (days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset) * 1000000 + fraction;
+  micros =
+      (days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset) * 1000000 + fraction;
   return true;
 }
 

@@ -5,8 +5,9 @@
 
 namespace sealpoint::filter {
 
-// Microseconds since 1970-01-01T00:00:00Z. Takes RFC 3339 and Qdrant's looser forms: a space for the T, an offset without colon or
-// minutes, no offset at all (then UTC), no seconds, a date alone. False when the text is none of these.
+// Microseconds since 1970-01-01T00:00:00Z. Takes RFC 3339 and Qdrant's looser forms: a space for the T, an offset
+// without colon or minutes, no offset at all (then UTC), no seconds, a date alone. False when the text is none of
+// these.
 bool parse_datetime(std::string_view text, int64_t& micros);
 
 }  // namespace sealpoint::filter

@@ -1,4 +1,5 @@
-// Filter programs, little endian; src/filter/encode.ts writes them and says the same at its top. `text` is a u32 length and the bytes.
+// Filter programs, little endian; src/filter/encode.ts writes them and says the same at its top. `text` is a u32 length
+// and the bytes.
 //
 //   program   = u8 version (1), filter
 //   filter    = list must, list should, list must_not, u8 flag, [flag 1: u32 min_count, list conditions]
@@ -6,13 +7,15 @@
 //   condition = u8 kind (ConditionKind), then for the kinds with a key: text key, then
 //     match_keyword text | match_integer i64 | match_bool u8
 //     any/except keywords: u32 count, text... | any/except integers: u32 count, i64...
-//     range: u8 flags (1 lt, 2 lte, 4 gt, 8 gte), f64 for each in this order | datetime_range: the same in i64 | values_count: in u64
+//     range: u8 flags (1 lt, 2 lte, 4 gt, 8 gte), f64 for each in this order
+//     datetime_range: the same in i64 | values_count: the same in u64
 //     geo_box: f64 lon, lat (top left), lon, lat (bottom right) | geo_radius: f64 lon, lat, metres
 //     geo_polygon: u32 rings (the exterior first), each u32 points, f64 lon, lat...
 //     is_empty, is_null: nothing | nested: filter
 //   without a key: has_id u32 count, ids (u8 0 and u64, or u8 1 and 16 bytes) | has_vector text | filter filter
 //
-// A program is checked here in full, whoever wrote it: depth, counts and sizes are bounded before anything is allocated.
+// A program is checked here in full, whoever wrote it: depth, counts and sizes are bounded before anything is
+// allocated.
 #include <cmath>
 #include <utility>
 
@@ -73,7 +76,8 @@ class Decoder {
     const uint8_t kind = in_.u8();
     if (kind < 1 || kind > 19) fail("unknown kind of condition");
     out.kind = static_cast<ConditionKind>(kind);
-    if (out.kind != ConditionKind::kHasId && out.kind != ConditionKind::kHasVector && out.kind != ConditionKind::kFilter) {
+    if (out.kind != ConditionKind::kHasId && out.kind != ConditionKind::kHasVector &&
+        out.kind != ConditionKind::kFilter) {
       out.path = payload::Path::parse(in_.text(), "filter.key");
       out.key = out.path.canonical();
     }
@@ -212,8 +216,8 @@ class Decoder {
 bool has_payload_condition(const std::vector<Condition>& conditions);
 
 bool has_payload_condition(const FilterTree& tree) {
-  return has_payload_condition(tree.must) || has_payload_condition(tree.should) || has_payload_condition(tree.must_not) ||
-         has_payload_condition(tree.min_should);
+  return has_payload_condition(tree.must) || has_payload_condition(tree.should) ||
+         has_payload_condition(tree.must_not) || has_payload_condition(tree.min_should);
 }
 
 bool has_payload_condition(const std::vector<Condition>& conditions) {

@@ -19,7 +19,8 @@ template <typename T>
 void sort_unique(std::vector<T>& values) {
   std::sort(values.begin(), values.end());
   // By < alone, as the ordered index compares: 0.0 and -0.0 are one value.
-  values.erase(std::unique(values.begin(), values.end(), [](const T& a, const T& b) { return !(a < b) && !(b < a); }), values.end());
+  values.erase(std::unique(values.begin(), values.end(), [](const T& a, const T& b) { return !(a < b) && !(b < a); }),
+               values.end());
 }
 
 Answer exactly(Bitset slots) { return Answer{true, true, std::move(slots)}; }
@@ -245,8 +246,8 @@ class BoolIndex final : public FieldIndex {
   bool found_[2] = {};
 };
 
-// Points in the order of their latitude: a condition reads its band of latitudes and checks each point there. Latitude alone narrows a
-// radius of some kilometres to about a thousandth of the world, and nothing has to be kept per cell.
+// Points in the order of their latitude: a condition reads its band of latitudes and checks each point there. Latitude
+// alone narrows a radius of some kilometres to about a thousandth of the world, and nothing has to be kept per cell.
 class GeoIndex final : public FieldIndex {
  public:
   explicit GeoIndex(const payload::Path& path) : FieldIndex(path) {}
@@ -287,8 +288,8 @@ class GeoIndex final : public FieldIndex {
         high = condition.box.top_left.lat;
         break;
       case ConditionKind::kGeoRadius: {
-        // On the globe no way is shorter than the difference of latitudes; a little is added for rounding. Points that are not on the
-        // globe (latitude beyond 90) follow no such rule and are all checked.
+        // On the globe no way is shorter than the difference of latitudes; a little is added for rounding. Points that
+        // are not on the globe (latitude beyond 90) follow no such rule and are all checked.
         const double degrees = condition.radius.metres / kEarthRadiusMetres * 57.29577951308232 * (1 + 1e-9) + 1e-9;
         low = condition.radius.center.lat - degrees;
         high = condition.radius.center.lat + degrees;
@@ -310,10 +311,13 @@ class GeoIndex final : public FieldIndex {
     const auto visit = [&](const ByLatitude& value, uint32_t slot) {
       if (condition.contains(value.point)) slots.set(slot);
     };
-    values_.scan([&](const ByLatitude& v) { return v.point.lat < low; }, [&](const ByLatitude& v) { return v.point.lat > high; }, visit);
+    values_.scan([&](const ByLatitude& v) { return v.point.lat < low; },
+                 [&](const ByLatitude& v) { return v.point.lat > high; }, visit);
     if (outside) {
-      values_.scan([](const ByLatitude&) { return false; }, [](const ByLatitude& v) { return v.point.lat >= -90; }, visit);
-      values_.scan([](const ByLatitude& v) { return v.point.lat <= 90; }, [](const ByLatitude&) { return false; }, visit);
+      values_.scan([](const ByLatitude&) { return false; }, [](const ByLatitude& v) { return v.point.lat >= -90; },
+                   visit);
+      values_.scan([](const ByLatitude& v) { return v.point.lat <= 90; }, [](const ByLatitude&) { return false; },
+                   visit);
     }
     return exactly(std::move(slots));
   }
@@ -428,7 +432,8 @@ Bitset FieldIndex::any_value() const {
 }
 
 Answer FieldIndex::except(const Bitset& union_of_listed) const {
-  // A slot with one value is out when that value is listed; one with several may hold others besides and has to be looked at.
+  // A slot with one value is out when that value is listed; one with several may hold others besides and has to be
+  // looked at.
   Bitset unsure = union_of_listed;
   unsure.and_with(multi_);
   unsure.and_not(foreign_);
@@ -442,7 +447,8 @@ Answer FieldIndex::except(const Bitset& union_of_listed) const {
 
 uint64_t FieldIndex::bytes() const {
   uint64_t total = typed_bytes();
-  for (const Bitset* set : {&held_, &multi_, &foreign_, &foreign_numbers_, &filled_, &nulls_}) total += set->words().capacity() * 8;
+  for (const Bitset* set : {&held_, &multi_, &foreign_, &foreign_numbers_, &filled_, &nulls_})
+    total += set->words().capacity() * 8;
   return total;
 }
 

@@ -1,5 +1,5 @@
-// The index of one payload field. It holds the values of its own type and remembers, per slot, what else stands at the key, so that a plan
-// knows when its answer is the whole truth.
+// The index of one payload field. It holds the values of its own type and remembers, per slot, what else stands at the
+// key, so that a plan knows when its answer is the whole truth.
 #pragma once
 #include <memory>
 #include <string>
@@ -12,7 +12,8 @@
 
 namespace sealpoint::filter {
 
-// What an index can say about a condition: `slots` holds every slot that fulfils it; when `exact`, no others (dead slots aside).
+// What an index can say about a condition: `slots` holds every slot that fulfils it; when `exact`, no others (dead
+// slots aside).
 struct Answer {
   bool known = false;
   bool exact = false;

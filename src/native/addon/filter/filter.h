@@ -1,5 +1,5 @@
-// Filters: the program that src/filter/encode.ts writes, its check against one payload, and payload indexes that turn it into
-// a set of slots.
+// Filters: the program that src/filter/encode.ts writes, its check against one payload, and payload indexes that turn
+// it into a set of slots.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -15,7 +15,14 @@ namespace sealpoint {
 
 // The numbers are qdrant.FieldType's.
 enum class FieldType : uint8_t {
-  kKeyword = 0, kInteger = 1, kFloat = 2, kGeo = 3, kText = 4, kBool = 5, kDatetime = 6, kUuid = 7,
+  kKeyword = 0,
+  kInteger = 1,
+  kFloat = 2,
+  kGeo = 3,
+  kText = 4,
+  kBool = 5,
+  kDatetime = 6,
+  kUuid = 7,
 };
 
 // What a filter may ask of a point beyond its payload.
@@ -24,10 +31,10 @@ class FilterContext {
   virtual ~FilterContext() = default;
   virtual bool has_vector(std::string_view name, uint32_t slot) const = 0;
   virtual bool slot_of(const PointId& id, uint32_t& slot) const = 0;
-  virtual size_t slots() const = 0;          // upper bound of slots
-  virtual const Bitset& live() const = 0;    // slots that hold a point
-  // True when the key (canonical path) has a UUID index: Qdrant then compares its keywords as UUIDs, whatever their spelling. Answer with
-  // PayloadIndexes::is_uuid_field, so that matches() and plan() agree.
+  virtual size_t slots() const = 0;        // upper bound of slots
+  virtual const Bitset& live() const = 0;  // slots that hold a point
+  // True when the key (canonical path) has a UUID index: Qdrant then compares its keywords as UUIDs, whatever their
+  // spelling. Answer with PayloadIndexes::is_uuid_field, so that matches() and plan() agree.
   virtual bool is_uuid_field(std::string_view key) const {
     static_cast<void>(key);
     return false;
@@ -54,24 +61,25 @@ class Filter {
 struct FilterPlan {
   bool exact = false;  // true: `slots` is the answer; false: a superset whose payloads must be checked with matches()
   Bitset slots;
-  size_t count = 0;    // bits in slots
+  size_t count = 0;  // bits in slots
 };
 
 struct FieldIndexInfo {
   std::string key;
   FieldType type;
-  std::string params;    // opaque, echoed
-  uint64_t points = 0;   // with at least one indexed value
+  std::string params;   // opaque, echoed
+  uint64_t points = 0;  // with at least one indexed value
   uint64_t bytes = 0;
 };
 
-// The payload indexes of one collection, in memory, derived from the payloads. Locking is the caller's: plan/infos/estimate under a
-// shared lock, the others exclusive.
+// The payload indexes of one collection, in memory, derived from the payloads. Locking is the caller's:
+// plan/infos/estimate under a shared lock, the others exclusive.
 class PayloadIndexes {
  public:
   static std::unique_ptr<PayloadIndexes> create();
   virtual ~PayloadIndexes() = default;
-  virtual void add_index(const std::string& key, FieldType type, const std::string& params) = 0;  // empty; the caller refills by insert_into
+  virtual void add_index(const std::string& key, FieldType type,
+                         const std::string& params) = 0;  // empty; the caller refills by insert_into
   virtual bool drop_index(const std::string& key) = 0;
   virtual bool has_index(const std::string& key) const = 0;
   virtual std::vector<FieldIndexInfo> infos() const = 0;

@@ -23,11 +23,13 @@ bool check_value(const Condition& condition, const Value& value, bool by_uuid) {
     case ConditionKind::kMatchKeyword:
     case ConditionKind::kAnyKeywords:
       if (value.kind != Kind::kString) return false;
-      if (by_uuid) return std::binary_search(condition.uuids.begin(), condition.uuids.end(), canonical_uuid(value.body));
+      if (by_uuid)
+        return std::binary_search(condition.uuids.begin(), condition.uuids.end(), canonical_uuid(value.body));
       return condition.has_keyword(value.body);
     case ConditionKind::kExceptKeywords:
       if (value.kind != Kind::kString) return value.kind != Kind::kNull;
-      if (by_uuid) return !std::binary_search(condition.uuids.begin(), condition.uuids.end(), canonical_uuid(value.body));
+      if (by_uuid)
+        return !std::binary_search(condition.uuids.begin(), condition.uuids.end(), canonical_uuid(value.body));
       return !condition.has_keyword(value.body);
     case ConditionKind::kMatchInteger:
     case ConditionKind::kAnyIntegers:
@@ -126,7 +128,8 @@ bool check_condition(const Condition& condition, const Scope& scope) {
     case ConditionKind::kFilter:
       return check_filter(*condition.inner, scope);
     default: {
-      const bool by_uuid = scope.point != nullptr && !condition.keywords.empty() && scope.context.is_uuid_field(condition.key);
+      const bool by_uuid =
+          scope.point != nullptr && !condition.keywords.empty() && scope.context.is_uuid_field(condition.key);
       bool found = false;
       for_each_flat_value(scope.entries, scope.map_field, condition.path, [&](const Value& value) {
         found = check_value(condition, value, by_uuid);

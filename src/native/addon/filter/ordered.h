@@ -1,5 +1,5 @@
-// Values in order, each with the slot that holds it, for ranges. Sorted blocks: an insert moves one block, a range reads memory straight
-// through, and there is no node per value.
+// Values in order, each with the slot that holds it, for ranges. Sorted blocks: an insert moves one block, a range
+// reads memory straight through, and there is no node per value.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -50,14 +50,17 @@ class OrderedIndex {
     }
   }
 
-  // Visit(value, slot) for all values that are neither below(value) nor above(value); both must be monotone over the order.
+  // Visit(value, slot) for all values that are neither below(value) nor above(value); both must be monotone over the
+  // order.
   template <typename Below, typename Above, typename Visit>
   void scan(Below below, Above above, Visit visit) const {
-    auto block = std::partition_point(blocks_.begin(), blocks_.end(), [&](const auto& b) { return below(b->values.back()); });
+    auto block =
+        std::partition_point(blocks_.begin(), blocks_.end(), [&](const auto& b) { return below(b->values.back()); });
     for (; block != blocks_.end(); ++block) {
       const Block& b = **block;
       if (above(b.values.front())) return;
-      const auto begin = below(b.values.front()) ? std::partition_point(b.values.begin(), b.values.end(), below) : b.values.begin();
+      const auto begin =
+          below(b.values.front()) ? std::partition_point(b.values.begin(), b.values.end(), below) : b.values.begin();
       const auto end = above(b.values.back())
                            ? std::partition_point(begin, b.values.end(), [&](const V& value) { return !above(value); })
                            : b.values.end();
@@ -89,11 +92,11 @@ class OrderedIndex {
   }
   // The first block whose last entry is not before (value, slot).
   size_t block_for(const V& value, uint32_t slot) const {
-    return static_cast<size_t>(std::partition_point(blocks_.begin(), blocks_.end(),
-                                                    [&](const auto& block) {
-                                                      return less(block->values.back(), block->slots.back(), value, slot);
-                                                    }) -
-                               blocks_.begin());
+    return static_cast<size_t>(
+        std::partition_point(
+            blocks_.begin(), blocks_.end(),
+            [&](const auto& block) { return less(block->values.back(), block->slots.back(), value, slot); }) -
+        blocks_.begin());
   }
   static size_t lower(const Block& block, const V& value, uint32_t slot) {
     size_t low = 0, high = block.slots.size();

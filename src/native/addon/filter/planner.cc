@@ -71,8 +71,8 @@ class Planner {
     }
   }
 
-  // `prefix` is the array path of the nested filter that the tree stands in; what is planned there is never exact, because the index does
-  // not know which values stand in one element.
+  // `prefix` is the array path of the nested filter that the tree stands in; what is planned there is never exact,
+  // because the index does not know which values stand in one element.
   Part filter(const FilterTree& tree, const payload::Path* prefix) {
     Part out{true, true, {}};
     for (const Condition& condition : tree.must) {
@@ -188,7 +188,8 @@ class Indexes final : public PayloadIndexes {
     const payload::Path path = payload::Path::parse(key, "field_name");
     const std::string canonical = path.canonical();
     if (indexes_.size() >= kIndexesMax && indexes_.find(canonical) == indexes_.end()) {
-      throw Error(ErrorKind::kBadInput, "a collection can have " + std::to_string(kIndexesMax) + " payload indexes", "field_name");
+      throw Error(ErrorKind::kBadInput, "a collection can have " + std::to_string(kIndexesMax) + " payload indexes",
+                  "field_name");
     }
     indexes_[canonical] = IndexEntry{key, type, params, FieldIndex::create(path, type)};
   }

@@ -1,5 +1,5 @@
-// The slots that hold one value. Most keywords of a collection stand in one point and a few in very many, so a posting changes its form as
-// it grows: one slot in place, a sorted list, a bitset.
+// The slots that hold one value. Most keywords of a collection stand in one point and a few in very many, so a posting
+// changes its form as it grows: one slot in place, a sorted list, a bitset.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -26,10 +26,12 @@ class Posting {
       list_->push_back(std::min(single_, slot));
       list_->push_back(std::max(single_, slot));
     } else {
-      const auto at = list_->empty() || list_->back() < slot ? list_->end() : std::lower_bound(list_->begin(), list_->end(), slot);
+      const auto at =
+          list_->empty() || list_->back() < slot ? list_->end() : std::lower_bound(list_->begin(), list_->end(), slot);
       if (at != list_->end() && *at == slot) return;
       list_->insert(at, slot);
-      // A list entry is 32 bits, a bitset's is one: beyond a 32nd of all slots the bitset is smaller, and far faster to combine.
+      // A list entry is 32 bits, a bitset's is one: beyond a 32nd of all slots the bitset is smaller, and far faster to
+      // combine.
       if (list_->size() >= kDenseMin && list_->size() > list_->back() / 32) {
         dense_ = std::make_unique<Bitset>();
         dense_->set(list_->back());
@@ -68,7 +70,8 @@ class Posting {
   }
 
   size_t bytes() const {
-    return sizeof(Posting) + (list_ ? list_->capacity() * sizeof(uint32_t) : 0) + (dense_ ? dense_->words().capacity() * 8 : 0);
+    return sizeof(Posting) + (list_ ? list_->capacity() * sizeof(uint32_t) : 0) +
+           (dense_ ? dense_->words().capacity() * 8 : 0);
   }
 
  private:

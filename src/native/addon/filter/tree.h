@@ -99,8 +99,8 @@ std::string canonical_uuid(std::string_view text);
 // A payload object with numbers under lon and lat.
 bool read_geo_point(const payload::Value& value, GeoPoint& point);
 
-// Visit(const payload::Value&) -> bool, false ends the walk: what a field condition looks at, which is every value at the path, or its
-// elements when it is an array (one level, as at Qdrant).
+// Visit(const payload::Value&) -> bool, false ends the walk: what a field condition looks at, which is every value at
+// the path, or its elements when it is an array (one level, as at Qdrant).
 template <typename Visit>
 void for_each_flat_value(std::string_view entries, uint32_t map_field, const payload::Path& path, Visit visit) {
   payload::for_each_value(entries, map_field, path, [&](const payload::Value& value) {

@@ -1,5 +1,6 @@
-// payload::check: the only place where bytes from outside become a stored payload. Most payloads arrive in canonical form already, so a
-// quick walk decides that first; everything else is rewritten, and only the rewriting walk reports what is wrong and where.
+// payload::check: the only place where bytes from outside become a stored payload. Most payloads arrive in canonical
+// form already, so a quick walk decides that first; everything else is rewritten, and only the rewriting walk reports
+// what is wrong and where.
 #include <cmath>
 #include <unordered_set>
 
@@ -214,7 +215,8 @@ class Rewrite {
     while (!reader.done()) {
       if (!reader.tag(field, type)) fail(place, "malformed protobuf");
       if (field != map_field || type != 2) {
-        // The root is our own framing, where nothing else can stand; inside, unknown fields are passed over as protobuf asks.
+        // The root is our own framing, where nothing else can stand; inside, unknown fields are passed over as protobuf
+        // asks.
         if (map_field == kRootField || !reader.skip(type)) fail(place, "malformed protobuf");
         continue;
       }
@@ -245,7 +247,8 @@ class Rewrite {
   static void drop_repeated(std::vector<Item>& items) {
     if (items.size() <= kSmallMap) {
       for (size_t i = 0; i < items.size(); ++i) {
-        for (size_t j = i + 1; j < items.size() && !items[i].dropped; ++j) items[i].dropped = items[j].key == items[i].key;
+        for (size_t j = i + 1; j < items.size() && !items[i].dropped; ++j)
+          items[i].dropped = items[j].key == items[i].key;
       }
       return;
     }
@@ -397,9 +400,10 @@ class Rewrite {
 std::string check(std::string_view entries, const Bounds& bounds) {
   const auto check_size = [&](size_t size) {
     if (size > bounds.bytes_max) {
-      throw Error(ErrorKind::kBadInput,
-                  "payload: " + std::to_string(size) + " bytes are more than the limit of " + std::to_string(bounds.bytes_max),
-                  "payload");
+      throw Error(
+          ErrorKind::kBadInput,
+          "payload: " + std::to_string(size) + " bytes are more than the limit of " + std::to_string(bounds.bytes_max),
+          "payload");
     }
   };
   check_size(entries.size());

@@ -9,7 +9,8 @@ namespace {
 constexpr size_t kPathBytesMax = 4096;
 constexpr size_t kPathItemsMax = 128;
 
-// Qdrant takes any alphanumeric character of Unicode; whether a character beyond ASCII is a letter is left to src/filter/encode.ts.
+// Qdrant takes any alphanumeric character of Unicode; whether a character beyond ASCII is a letter is left to
+// src/filter/encode.ts.
 bool plain_key_byte(char c) {
   const uint8_t byte = static_cast<uint8_t>(c);
   return byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||

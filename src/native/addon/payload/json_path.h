@@ -59,8 +59,8 @@ bool visit_values(const Value& value, const std::vector<PathItem>& items, size_t
   return go_on;
 }
 
-// The values at a path, as Qdrant selects them: an array at the end of the path is one value. Visit(const Value&) -> bool, false ends the
-// walk. `map_field` says whose entries these are (kRootField or kStructField).
+// The values at a path, as Qdrant selects them: an array at the end of the path is one value. Visit(const Value&) ->
+// bool, false ends the walk. `map_field` says whose entries these are (kRootField or kStructField).
 template <typename Visit>
 void for_each_value(std::string_view entries, uint32_t map_field, const Path& path, Visit visit) {
   for_each_entry(entries, map_field, [&](const Entry& entry) {

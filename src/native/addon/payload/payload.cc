@@ -91,7 +91,8 @@ void merge_maps(std::string& out, std::string_view base, uint32_t field, const s
 
 [[noreturn]] void refuse_envelope() {
   throw Error(ErrorKind::kPrecondition,
-              "the point holds " + std::to_string(kEnvelopesMax) + " envelopes; overwrite its payload instead", "payload");
+              "the point holds " + std::to_string(kEnvelopesMax) + " envelopes; overwrite its payload instead",
+              "payload");
 }
 
 void set_value(std::string& out, const Value& value, const Path& path, size_t at, const std::vector<PatchEntry>& patch);
@@ -115,7 +116,8 @@ void set_in_map(std::string& out, std::string_view entries, uint32_t field, cons
   }
 }
 
-void set_value(std::string& out, const Value& value, const Path& path, size_t at, const std::vector<PatchEntry>& patch) {
+void set_value(std::string& out, const Value& value, const Path& path, size_t at,
+               const std::vector<PatchEntry>& patch) {
   const std::string_view fields = value.kind == Kind::kStruct ? value.body : std::string_view();
   if (at == path.items.size()) {
     put_message(out, 6, fields.size(), [&] { merge_maps(out, fields, kStructField, patch); });
@@ -324,7 +326,9 @@ std::string exclude(std::string_view base, const std::vector<std::string>& paths
 
 bool is_sealed(std::string_view entries) { return envelopes(entries).has_value(); }
 
-size_t envelope_count(std::string_view entries) { return count_framed(envelopes(entries).value_or(std::string_view())); }
+size_t envelope_count(std::string_view entries) {
+  return count_framed(envelopes(entries).value_or(std::string_view()));
+}
 
 std::string append_envelope(std::string_view base, std::string_view envelope) {
   std::string framed(envelopes(base).value_or(std::string_view()));

@@ -1,6 +1,6 @@
-// Payloads as stored: entries of map<string, qdrant.Value>, each under field 2 (see src/core/payload.ts). Functions here
-// read and rewrite those bytes. The bytes given must have passed check() once, at the write; later readers trust them for form only,
-// never for bounds.
+// Payloads as stored: entries of map<string, qdrant.Value>, each under field 2 (see src/core/payload.ts). Functions
+// here read and rewrite those bytes. The bytes given must have passed check() once, at the write; later readers trust
+// them for form only, never for bounds.
 #pragma once
 #include <string>
 #include <string_view>
@@ -13,14 +13,16 @@ struct Bounds {
   size_t bytes_max = 16 * 1024 * 1024;
 };
 
-// Canonical form: well-formed protobuf, UTF-8 keys and strings, one entry per key (the last wins, as protobuf merges maps), no
-// unknown fields, depth bounded, and an entry `$sealpoint` in stored form (field 15) moved first. Throws Error kBadInput that says what is
-// wrong and where (JSON path).
+// Canonical form: well-formed protobuf, UTF-8 keys and strings, one entry per key (the last wins, as protobuf merges
+// maps), no unknown fields, depth bounded, and an entry `$sealpoint` in stored form (field 15) moved first. Throws
+// Error kBadInput that says what is wrong and where (JSON path).
 std::string check(std::string_view entries, const Bounds& bounds);
 
-// set_payload at the root: top-level keys of `patch` replace those of `base`.
+// set_payload at the root: top-level keys of `patch` replace those of `base`, and a null removes its key, as Qdrant does.
+// Envelopes of the patch go behind those of the base; more than the limit throws Error kPrecondition.
 std::string merge(std::string_view base, std::string_view patch);
-// set_payload with `key`: merges `patch` into the object at the JSON path, as Qdrant does (creates missing objects; `a[].b`, `a[0]` work on arrays).
+// set_payload with `key`: merges `patch` into the object at the JSON path, as Qdrant does (creates missing objects;
+// `a[].b`, `a[0]` work on arrays).
 std::string merge_at(std::string_view base, std::string_view path, std::string_view patch);
 // delete_payload: removes each JSON path that exists.
 std::string remove_keys(std::string_view base, const std::vector<std::string>& paths);

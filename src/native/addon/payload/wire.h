@@ -1,5 +1,5 @@
-// Reads the bytes of qdrant.Value and of its maps, as src/core/payload.ts fixes them. Every reader here is bounded by the view it is
-// given: wrong bytes end the walk early and never lead outside.
+// Reads the bytes of qdrant.Value and of its maps, as src/core/payload.ts fixes them. Every reader here is bounded by
+// the view it is given: wrong bytes end the walk early and never lead outside.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -108,7 +108,8 @@ inline void put_bytes(std::string& out, uint32_t field, std::string_view value) 
   out.append(value);
 }
 
-// Writes field `field` with the message that `body` appends. `guess` is the likely size, so that the length rarely has to be widened.
+// Writes field `field` with the message that `body` appends. `guess` is the likely size, so that the length rarely has
+// to be widened.
 template <typename Body>
 void put_message(std::string& out, uint32_t field, size_t guess, Body body) {
   put_varint(out, field << 3 | 2);
@@ -151,7 +152,10 @@ inline Value read_value(std::string_view bytes) {
       value.flag = raw != 0;
     } else if (type == 2 && (field == 4 || field == 6 || field == 7 || field == 15)) {
       if (!reader.bytes(value.body)) return {};
-      value.kind = field == 4 ? Kind::kString : field == 6 ? Kind::kStruct : field == 7 ? Kind::kList : Kind::kEnvelopes;
+      value.kind = field == 4   ? Kind::kString
+                   : field == 6 ? Kind::kStruct
+                   : field == 7 ? Kind::kList
+                                : Kind::kEnvelopes;
     } else if (!reader.skip(type)) {
       return {};
     }
