@@ -1,0 +1,486 @@
+"""The asyncio client: the same calls as `sync.Client`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence, Union
+
+import grpc
+import grpc.aio
+
+from ..gen.qdrant import (
+    collections_pb2,
+    collections_service_pb2_grpc,
+    points_pb2,
+    points_service_pb2_grpc,
+    qdrant_pb2,
+    qdrant_pb2_grpc,
+)
+from ..gen.sealpoint.v1 import ingest_pb2_grpc, s5_pb2, s5_pb2_grpc, sealing_pb2, sealing_pb2_grpc
+from ..interceptor import AioPinSource
+from ..messages.options import CollectionPin, Sealing
+from ..messages.sealer import MessageSealer
+from ..seal import PointId, PrivateKeyLike, PublicKeyLike, SealError
+from ..seal.payload import Opener
+from . import ingest, requests
+from .model import Hit, IngestAck, IngestError, Points, Record, SealingState
+from .options import channel_options, metadata_of, split_sealing
+
+_UPSERT = "/qdrant.Points/Upsert"
+_SET = "/qdrant.Points/SetPayload"
+_OVERWRITE = "/qdrant.Points/OverwritePayload"
+
+
+class AsyncClient:
+    """A connection to one server. Use it as an async context manager.
+
+    With `sealing`, writes are sealed here, before they leave, and answers are opened here. The stubs `points`,
+    `collections`, `ingest`, `sealing_service` and `s5` are the generated ones, without sealing.
+    """
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:6334",
+        *,
+        api_key: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        sealing: Sealing | None = None,
+        timeout: float | None = 60.0,
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        all_options = channel_options(options)
+        if credentials is None:
+            self.channel = grpc.aio.insecure_channel(target, options=all_options)
+        else:
+            self.channel = grpc.aio.secure_channel(target, credentials, options=all_options)
+        self.sealing = sealing or Sealing()
+        self._metadata = metadata_of(api_key)
+        self._call = {"timeout": timeout, "metadata": self._metadata}
+        self._sealer = MessageSealer(self.sealing)
+        self._pins = AioPinSource(self.sealing, self.channel, self._metadata)
+        self.points = points_service_pb2_grpc.PointsStub(self.channel)
+        self.collections = collections_service_pb2_grpc.CollectionsStub(self.channel)
+        self.ingest = ingest_pb2_grpc.IngestStub(self.channel)
+        self.sealing_service = sealing_pb2_grpc.SealingStub(self.channel)
+        self.s5 = s5_pb2_grpc.S5Stub(self.channel)
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self.channel.close()
+
+    # Server and collections
+
+    async def version(self) -> str:
+        stub = qdrant_pb2_grpc.QdrantStub(self.channel)
+        return (await stub.HealthCheck(qdrant_pb2.HealthCheckRequest(), **self._call)).version
+
+    async def create_collection(
+        self,
+        name: str,
+        *,
+        size: int | None = None,
+        distance: str = "Cosine",
+        vectors: Mapping[str, tuple[int, str]] | None = None,
+        sealing: Any = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Creates a collection with one vector (`size`, `distance`) or named ones ({"title": (384, "Cosine")}).
+
+        `sealing` is a policy from `policy(...)`; `options` is protobuf JSON of qdrant.CreateCollection for the rest.
+        """
+        request = requests.create_collection(name, vectors, size, distance, sealing, options)
+        await self.collections.Create(request, **self._call)
+
+    async def delete_collection(self, name: str) -> bool:
+        request = collections_pb2.DeleteCollection(collection_name=name)
+        deleted = (await self.collections.Delete(request, **self._call)).result
+        # The program itself ended this collection: a new one of the same name has a sealing id of its own.
+        self.sealing.forget(name)
+        return deleted
+
+    async def list_collections(self) -> list[str]:
+        answer = await self.collections.List(collections_pb2.ListCollectionsRequest(), **self._call)
+        return [item.name for item in answer.collections]
+
+    async def collection_exists(self, name: str) -> bool:
+        request = collections_pb2.CollectionExistsRequest(collection_name=name)
+        return (await self.collections.CollectionExists(request, **self._call)).result.exists
+
+    async def collection_info(self, name: str) -> Any:
+        """The qdrant.CollectionInfo message."""
+        request = collections_pb2.GetCollectionInfoRequest(collection_name=name)
+        return (await self.collections.Get(request, **self._call)).result
+
+    async def create_field_index(self, collection: str, field: str, kind: str, *, wait: bool = True) -> None:
+        """`kind`: keyword, integer, float, bool, datetime, uuid, geo or text."""
+        await self.points.CreateFieldIndex(requests.field_index(collection, field, kind, wait), **self._call)
+
+    # Writes
+
+    async def upsert(
+        self,
+        collection: str,
+        points: Points,
+        *,
+        seal: PublicKeyLike | None = None,
+        public_key: PublicKeyLike | None = None,
+        fresh_ephemeral: bool = False,
+        wait: bool = True,
+    ) -> int:
+        """Writes points and returns their number.
+
+        `seal` names the recipient for sealing on this side and wins over the one that the client pins; a point's own
+        `seal` wins over both. `public_key` asks the server to seal instead: it then sees the payloads.
+        """
+        message = requests.upsert(collection, points, wait, public_key, fresh_ephemeral)
+        named = any(point.HasField("public_key") for point in message.points)
+        if not split_sealing(self.sealing, seal, public_key, named):
+            await self.points.Upsert(message, **self._call)
+            return len(message.points)
+        pin = await self._pins.pin(collection)
+        sealed = self._sealer.seal_request(_UPSERT, message, pin, recipient=seal, force=True)
+        await self.points.Upsert(sealed.messages[0], **self._call)
+        return len(message.points)
+
+    async def set_payload(
+        self,
+        collection: str,
+        payload: Mapping[str, Any],
+        *,
+        ids: Iterable[PointId] | None = None,
+        filter: Any = None,
+        seal: PublicKeyLike | None = None,
+        public_key: PublicKeyLike | None = None,
+        wait: bool = True,
+    ) -> None:
+        """Sets keys; on sealed points this appends an envelope. Sealing on this side needs `ids`."""
+        message = requests.payload_update(collection, payload, ids, filter, wait, public_key)
+        await self._write_payload(self.points.SetPayload, _SET, collection, message, seal, public_key)
+
+    async def overwrite_payload(
+        self,
+        collection: str,
+        payload: Mapping[str, Any],
+        *,
+        ids: Iterable[PointId] | None = None,
+        filter: Any = None,
+        seal: PublicKeyLike | None = None,
+        public_key: PublicKeyLike | None = None,
+        wait: bool = True,
+    ) -> None:
+        """Replaces whole payloads."""
+        message = requests.payload_update(collection, payload, ids, filter, wait, public_key)
+        await self._write_payload(self.points.OverwritePayload, _OVERWRITE, collection, message, seal, public_key)
+
+    async def _write_payload(
+        self, call: Any, method: str, collection: str, message: Any, seal: Any, public_key: Any
+    ) -> None:
+        messages = [message]
+        if split_sealing(self.sealing, seal, public_key, False):
+            pin = await self._pins.pin(collection)
+            messages = self._sealer.seal_request(method, message, pin, recipient=seal, force=True).messages
+        for one in messages:
+            await call(one, **self._call)
+
+    async def delete(
+        self, collection: str, *, ids: Iterable[PointId] | None = None, filter: Any = None, wait: bool = True
+    ) -> None:
+        request = points_pb2.DeletePoints(collection_name=collection, points=requests.selector(ids, filter), wait=wait)
+        await self.points.Delete(request, **self._call)
+
+    async def bulk_upsert(
+        self,
+        collection: str,
+        points: Union[Points, AsyncIterable[Any]],
+        *,
+        stream_id: str | None = None,
+        seal: PublicKeyLike | None = None,
+        public_key: PublicKeyLike | None = None,
+        fresh_ephemeral: bool = False,
+        chunk_points: int = ingest.CHUNK_POINTS,
+        chunks_in_flight: int = ingest.CHUNKS_IN_FLIGHT,
+    ) -> AsyncIterator[IngestAck]:
+        """Streams points in and yields one acknowledgement for each chunk. A cut connection is taken up again.
+
+        Give a `stream_id` to go on after a crash of this program: feed the same points in the same order and with the
+        same `chunk_points`, and what the server already holds is passed over. Iterate to the end, or close the
+        iterator to cancel.
+        """
+        sealer = None
+        if split_sealing(self.sealing, seal, public_key, False):
+            sealer = self._sealer.stream_sealer(recipient=seal)
+        state = ingest.IngestState(
+            collection,
+            stream_id or ingest.new_stream_id(),
+            sealer,
+            public_key,
+            fresh_ephemeral,
+            chunk_points,
+            chunks_in_flight,
+        )
+        if sealer is not None:
+            sealer.start(state.start_message, await self._pins.pin(collection))
+        stream = _BulkUpsert(self.ingest, self._metadata, state, points)
+        async for ack in stream.run():
+            yield ack
+
+    # Reads
+
+    async def query(
+        self,
+        collection: str,
+        vector: Sequence[float] | PointId | None,
+        *,
+        limit: int = 10,
+        open: PrivateKeyLike | Sequence[PrivateKeyLike] | None = None,
+        **options: Any,
+    ) -> list[Hit]:
+        """Nearest points. Options: filter, using, ef, exact, score_threshold, offset, payload, vectors.
+
+        `open` gives private keys for this call; otherwise the client's own open what is sealed to them.
+        """
+        request = requests.query(collection, vector, limit, **options)
+        answer = await self.points.Query(request, **self._call)
+        await self._open(collection, answer, open)
+        return [requests.hit(item) for item in answer.result]
+
+    search = query
+
+    async def retrieve(
+        self,
+        collection: str,
+        ids: Iterable[PointId],
+        *,
+        payload: bool | Sequence[str] = True,
+        vectors: bool | Sequence[str] = False,
+        open: PrivateKeyLike | Sequence[PrivateKeyLike] | None = None,
+    ) -> list[Record]:
+        answer = await self.points.Get(requests.get(collection, ids, payload, vectors), **self._call)
+        await self._open(collection, answer, open)
+        return [requests.record(item) for item in answer.result]
+
+    async def count(self, collection: str, *, filter: Any = None, exact: bool = True) -> int:
+        request = points_pb2.CountPoints(collection_name=collection, exact=exact)
+        if filter is not None:
+            request.filter.CopyFrom(requests.filter_message(filter))
+        return (await self.points.Count(request, **self._call)).result.count
+
+    async def scroll(
+        self,
+        collection: str,
+        *,
+        filter: Any = None,
+        after: PointId | None = None,
+        payload: bool | Sequence[str] = True,
+        vectors: bool | Sequence[str] = False,
+        page_size: int = 256,
+        limit: int | None = None,
+        open: PrivateKeyLike | Sequence[PrivateKeyLike] | None = None,
+    ) -> AsyncIterator[Record]:
+        """All points of a consistent view, in id order. Closing the iterator ends the stream."""
+        request = requests.scroll(collection, filter, after, payload, vectors, page_size, limit)
+        opener = _opener(open)
+        call = self.ingest.Scroll(request, metadata=self._metadata)
+        try:
+            async for page in call:
+                await self._open(collection, page, opener)
+                for item in page.points:
+                    yield requests.record(item)
+        finally:
+            call.cancel()
+
+    async def _open(self, collection: str, answer: Any, keys: Any) -> None:
+        opener = _opener(keys)
+        points = self._sealer.find_sealed(answer, opener=opener)
+        if points:
+            self._sealer.open_points(points, await self._pins.pin(collection), opener=opener)
+
+    # Sealing
+
+    @staticmethod
+    def policy(
+        mode: str, *, recipients: Iterable[PublicKeyLike] = (), clear_fields: Iterable[str] = (), padding: bool = False
+    ) -> Any:
+        """A policy for create_collection or set_policy; `mode` is off, optional or required."""
+        return requests.policy(mode, recipients, clear_fields, padding)
+
+    async def set_policy(self, collection: str, policy: Any) -> SealingState:
+        request = sealing_pb2.SetPolicyRequest(collection_name=collection, policy=policy)
+        return requests.state((await self.sealing_service.SetPolicy(request, **self._call)).state)
+
+    async def get_policy(self, collection: str) -> SealingState:
+        request = sealing_pb2.GetPolicyRequest(collection_name=collection)
+        return requests.state((await self.sealing_service.GetPolicy(request, **self._call)).state)
+
+    async def count_plain(self, collection: str) -> tuple[int, int]:
+        """Points that hold plain keys outside of the policy's clear fields, and points in all."""
+        answer = await self.sealing_service.CountPlain(
+            sealing_pb2.CountPlainRequest(collection_name=collection), **self._call
+        )
+        return answer.plain, answer.total
+
+    async def pin(self, collection: str) -> CollectionPin:
+        """The sealing ids in use for a collection: fetched once, then kept. Store them to pin them for good."""
+        return await self._pins.pin(collection)
+
+    # S5
+
+    async def s5_load(
+        self,
+        manifest_path: str,
+        user_address: str,
+        session_key: bytes,
+        *,
+        session_id: str | None = None,
+        collection: str | None = None,
+    ) -> AsyncIterator[s5_pb2.LoadResponse]:
+        """Loads a database and yields its progress events. Closing the iterator cancels the load."""
+        request = requests.s5_load(manifest_path, user_address, session_key, session_id, collection)
+        call = self.s5.Load(request, metadata=self._metadata)
+        try:
+            async for event in call:
+                yield event
+        finally:
+            call.cancel()
+
+
+def _opener(keys: Any) -> Opener | None:
+    return keys if keys is None or isinstance(keys, Opener) else Opener(keys)
+
+
+class _Cut(Exception):
+    """The connection ended before the work did."""
+
+    def __init__(self, error: grpc.RpcError | None) -> None:
+        super().__init__("cut")
+        self.error = error
+
+
+class _BulkUpsert:
+    """One bulk upsert over as many connections as it needs. The caller's iterator is advanced by one task at a time."""
+
+    def __init__(self, stub: Any, metadata: Any, state: ingest.IngestState, points: Any) -> None:
+        self._stub = stub
+        self._metadata = metadata
+        self._state = state
+        self._points = _as_async(points)
+        self._room = asyncio.Event()
+
+    async def run(self) -> AsyncIterator[IngestAck]:
+        attempt = 0
+        while True:
+            before = self._state.last_acknowledged
+            try:
+                async for ack in self._connection():
+                    yield ack
+                return
+            except _Cut as cut:
+                attempt = 0 if self._state.last_acknowledged > before else attempt + 1
+                if cut.error is not None and not ingest.may_resume(cut.error, attempt):
+                    raise cut.error from None
+                if attempt >= ingest.RETRIES:
+                    raise IngestError("the stream kept ending early", self._state.last_acknowledged) from cut.error
+            await asyncio.sleep(ingest.backoff_seconds(attempt))
+
+    async def _connection(self) -> AsyncIterator[IngestAck]:
+        call = self._stub.BulkUpsert(metadata=self._metadata)
+        writer: asyncio.Task[None] | None = None
+        try:
+            await call.write(self._state.start_message)
+            while True:
+                answer = await call.read()
+                if answer is grpc.aio.EOF:
+                    break
+                if answer.WhichOneof("message") == "started":
+                    async for ack in self._started(answer.started):
+                        yield ack
+                    writer = asyncio.create_task(self._write(call))
+                    continue
+                ack = self._state.acknowledge(answer.ack)
+                self._room.set()
+                if ack is not None:
+                    yield ack
+            code = await call.code()
+            if code is not grpc.StatusCode.OK:
+                raise grpc.aio.AioRpcError(
+                    code, await call.initial_metadata(), await call.trailing_metadata(), details=await call.details()
+                )
+        except (grpc.RpcError, asyncio.InvalidStateError) as error:
+            await _raise_failure(writer)
+            raise _Cut(error if isinstance(error, grpc.RpcError) else None) from None
+        except asyncio.CancelledError:
+            # A failed writer cancels the call, and reading then ends like this; so does cancellation from outside.
+            await _raise_failure(writer)
+            raise
+        finally:
+            call.cancel()
+            if writer is not None:
+                writer.cancel()
+                await asyncio.gather(writer, return_exceptions=True)
+        await _raise_failure(writer)
+        if not self._state.complete:
+            raise _Cut(None)
+
+    async def _started(self, started: Any) -> AsyncIterator[IngestAck]:
+        skip = self._state.started(started)
+        for ack in self._state.settle(started.last_applied_sequence):
+            yield ack
+        for _ in range(skip):
+            if not await self._pull():
+                self._state.input_done = True
+                return
+            yield self._state.skip_chunk()
+
+    async def _pull(self) -> list[Any]:
+        points: list[Any] = []
+        async for point in self._points:
+            points.append(point)
+            if len(points) == self._state.chunk_points:
+                break
+        return points
+
+    async def _write(self, call: Any) -> None:
+        try:
+            for item in self._state.unsettled():
+                await call.write(item)
+            while not self._state.input_done:
+                while not self._state.has_room:
+                    self._room.clear()
+                    await self._room.wait()
+                points = await self._pull()
+                if not points:
+                    self._state.input_done = True
+                    break
+                await call.write(self._state.add_chunk(points))
+            await call.done_writing()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            # The connection is gone; the reader sees that too and says why.
+            return
+        except Exception:
+            call.cancel()
+            raise
+
+
+async def _raise_failure(writer: asyncio.Task[None] | None) -> None:
+    """What the caller's iterator or the sealing raised, if that is why the stream ended."""
+    if writer is not None and writer.done() and not writer.cancelled():
+        error = writer.exception()
+        if error is not None:
+            raise error from None
+
+
+async def _as_async(items: Any) -> AsyncIterator[Any]:
+    if hasattr(items, "__aiter__"):
+        async for item in items:
+            yield item
+        return
+    for item in items:
+        yield item
+
+
+__all__ = ["AsyncClient", "SealError"]
