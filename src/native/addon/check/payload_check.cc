@@ -68,9 +68,9 @@ void test_check() {
     number.number = std::numeric_limits<double>::quiet_NaN();
     Json object;
     object.type = Json::Type::kObject;
-    object.object.emplace_back("a", number);
+    object.object.push_back({"a", number});
     CHECK(bad(encode(object)));
-    object.object[0].second.number = std::numeric_limits<double>::infinity();
+    object.object[0].value.number = std::numeric_limits<double>::infinity();
     CHECK(bad(encode(object)));
   }
   const auto nested = [](size_t depth) {

@@ -34,6 +34,8 @@ inline int failures = 0;
 
 // --- a small JSON, so that cases can be read -----------------------------------------------------------------------
 
+struct JsonField;
+
 struct Json {
   enum class Type { kNull, kBool, kInt, kDouble, kString, kList, kObject } type = Type::kNull;
   bool flag = false;
@@ -41,7 +43,12 @@ struct Json {
   double number = 0;
   std::string text;
   std::vector<Json> list;
-  std::vector<std::pair<std::string, Json>> object;
+  std::vector<JsonField> object;
+};
+
+struct JsonField {
+  std::string key;
+  Json value;
 };
 
 class JsonReader {
@@ -62,7 +69,7 @@ class JsonReader {
           std::string key = string();
           space();
           ++at_;  // the colon
-          out.object.emplace_back(std::move(key), read());
+          out.object.push_back({std::move(key), read()});
         } else {
           out.list.push_back(read());
         }
@@ -357,7 +364,7 @@ inline Json random_value(Random& random, int depth) {
                                                                         : random.one_in(8) ? 180
                                                                                            : 90);
         if (key[1] == 'a' && !random.one_in(8)) number.number = std::fmod(number.number, 90);
-        json.object.emplace_back(key, number);
+        json.object.push_back({key, number});
       }
       break;
     }
@@ -370,7 +377,7 @@ inline Json random_value(Random& random, int depth) {
     default: {
       json.type = Json::Type::kObject;
       for (const std::string& key : kKeys) {
-        if (random.one_in(2)) json.object.emplace_back(key, random_value(random, depth - 1));
+        if (random.one_in(2)) json.object.push_back({key, random_value(random, depth - 1)});
       }
     }
   }
@@ -400,10 +407,10 @@ inline Json random_payload(Random& random) {
   json.type = Json::Type::kObject;
   for (const std::string& key : kKeys) {
     if (key == kPaths[0] && random.one_in(2)) {
-      json.object.emplace_back(key, random_list(random));
+      json.object.push_back({key, random_list(random)});
       continue;
     }
-    if (!random.one_in(4)) json.object.emplace_back(key, random_value(random, 3));
+    if (!random.one_in(4)) json.object.push_back({key, random_value(random, 3)});
   }
   return json;
 }
