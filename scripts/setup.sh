@@ -20,7 +20,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 up_to_date() {
   local name=$1
   shift
-  [[ -f $stamps/$name && "$(cat -- "$@" | sha256sum)" == "$(cat "$stamps/$name")" ]]
+  [[ -f $stamps/$name && "$(cat -- "$@" | sha256sum)" == "$(<"$stamps/$name")" ]]
 }
 
 finished() {
