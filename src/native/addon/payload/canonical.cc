@@ -285,7 +285,7 @@ class Rewrite {
     WireReader reader(bytes);
     uint32_t field, type;
     while (!reader.done()) {
-      uint64_t raw;
+      uint64_t raw = 0;
       std::string_view part;
       if (!reader.tag(field, type)) fail(place, "malformed protobuf");
       bool good = true;
