@@ -296,9 +296,12 @@ function readNearest(pieces: readonly Uint8Array[], arena: FloatArena, field: st
   if (r.end !== piece.length || r.pos === r.end) return undefined;
   const tag = r.tag();
   let vector: SearchRequest["vector"];
+  let id: PointId | undefined;
   if (tag === 0x12) vector = readDense(r, arena);
-  else if (tag === 0x0a) vector = { pointId: requirePointId(readPointId(r, `${field}.id`), `${field}.id`) };
+  else if (tag === 0x0a) id = readPointId(r, `${field}.id`);
+  else return undefined;
   if (r.pos !== r.end) return undefined;
+  if (tag === 0x0a) vector = { pointId: requirePointId(id, `${field}.id`) };
   r.leave(outer);
   return vector;
 }

@@ -139,7 +139,8 @@ export class PointReader {
     // A tag may be written longer than needed: the byte before the length then still serves as the new tag.
     const first = r.pos - 1;
     starts.push(0);
-    r.pos += r.length();
+    const firstLength = r.length();
+    r.pos += firstLength;
     while (r.pos < r.end && bytes[r.pos] === tagPayloadEntry) {
       starts.push(r.pos - first);
       r.pos++;

@@ -1,0 +1,80 @@
+/** qdrant.Collections. */
+import { Collections } from "../../../../gen/qdrant/collections_service_pb.js";
+import type { CollectionsService } from "../../../services/index.ts";
+import {
+  mapAliasActions,
+  mapCreateCollection,
+  mapUpdateCollection,
+  mergeEcho,
+  toCollectionInfo,
+} from "../../../wire/index.ts";
+import { bindService, type ServiceBinding, unary, unimplemented } from "../call.ts";
+import { secondsSince } from "./common.ts";
+
+const clusterOnly = "needs a cluster: this server is a single node";
+
+function toAliases(pairs: readonly (readonly [string, string])[]) {
+  return pairs.map(([aliasName, collectionName]) => ({ aliasName, collectionName }));
+}
+
+export function bindCollections(collections: CollectionsService): ServiceBinding {
+  return bindService(Collections, {
+    create: unary(async (message) => {
+      const startMs = performance.now();
+      const { name, config, sealing } = mapCreateCollection(message);
+      await collections.create(name, config, sealing);
+      return { result: true, time: secondsSince(startMs) };
+    }),
+    update: unary(async (message) => {
+      const startMs = performance.now();
+      const { name, change } = mapUpdateCollection(message);
+      await collections.update(name, change, (echo) => mergeEcho(echo, message));
+      return { result: true, time: secondsSince(startMs) };
+    }),
+    delete: unary(async ({ collectionName }) => {
+      const startMs = performance.now();
+      return { result: await collections.delete(collectionName), time: secondsSince(startMs) };
+    }),
+    get: unary(async ({ collectionName }) => {
+      const startMs = performance.now();
+      const info = await collections.info(collectionName);
+      return { result: toCollectionInfo(info), time: secondsSince(startMs) };
+    }),
+    list: unary(async () => {
+      const startMs = performance.now();
+      const names = await collections.list();
+      return { collections: names.map((name) => ({ name })), time: secondsSince(startMs) };
+    }),
+    collectionExists: unary(async ({ collectionName }) => {
+      const startMs = performance.now();
+      return { result: { exists: await collections.exists(collectionName) }, time: secondsSince(startMs) };
+    }),
+    updateAliases: unary(async (message) => {
+      const startMs = performance.now();
+      await collections.updateAliases(mapAliasActions(message));
+      return { result: true, time: secondsSince(startMs) };
+    }),
+    listAliases: unary(async () => {
+      const startMs = performance.now();
+      return { aliases: toAliases(await collections.listAliases()), time: secondsSince(startMs) };
+    }),
+    listCollectionAliases: unary(async ({ collectionName }) => {
+      const startMs = performance.now();
+      return { aliases: toAliases(await collections.listAliases(collectionName)), time: secondsSince(startMs) };
+    }),
+    // One shard on one node; 0 is the state Active.
+    collectionClusterInfo: unary(async ({ collectionName }) => {
+      const startMs = performance.now();
+      const { pointsCount } = await collections.info(collectionName);
+      return {
+        shardCount: 1n,
+        localShards: [{ shardId: 0, pointsCount: BigInt(pointsCount), state: 0 }],
+        time: secondsSince(startMs),
+      };
+    }),
+    updateCollectionClusterSetup: unimplemented(clusterOnly),
+    createShardKey: unimplemented(clusterOnly),
+    deleteShardKey: unimplemented(clusterOnly),
+    listShardKeys: unimplemented(clusterOnly),
+  });
+}

@@ -1,0 +1,50 @@
+/** Every service of the gRPC door with its handlers; health and reflection are the server's own. */
+import { Qdrant } from "../../../../gen/qdrant/qdrant_pb.js";
+import { Snapshots } from "../../../../gen/qdrant/snapshots_service_pb.js";
+import type { SealedEngine } from "../../../engine/index.ts";
+import { apiVersion, serverTitle } from "../../../ops/index.ts";
+import {
+  CollectionsService,
+  IngestService,
+  PointsService,
+  S5Service,
+  type S5ServiceOptions,
+  SealingService,
+} from "../../../services/index.ts";
+import { bindService, type ServiceBinding, unary, unimplemented } from "../call.ts";
+import { bindCollections } from "./collections.ts";
+import { bindIngest } from "./ingest.ts";
+import { bindPoints } from "./points.ts";
+import { bindS5 } from "./s5.ts";
+import { bindSealing } from "./sealing.ts";
+
+export interface ServiceTableOptions {
+  /** The sealed engine: no door goes round it. */
+  readonly engine: SealedEngine;
+  /** Without it the S5 service answers UNIMPLEMENTED. */
+  readonly s5?: Omit<S5ServiceOptions, "engine">;
+}
+
+const laterSnapshots = "arrives with snapshots, in a later version";
+
+export function createServiceTables({ engine, s5 }: ServiceTableOptions): ServiceBinding[] {
+  return [
+    bindCollections(new CollectionsService(engine)),
+    bindPoints(new PointsService(engine)),
+    bindService(Snapshots, {
+      create: unimplemented(laterSnapshots),
+      list: unimplemented(laterSnapshots),
+      delete: unimplemented(laterSnapshots),
+      createFull: unimplemented(laterSnapshots),
+      listFull: unimplemented(laterSnapshots),
+      deleteFull: unimplemented(laterSnapshots),
+    }),
+    bindService(Qdrant, {
+      // Qdrant's clients read title and version and warn about any other.
+      healthCheck: unary(async () => ({ title: serverTitle, version: apiVersion })),
+    }),
+    bindSealing(new SealingService(engine)),
+    bindIngest(new IngestService(engine)),
+    bindS5(s5 === undefined ? undefined : new S5Service({ ...s5, engine })),
+  ];
+}

@@ -1,0 +1,49 @@
+/** sealpoint.v1.Ingest. */
+import { Ingest, ScrollRequestSchema } from "../../../../gen/sealpoint/v1/ingest_pb.js";
+import { limits } from "../../../core/index.ts";
+import type { BulkAnswer, BulkMessage, IngestService, RefusedPoint } from "../../../services/index.ts";
+import {
+  decodeBulkUpsertRequest,
+  decodeMessage,
+  encodeBulkAck,
+  encodeBulkStarted,
+  encodeScrollPage,
+  mapScrollStreamRequest,
+  type WirePointStatus,
+} from "../../../wire/index.ts";
+import { bindService, type CallContext, rawBidi, rawServerStream, type ServiceBinding } from "../call.ts";
+import { errorTable } from "../errors.ts";
+import { publicKeyOf } from "./common.ts";
+
+async function* readMessages(requests: AsyncIterable<Uint8Array>, call: CallContext): AsyncGenerator<BulkMessage> {
+  for await (const bytes of requests) {
+    let request = decodeBulkUpsertRequest(bytes);
+    if (request?.kind === "start") request = { ...request, publicKey: publicKeyOf(call, request.publicKey) };
+    yield { request, bytes: bytes.length };
+  }
+}
+
+function toStatus({ index, id, error }: RefusedPoint): WirePointStatus {
+  return { index, id, code: errorTable[error.kind].grpc, message: error.message };
+}
+
+function encodeAnswer(answer: BulkAnswer): Uint8Array {
+  if (answer.kind === "started") {
+    return encodeBulkStarted(answer.lastApplied, limits.streamChunkPointsMax, limits.streamBytesInFlightMax);
+  }
+  // Chunks are written with wait and acknowledged in order, so each acknowledged one is durable.
+  return encodeBulkAck({ ...answer, durableSequence: answer.sequence, refused: answer.refused.map(toStatus) });
+}
+
+export function bindIngest(ingest: IngestService): ServiceBinding {
+  return bindService(Ingest, {
+    bulkUpsert: rawBidi(async function* (requests, call) {
+      for await (const answer of ingest.bulkUpsert(readMessages(requests, call), call.signal))
+        yield encodeAnswer(answer);
+    }),
+    scroll: rawServerStream(async function* (bytes, call) {
+      const request = mapScrollStreamRequest(decodeMessage(ScrollRequestSchema, bytes));
+      for await (const page of ingest.scroll(request, call.signal)) yield encodeScrollPage(page);
+    }),
+  });
+}

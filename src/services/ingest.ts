@@ -1,0 +1,420 @@
+/**
+ * sealpoint.v1.Ingest. BulkUpsert: chunks of one stream reach the engine in their order, at most two at a time (while one
+ * commits the next is sealed and waits), and are acknowledged in it. A point that is refused does not keep its chunk from being
+ * stored; the stream's position commits with the chunk, so a repeated chunk changes nothing.
+ */
+
+import type { PayloadSelector, PointId, VectorsSelector } from "../core/index.ts";
+import { badInput, type CollectionConfig, DomainError, type Filter, limits } from "../core/index.ts";
+import type { Engine, PointInput, PointTable } from "../engine/index.ts";
+import { StreamRegistry } from "./streams.ts";
+
+export interface BulkStart {
+  readonly kind: "start";
+  readonly collection: string;
+  readonly streamId: string;
+  readonly publicKey: string | undefined;
+  readonly freshEphemeral: boolean;
+}
+
+export interface RefusedPoint {
+  /** Place in the chunk. */
+  readonly index: number;
+  readonly id: PointId | undefined;
+  readonly error: DomainError;
+}
+
+export interface BulkChunk {
+  readonly kind: "chunk";
+  readonly sequence: bigint;
+  readonly points: readonly PointInput[];
+  /** Places in the chunk of `points`; absent when all were read. */
+  readonly places: readonly number[] | undefined;
+  /** Points that could not be read. */
+  readonly refused: readonly RefusedPoint[];
+}
+
+export interface BulkMessage {
+  /** Undefined for a message that holds neither. */
+  readonly request: BulkStart | BulkChunk | undefined;
+  /** What it held on the wire. */
+  readonly bytes: number;
+}
+
+export type BulkAnswer =
+  | { readonly kind: "started"; readonly lastApplied: bigint }
+  | {
+      readonly kind: "ack";
+      readonly sequence: bigint;
+      readonly applied: boolean;
+      readonly pointsApplied: number;
+      readonly refused: readonly RefusedPoint[];
+    };
+
+type Ack = Extract<BulkAnswer, { kind: "ack" }>;
+
+export interface ScrollStreamRequest {
+  readonly collection: string;
+  readonly filter: Filter | undefined;
+  readonly after: PointId | undefined;
+  readonly payload: PayloadSelector;
+  readonly vectors: VectorsSelector;
+  /** 0: the default. */
+  readonly pageSize: number;
+  readonly limit: number | undefined;
+}
+
+const pageSizeDefault = 256;
+/** Points that the engine may refuse one by one before the chunk is given up: each costs another try. */
+const engineRefusalsMax = 64;
+const streamIdForm = /^[\x20-\x7e]+$/;
+
+export class IngestService {
+  readonly #engine: Engine;
+  readonly #streams = new StreamRegistry();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  async *bulkUpsert(messages: AsyncIterable<BulkMessage>, signal: AbortSignal): AsyncGenerator<BulkAnswer> {
+    const leave = this.#streams.enter();
+    const iterator = messages[Symbol.asyncIterator]();
+    try {
+      const first = await iterator.next();
+      if (first.done === true) throw badInput("the first message of a stream must be start", "start");
+      const start = first.value.request;
+      if (start?.kind !== "start") throw badInput("the first message of a stream must be start", "start");
+      checkStreamId(start.streamId);
+      const { name, config } = await this.#engine.collectionInfo(start.collection);
+      const stream = new BulkStream(this.#engine, name, config, start, iterator);
+      const release = await this.#streams.take(`${start.streamId}\n${name}`, stream);
+      try {
+        // Read after whoever held the stream is done, so that nothing of it can still be applied.
+        const lastApplied = await this.#engine.streamPosition(name, start.streamId);
+        yield { kind: "started", lastApplied };
+        yield* stream.run(lastApplied, signal);
+      } finally {
+        await stream.settle();
+        release();
+      }
+    } finally {
+      leave();
+      void iterator.return?.()?.catch?.(() => undefined);
+    }
+  }
+
+  async *scroll(request: ScrollStreamRequest, signal: AbortSignal): AsyncGenerator<PointTable> {
+    const pageSize = request.pageSize === 0 ? pageSizeDefault : request.pageSize;
+    if (pageSize > limits.scrollStreamPageMax) {
+      throw badInput(
+        `page_size: value ${pageSize} invalid, must be from 1 to ${limits.scrollStreamPageMax}`,
+        "page_size",
+      );
+    }
+    const leave = this.#streams.enter();
+    try {
+      const { filter, after, payload, vectors } = request;
+      const cursor = await this.#engine.openScroll(request.collection, {
+        filter,
+        payload,
+        vectors,
+        ...(after === undefined ? {} : { offset: after, afterOffset: true }),
+      });
+      try {
+        const endsAtMs = performance.now() + limits.scrollSnapshotSecondsMax * 1_000;
+        let left = request.limit ?? Number.POSITIVE_INFINITY;
+        while (left > 0) {
+          signal.throwIfAborted();
+          if (performance.now() > endsAtMs) {
+            const text = `the view is older than ${limits.scrollSnapshotSecondsMax} seconds: go on with after = the last id`;
+            throw new DomainError("aborted", text);
+          }
+          const page = await cursor.next(Math.min(pageSize, left));
+          if (page.length === 0) return;
+          left -= page.length;
+          yield page;
+        }
+      } finally {
+        await cursor.close();
+      }
+    } finally {
+      leave();
+    }
+  }
+}
+
+function checkStreamId(id: string): void {
+  if (id.length >= 1 && id.length <= limits.streamIdLengthMax && streamIdForm.test(id)) return;
+  throw badInput(
+    `start.stream_id: must be 1 to ${limits.streamIdLengthMax} printable ASCII characters`,
+    "start.stream_id",
+  );
+}
+
+interface Flight {
+  readonly ack: Promise<Ack>;
+  readonly bytes: number;
+}
+
+/** One connection of a stream, from its start on. */
+class BulkStream {
+  readonly #engine: Engine;
+  readonly #collection: string;
+  readonly #config: CollectionConfig;
+  readonly #start: BulkStart;
+  readonly #messages: AsyncIterator<BulkMessage>;
+  readonly #flights: Flight[] = [];
+  #bytesInFlight = 0;
+  #reading = true;
+  #failure: unknown;
+  #failed = false;
+  #lastApplied = 0n;
+  #expected: bigint | undefined;
+  /** The two chunks that were given to the engine last; both settle without rejecting. */
+  #previous: Promise<boolean> = Promise.resolve(true);
+  #beforePrevious: Promise<boolean> = Promise.resolve(true);
+  #wake: (() => void) | undefined;
+
+  constructor(
+    engine: Engine,
+    collection: string,
+    config: CollectionConfig,
+    start: BulkStart,
+    messages: AsyncIterator<BulkMessage>,
+  ) {
+    this.#engine = engine;
+    this.#collection = collection;
+    this.#config = config;
+    this.#start = start;
+    this.#messages = messages;
+  }
+
+  async *run(lastApplied: bigint, signal: AbortSignal): AsyncGenerator<BulkAnswer> {
+    this.#lastApplied = lastApplied;
+    const onAbort = () => this.#fail(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort);
+    const pump = this.#pump();
+    try {
+      for (;;) {
+        if (this.#failed && !isFault(this.#failure)) throw this.#failure;
+        const flight = this.#flights[0];
+        if (flight === undefined) {
+          // What was accepted before a fault is acknowledged first.
+          if (this.#failed) throw this.#failure;
+          if (!this.#reading) break;
+          await this.#change();
+          continue;
+        }
+        const ack = await flight.ack.catch((error: unknown) => {
+          throw this.#failed && !isFault(this.#failure) ? this.#failure : error;
+        });
+        yield ack;
+        this.#flights.shift();
+        this.#bytesInFlight -= flight.bytes;
+        this.#notify();
+      }
+      await pump;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#fail(new DomainError("cancelled", "the stream has ended"));
+    }
+  }
+
+  /** For who takes the stream over. */
+  async end(reason: DomainError): Promise<void> {
+    this.#fail(reason);
+    await this.settle();
+  }
+
+  /** Resolves when nothing is in the engine any more. */
+  async settle(): Promise<void> {
+    this.#failed = true;
+    await Promise.all([this.#previous, this.#beforePrevious]);
+  }
+
+  #fail(reason: unknown): void {
+    if (!this.#failed) this.#failure = reason;
+    this.#failed = true;
+    this.#reading = false;
+    this.#notify();
+  }
+
+  #notify(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+    const wakePump = this.#wakePump;
+    this.#wakePump = undefined;
+    wakePump?.();
+  }
+
+  #wakePump: (() => void) | undefined;
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  /** Reads chunks while there is room; what is not read stays with the transport, which holds the sender back. */
+  async #pump(): Promise<void> {
+    try {
+      while (!this.#failed) {
+        if (
+          this.#flights.length >= limits.streamChunksInFlightMax ||
+          this.#bytesInFlight >= limits.streamBytesInFlightMax
+        ) {
+          await new Promise<void>((resolve) => {
+            this.#wakePump = resolve;
+          });
+          continue;
+        }
+        const next = await this.#messages.next();
+        if (this.#failed) return;
+        if (next.done === true) {
+          this.#reading = false;
+          this.#notify();
+          return;
+        }
+        this.#accept(next.value);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #accept({ request, bytes }: BulkMessage): void {
+    if (request?.kind !== "chunk") throw badInput("after start every message must be a chunk", "chunk");
+    const { sequence } = request;
+    const expected = this.#expected ?? (sequence <= this.#lastApplied ? sequence : this.#lastApplied + 1n);
+    if (sequence !== expected || sequence < 1n) {
+      throw badInput(`chunk.sequence: expected ${expected < 1n ? 1n : expected}, got ${sequence}`, "chunk.sequence");
+    }
+    this.#expected = sequence + 1n;
+    this.#bytesInFlight += bytes;
+    const ack = sequence <= this.#lastApplied ? Promise.resolve(repeated(sequence)) : this.#apply(request);
+    // Its reader may come late; it must not count as unhandled until then.
+    ack.catch(() => undefined);
+    this.#flights.push({ ack, bytes });
+    this.#notify();
+  }
+
+  #apply(chunk: BulkChunk): Promise<Ack> {
+    const previous = this.#previous;
+    const beforePrevious = this.#beforePrevious;
+    const ack = this.#write(chunk, previous, beforePrevious);
+    this.#beforePrevious = previous;
+    this.#previous = ack.then(
+      () => true,
+      () => false,
+    );
+    return ack;
+  }
+
+  async #write(chunk: BulkChunk, previous: Promise<boolean>, beforePrevious: Promise<boolean>): Promise<Ack> {
+    const { sequence } = chunk;
+    const refused: RefusedPoint[] = [...chunk.refused];
+    let points = chunk.points;
+    let places = chunk.places ?? points.map((_, place) => place);
+    const drop = (faults: ReadonlyMap<number, DomainError>): void => {
+      for (const [at, error] of faults) {
+        refused.push({ index: places[at] as number, id: (points[at] as PointInput).id, error });
+      }
+      points = points.filter((_, at) => !faults.has(at));
+      places = places.filter((_, at) => !faults.has(at));
+    };
+    const mismatched = findFaults(points, this.#config, places, false);
+    if (mismatched.size > 0) drop(mismatched);
+    if (!(await beforePrevious)) throw brokenOff();
+    const { publicKey, freshEphemeral, streamId } = this.#start;
+    let searched = false;
+    let waited = false;
+    for (let refusals = 0; ; ) {
+      if (this.#failed && !isFault(this.#failure)) throw brokenOff();
+      try {
+        const { applied } = await this.#engine.write(
+          this.#collection,
+          { kind: "upsert", points, publicKey, freshEphemeral },
+          { wait: true, stream: { id: streamId, sequence } },
+        );
+        if (!applied) return repeated(sequence);
+        refused.sort((a, b) => a.index - b.index);
+        return { kind: "ack", sequence, applied, pointsApplied: points.length, refused };
+      } catch (error) {
+        if (!(error instanceof DomainError)) throw error;
+        if (error.kind === "aborted" && error.details.field === "chunk.sequence" && !waited) {
+          // It overtook the chunk before it.
+          waited = true;
+          if (!(await previous)) throw brokenOff();
+          continue;
+        }
+        const faults = new Map<number, DomainError>();
+        const at = faultyPoint(error);
+        if (at === undefined || at >= points.length || ++refusals > engineRefusalsMax) throw error;
+        if (!searched)
+          for (const [place, fault] of findFaults(points, this.#config, places, true)) faults.set(place, fault);
+        searched = true;
+        faults.set(at, error);
+        drop(faults);
+      }
+    }
+  }
+}
+
+function repeated(sequence: bigint): Ack {
+  return { kind: "ack", sequence, applied: false, pointsApplied: 0, refused: [] };
+}
+
+function brokenOff(): DomainError {
+  return new DomainError("aborted", "a chunk before this one failed");
+}
+
+/** Faults of the sender, after which what it sent before is still acknowledged; the others end the stream at once. */
+function isFault(error: unknown): boolean {
+  return error instanceof DomainError && error.kind === "bad_input";
+}
+
+/** The point that an error of the engine names, if refusing it helps. */
+function faultyPoint(error: DomainError): number | undefined {
+  if (error.kind !== "bad_input" && error.kind !== "precondition") return undefined;
+  const found = /^points\[(\d+)\]/.exec(error.details.field ?? "");
+  return found === null ? undefined : Number(found[1]);
+}
+
+/** What is wrong with vectors, by point; `finite` looks at every number too. */
+function findFaults(
+  points: readonly PointInput[],
+  config: CollectionConfig,
+  places: readonly number[],
+  finite: boolean,
+): Map<number, DomainError> {
+  const faults = new Map<number, DomainError>();
+  for (let at = 0; at < points.length; at++) {
+    const { vectors } = points[at] as PointInput;
+    for (const [name, vector] of vectors) {
+      const text = vectorFault(config, name, vector, finite);
+      if (text === undefined) continue;
+      const field = `points[${places[at]}].vectors${name === "" ? "" : `.${name}`}`;
+      faults.set(at, badInput(`Wrong input: ${text} (${field})`, field));
+      break;
+    }
+  }
+  return faults;
+}
+
+function vectorFault(
+  config: CollectionConfig,
+  name: string,
+  vector: Float32Array,
+  finite: boolean,
+): string | undefined {
+  const params = Object.hasOwn(config.vectors, name) ? config.vectors[name] : undefined;
+  if (params === undefined) return `Not existing vector name error: ${name}`;
+  if (vector.length !== params.size) {
+    return `Vector dimension error: expected dim: ${params.size}, got ${vector.length}`;
+  }
+  if (finite && !vector.every(Number.isFinite)) return "a vector holds a value that is not finite";
+  return undefined;
+}

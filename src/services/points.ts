@@ -1,0 +1,220 @@
+/** Points: writes and reads of one collection, as qdrant.Points offers them. */
+import {
+  badInput,
+  type FieldIndexType,
+  type Filter,
+  limits,
+  type PayloadSelector,
+  type PointId,
+  type VectorsSelector,
+} from "../core/index.ts";
+import {
+  type NearestQuery,
+  type PointInput,
+  type PointTable,
+  type PointVectors,
+  type SealedEngine,
+  sealedSkippedOf,
+  type WriteOperation,
+} from "../engine/index.ts";
+import { tableFrom } from "./tables.ts";
+
+export interface UpdateOutcome {
+  readonly operationId: bigint;
+  /** True: durable and visible; false: ordered and logged. */
+  readonly completed: boolean;
+}
+
+export interface NearestRequest {
+  readonly using: string;
+  /** Absent: points are listed by id. */
+  readonly vector: Float32Array | { readonly pointId: PointId } | undefined;
+  readonly filter: Filter | undefined;
+  readonly limit: number;
+  readonly offset: number;
+  readonly scoreThreshold: number | undefined;
+  readonly hnswEf: number | undefined;
+  readonly exact: boolean | undefined;
+  readonly indexedOnly: boolean | undefined;
+  readonly payload: PayloadSelector;
+  readonly vectors: VectorsSelector;
+}
+
+export interface Found {
+  readonly points: PointTable;
+  /** Sealed points that the filter passed over. */
+  readonly sealedSkipped: number;
+}
+
+export interface ScrollPage extends Found {
+  readonly nextOffset: PointId | undefined;
+}
+
+function checkLimit(limit: number, field: string): void {
+  if (limit >= 1) return;
+  // The text is that of Qdrant's validator.
+  throw badInput(`Validation error in body: [${field}: value ${limit} invalid, must be 1 or larger]`, field);
+}
+
+function checkNotEmpty(vectors: PointVectors, field: string): void {
+  for (const [name, vector] of vectors) {
+    if (vector.length > 0) continue;
+    const place = name === "" ? `${field}.vectors` : `${field}.vectors.${name}`;
+    throw badInput(`Wrong input: ${place}: the vector is empty`, place);
+  }
+}
+
+function checkPoints(points: readonly Pick<PointInput, "vectors">[]): void {
+  if (points.length === 0) throw badInput("Wrong input: Empty update request", "points");
+  for (let index = 0; index < points.length; index++) {
+    const { vectors } = points[index] as PointInput;
+    // Dimensions and finiteness are checked natively, against the collection.
+    for (const [, vector] of vectors) if (vector.length === 0) checkNotEmpty(vectors, `points[${index}]`);
+  }
+}
+
+export class PointsService {
+  readonly #engine: SealedEngine;
+
+  constructor(engine: SealedEngine) {
+    this.#engine = engine;
+  }
+
+  async write(
+    collection: string,
+    operation: WriteOperation,
+    wait: boolean,
+    signal?: AbortSignal,
+  ): Promise<UpdateOutcome> {
+    if (operation.kind === "upsert" || operation.kind === "update_vectors") checkPoints(operation.points);
+    const { operationId } = await this.#engine.write(collection, operation, { wait, signal });
+    return { operationId, completed: wait };
+  }
+
+  /** In order; the first failure ends it, and what came before stays. */
+  async writeAll(
+    collection: string,
+    operations: readonly WriteOperation[],
+    wait: boolean,
+    signal?: AbortSignal,
+  ): Promise<UpdateOutcome[]> {
+    const outcomes: UpdateOutcome[] = [];
+    for (const operation of operations) outcomes.push(await this.write(collection, operation, wait, signal));
+    return outcomes;
+  }
+
+  async createFieldIndex(
+    collection: string,
+    key: string,
+    type: FieldIndexType,
+    params: string,
+    wait: boolean,
+  ): Promise<UpdateOutcome> {
+    const { operationId } = await this.#engine.createFieldIndex(collection, key, type, params);
+    return { operationId, completed: wait };
+  }
+
+  async deleteFieldIndex(collection: string, key: string, wait: boolean): Promise<UpdateOutcome> {
+    const { operationId } = await this.#engine.deleteFieldIndex(collection, key);
+    return { operationId, completed: wait };
+  }
+
+  /** In the order of the ids, each point once; unknown ids are left out. */
+  get(
+    collection: string,
+    ids: readonly PointId[],
+    payload: PayloadSelector,
+    vectors: VectorsSelector,
+  ): Promise<PointTable> {
+    return this.#engine.get(collection, ids.length > 1 ? [...new Set(ids)] : ids, payload, vectors);
+  }
+
+  async search(collection: string, request: NearestRequest, signal?: AbortSignal): Promise<Found> {
+    if (request.vector === undefined) return this.#list(collection, request);
+    const points = await this.#engine.search(collection, toQuery(request, ""), signal);
+    return { points, sealedSkipped: sealedSkippedOf(points) };
+  }
+
+  async searchBatch(
+    collection: string,
+    requests: readonly NearestRequest[],
+    signal?: AbortSignal,
+  ): Promise<{ tables: readonly PointTable[]; sealedSkipped: number }> {
+    const queries: NearestQuery[] = [];
+    for (const [index, request] of requests.entries()) {
+      if (request.vector !== undefined) queries.push(toQuery(request, `[${index}].`));
+    }
+    const found = queries.length === 0 ? [] : await this.#engine.searchBatch(collection, queries, signal);
+    const answers = found[Symbol.iterator]();
+    const tables: PointTable[] = [];
+    let sealedSkipped = 0;
+    for (const request of requests) {
+      const points =
+        request.vector === undefined
+          ? (await this.#list(collection, request)).points
+          : (answers.next().value as PointTable);
+      sealedSkipped += sealedSkippedOf(points);
+      tables.push(points);
+    }
+    // An empty batch says too whether its collection is there.
+    if (requests.length === 0) await this.#engine.collectionInfo(collection);
+    return { tables, sealedSkipped };
+  }
+
+  /** A query without a vector: points by id, without scores. */
+  async #list(collection: string, request: NearestRequest): Promise<Found> {
+    checkLimit(request.limit, "limit");
+    const { filter, payload, vectors, offset } = request;
+    const limit = offset + request.limit;
+    checkAnswer(limit);
+    const { points } = await this.#engine.scroll(collection, { filter, limit, payload, vectors });
+    return { points: tableFrom(points, offset), sealedSkipped: sealedSkippedOf(points) };
+  }
+
+  async scroll(
+    collection: string,
+    request: {
+      readonly filter: Filter | undefined;
+      readonly offset: PointId | undefined;
+      readonly limit: number;
+      readonly payload: PayloadSelector;
+      readonly vectors: VectorsSelector;
+    },
+  ): Promise<ScrollPage> {
+    checkLimit(request.limit, "limit");
+    // A shorter page than asked for still says where the next one begins.
+    const limit = Math.min(request.limit, limits.answerPointsMax);
+    const { points, nextOffset } = await this.#engine.scroll(collection, { ...request, limit });
+    return { points, nextOffset, sealedSkipped: sealedSkippedOf(points) };
+  }
+
+  async count(
+    collection: string,
+    filter: Filter | undefined,
+    exact: boolean,
+  ): Promise<{ count: number; sealedSkipped: number }> {
+    const count = await this.#engine.count(collection, filter, exact);
+    const sealedSkipped = filter === undefined ? 0 : await this.#engine.sealedSkipped(collection, filter);
+    return { count, sealedSkipped };
+  }
+}
+
+function checkAnswer(points: number): void {
+  if (points > limits.answerPointsMax) {
+    throw badInput(`limit: offset and limit together are more than ${limits.answerPointsMax}`, "limit");
+  }
+}
+
+function toQuery(request: NearestRequest, prefix: string): NearestQuery {
+  checkLimit(request.limit, `${prefix}limit`);
+  checkAnswer(request.offset + request.limit);
+  const { vector, hnswEf } = request;
+  if (vector instanceof Float32Array && vector.length === 0) {
+    throw badInput(`Wrong input: ${prefix}vector: the query vector is empty`, `${prefix}vector`);
+  }
+  return {
+    ...request,
+    vector: vector as NearestQuery["vector"],
+    hnswEf: hnswEf === undefined ? undefined : Math.min(hnswEf, limits.efMax),
+  };
+}

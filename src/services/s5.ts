@@ -1,0 +1,128 @@
+/** sealpoint.v1.S5: loads encrypted databases into a session index or a collection. */
+import { badInput, type EncodedPayload, sealingOff } from "../core/index.ts";
+import type { Engine, PointInput } from "../engine/index.ts";
+import {
+  type LoadEvent,
+  type LoadSink,
+  loadDatabase,
+  type RecordBatch,
+  type S5Sessions,
+  type SessionHit,
+} from "../s5/index.ts";
+import { checkNewName } from "./names.ts";
+
+export type S5LoadEvent = LoadEvent;
+
+export interface S5LoadRequest {
+  readonly manifestPath: string;
+  readonly userAddress: string;
+  /** Wiped when the load ends. */
+  readonly sessionKey: Uint8Array;
+  readonly target:
+    | { readonly kind: "session"; readonly sessionId: string }
+    | { readonly kind: "collection"; readonly name: string }
+    | undefined;
+}
+
+export interface S5ServiceOptions {
+  readonly engine: Engine;
+  readonly sessions: S5Sessions;
+  readonly portalUrls: readonly string[];
+}
+
+const writePoints = 1_024;
+
+export class S5Service {
+  readonly #options: S5ServiceOptions;
+
+  constructor(options: S5ServiceOptions) {
+    this.#options = options;
+  }
+
+  async *load(request: S5LoadRequest, signal: AbortSignal): AsyncGenerator<S5LoadEvent> {
+    const { sessions, engine, portalUrls } = this.#options;
+    const { target, manifestPath, userAddress, sessionKey } = request;
+    try {
+      if (target === undefined) throw badInput("target: session_id or collection_name is needed", "target");
+      if (target.kind === "collection") checkNewName(target.name, "collection_name");
+      const sink = target.kind === "session" ? sessions.open(target.sessionId) : collectionSink(engine, target.name);
+      let complete = false;
+      try {
+        for await (const event of loadDatabase({ portalUrls, manifestPath, userAddress, sessionKey, sink, signal })) {
+          complete ||= event.kind === "loading_complete";
+          yield event;
+        }
+      } finally {
+        // A request that was refused before its load began gives the session's name back; a second abort does nothing.
+        if (!complete) await sink.abort();
+      }
+    } finally {
+      sessionKey.fill(0);
+    }
+  }
+
+  search(sessionId: string, vector: Float32Array, k: number, threshold: number | undefined): Promise<SessionHit[]> {
+    return this.#options.sessions.search(sessionId, vector, k, threshold);
+  }
+
+  close(sessionId: string): boolean {
+    return this.#options.sessions.close(sessionId);
+  }
+}
+
+/** Stores what is loaded as ordinary points; a collection that it made itself goes again when the load fails. */
+function collectionSink(engine: Engine, name: string): LoadSink {
+  let made = false;
+  return {
+    metadataForm: "payload",
+    async begin({ dimensions }) {
+      if (await engine.collectionExists(name)) {
+        const { config } = await engine.collectionInfo(name);
+        const size = config.vectors[""]?.size;
+        if (size === undefined) throw badInput(`Collection \`${name}\` has no unnamed vector`, "collection_name");
+        if (size !== dimensions) {
+          const text = `Wrong input: Vector dimension error: expected dim: ${size}, got ${dimensions}`;
+          throw badInput(text, "collection_name");
+        }
+        return;
+      }
+      await engine.createCollection(
+        name,
+        {
+          vectors: { "": { size: dimensions, distance: "cosine" } },
+          hnsw: { m: 16, efConstruct: 100, fullScanThreshold: 10_000 },
+          indexingThreshold: 10_000,
+          onDiskPayload: true,
+          echo: "",
+        },
+        sealingOff,
+      );
+      made = true;
+    },
+    async add(batch) {
+      for (let first = 0; first < batch.pointIds.length; first += writePoints) {
+        await engine.write(name, { kind: "upsert", points: toPoints(batch, first) }, { wait: true });
+      }
+    },
+    finish: () => undefined,
+    async abort() {
+      if (made) await engine.deleteCollection(name);
+      made = false;
+    },
+  };
+}
+
+function toPoints(batch: RecordBatch, first: number): PointInput[] {
+  const { pointIds, vectors, dimensions, metadata, metadataOffsets } = batch;
+  const end = Math.min(first + writePoints, pointIds.length);
+  const points: PointInput[] = [];
+  for (let row = first; row < end; row++) {
+    const payload: EncodedPayload = metadata.subarray(metadataOffsets[row], metadataOffsets[row + 1]);
+    points.push({
+      id: pointIds[row] as PointInput["id"],
+      payload,
+      vectors: [["", vectors.subarray(row * dimensions, (row + 1) * dimensions)]],
+    });
+  }
+  return points;
+}

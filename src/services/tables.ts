@@ -1,0 +1,14 @@
+import type { PointTable } from "../engine/index.ts";
+
+/** The rows of a table from `first` on. */
+export function tableFrom(table: PointTable, first: number, count = table.length - first): PointTable {
+  if (first === 0 && count >= table.length) return table;
+  return {
+    length: Math.max(0, Math.min(count, table.length - first)),
+    id: (row) => table.id(first + row),
+    score: (row) => table.score(first + row),
+    version: (row) => table.version(first + row),
+    payload: (row) => table.payload(first + row),
+    vectors: (row) => table.vectors(first + row),
+  };
+}
