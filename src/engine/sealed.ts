@@ -94,7 +94,7 @@ export function sealEngine(engine: Engine): SealedEngine {
   }
 
   return {
-    createCollection: (name, config, sealing) =>
+    createCollection: async (name, config, sealing) =>
       changed(engine.createCollection(name, config, normalizePolicy(sealing))),
     updateCollection: (name, change) => changed(engine.updateCollection(name, change)),
     deleteCollection: (name) => changed(engine.deleteCollection(name)),
@@ -103,7 +103,7 @@ export function sealEngine(engine: Engine): SealedEngine {
     collectionInfo: (name) => engine.collectionInfo(name),
     updateAliases: (actions) => changed(engine.updateAliases(actions)),
     listAliases: (collection) => engine.listAliases(collection),
-    setSealingPolicy: (name: string, policy: SealingPolicy) =>
+    setSealingPolicy: async (name: string, policy: SealingPolicy) =>
       changed(engine.setSealingPolicy(name, normalizePolicy(policy))),
     countPlain: (name) => engine.countPlain(name),
     write,

@@ -1,4 +1,5 @@
-export { decodeSealedMap, transcodePayload } from "./cbor.ts";
+export { transcodePayload } from "./cbor.ts";
+export { decodeSealedMap } from "./cbor-decode.ts";
 export { validateEnvelopes } from "./envelope.ts";
 export { ExporterContext, setupRecipient, setupSender } from "./hpke.ts";
 export {

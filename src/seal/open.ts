@@ -11,7 +11,7 @@ import {
   sealedKey,
 } from "../core/index.ts";
 import { decodePayload, encodePayload, omitEntries, readEnvelopes, splitEnvelope } from "../wire/index.ts";
-import { decodeSealedMap } from "./cbor.ts";
+import { decodeSealedMap } from "./cbor-decode.ts";
 import { type ExporterContext, setupRecipient } from "./hpke.ts";
 import type { PrivateKey } from "./keys.ts";
 import { hpkeInfo, sealAad } from "./seal.ts";
@@ -186,6 +186,8 @@ function toProtoJson(value: PayloadValue): Json {
     case "bigint":
       return { integerValue: value.toString() };
     case "number":
+      // JSON has no NaN, no infinities and no -0: protobuf writes them as text.
+      if (Object.is(value, -0)) return { doubleValue: "-0" };
       return { doubleValue: Number.isFinite(value) ? value : String(value) };
     default:
       break;

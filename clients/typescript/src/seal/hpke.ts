@@ -70,7 +70,7 @@ export function setupSender(
   recipient: Uint8Array,
   info: Uint8Array,
   aeadId = aeadAes256Gcm,
-  ephemeral = p256.utils.randomSecretKey(),
+  ephemeral: Uint8Array = p256.utils.randomSecretKey(),
 ): SenderContext {
   const enc = p256.getPublicKey(ephemeral, false);
   return { enc, context: new ExporterContext(sharedSecret(ephemeral, recipient, enc, recipient), info, aeadId) };
