@@ -18,13 +18,10 @@ fi
 cxx=${CXX:-g++}
 flags="-std=c++20 -O2 -g1 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -Wall -Wextra -Wno-unused-parameter -fopenmp -I$src -I$headers"
 if [ "$kind" = address ]; then
-  cxx=${CXX:-clang++}
-  flags="${flags/-fopenmp/} -fopenmp=libgomp -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+  flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 elif [ "$kind" = thread ]; then
-  cxx=${CXX:-clang++}
-  flags="${flags/-fopenmp/} -fopenmp=libgomp -fsanitize=thread"
+  flags="$flags -fsanitize=thread"
 fi
-[ "$cxx" = clang++ ] && flags="${flags//-fopenmp=libgomp/}"
 mkdir -p "$out"
 
 compile() { # source

@@ -60,6 +60,7 @@ class Collection::LockedContext : public FilterContext {
   }
   size_t slots() const override { return collection_.ids_.slots(); }
   const Bitset& live() const override { return collection_.ids_.live(); }
+  bool is_uuid_field(std::string_view key) const override { return collection_.indexes_->is_uuid_field(key); }
 
  private:
   const Collection& collection_;
@@ -74,6 +75,7 @@ struct Collection::View {
   Bitset slots;       // when filtered: the matches, or a superset of them
   size_t count = 0;
   std::vector<std::string> vector_names;
+  std::vector<std::string> uuid_fields;  // keys with a uuid index, which compares by value
   std::vector<PointId> ids;  // of `slots`, ascending slot, when the view was opened with ids
 };
 
@@ -108,6 +110,9 @@ class Collection::SnapshotContext : public FilterContext {
   bool slot_of(const PointId&, uint32_t&) const override { return false; }
   size_t slots() const override { return 0; }
   const Bitset& live() const override { return none_; }
+  bool is_uuid_field(std::string_view key) const override {
+    return std::find(view_.uuid_fields.begin(), view_.uuid_fields.end(), key) != view_.uuid_fields.end();
+  }
 
  private:
   const Collection& collection_;
@@ -126,6 +131,9 @@ Collection::View Collection::view(const FilterRequest& filter) const {
   for (const auto& field : record_.vectors) view.vector_names.push_back(field.name);
   if (!filter.present()) return view;
   view.filtered = true;
+  for (const auto& index : record_.indexes) {
+    if (index.type == FieldType::kUuid) view.uuid_fields.push_back(index.key);
+  }
   if (filter.filter != nullptr) {
     FilterPlan plan = indexes_->plan(*filter.filter, LockedContext(*this));
     view.slots = std::move(plan.slots);
@@ -320,6 +328,7 @@ std::string Collection::search(const SearchRequest& request) const {
   View now;
   now.snapshot = snapshot;
   for (const auto& vector : record_.vectors) now.vector_names.push_back(vector.name);
+  now.uuid_fields = view.uuid_fields;
   lock.unlock();
 
   if (judged_apart && request.filter.filter != nullptr) {

@@ -230,7 +230,7 @@ void Collection::parse_operation(ByteReader& in, WriteContext& context, bool wai
     if (has_key) payload::check_path(key);
     each([&](Change& change) {
       const std::string& base = payload_of(change);
-      change.payload = payload::check(has_key ? payload::merge_at(base, key, patch) : payload::merge(base, patch), bounds);
+      change.payload = has_key ? payload::merge_at(base, key, patch) : payload::merge(base, patch);
     });
   } else if (kind == 6) {
     const std::string whole = payload::check(in.text(), bounds);

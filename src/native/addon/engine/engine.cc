@@ -61,6 +61,15 @@ bool ordered(Operation operation) {
          operation == Operation::kSetSealing || operation == Operation::kUpdateCollection;
 }
 
+// The collection's name that an operation begins with; empty when it is cut short, which running it then says.
+std::string_view name_of(std::string_view message) {
+  uint32_t size = 0;
+  if (message.size() < sizeof(size)) return {};
+  std::memcpy(&size, message.data(), sizeof(size));
+  message.remove_prefix(sizeof(size));
+  return size <= message.size() ? message.substr(0, size) : std::string_view();
+}
+
 std::mutex registry_mutex;
 std::map<std::string, std::weak_ptr<Engine>>& registry() {
   static std::map<std::string, std::weak_ptr<Engine>> engines;
@@ -187,9 +196,7 @@ void Engine::submit(Operation operation, std::string_view message, std::shared_p
   };
   auto job = [this, operation, message, counted = std::move(counted)]() mutable { finish(operation, run(operation, message), std::move(counted)); };
   if (ordered(operation)) {
-    std::string_view name;
-    if (message.size() >= 4) name = ByteReader(message).text();
-    if (const auto collection = find(name)) {
+    if (const auto collection = find(name_of(message))) {
       std::shared_ptr<Strand> strand;
       {
         std::lock_guard lock(strands_mutex_);

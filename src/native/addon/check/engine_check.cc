@@ -1,0 +1,249 @@
+// The engine through its one door, from many threads at once, for the sanitizers: writes, searches, scrolls, indexes, builds, deletion under
+// load and closing under load; then what was acknowledged must be there after it is opened again.
+// Built and run by `make native-check`; alone: scripts/build-native.sh check address && build/address/engine_check
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "../engine/engine.h"
+
+using namespace sealpoint;
+
+namespace {
+
+constexpr uint32_t kDim = 24;
+
+#define CHECK(condition)                                                             \
+  do {                                                                               \
+    if (!(condition)) {                                                              \
+      std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);   \
+      std::exit(1);                                                                  \
+    }                                                                                \
+  } while (false)
+
+std::future<Outcome> send(Engine& engine, Operation operation, ByteWriter& message) {
+  auto bytes = std::make_shared<std::string>(std::move(message.bytes()));
+  auto promise = std::make_shared<std::promise<Outcome>>();
+  auto future = promise->get_future();
+  engine.submit(operation, *bytes, bytes, [promise](Outcome outcome) { promise->set_value(std::move(outcome)); });
+  return future;
+}
+
+Outcome ask(Engine& engine, Operation operation, ByteWriter message) { return send(engine, operation, message).get(); }
+
+ByteWriter name_message(std::string_view name) {
+  ByteWriter out;
+  out.text(name);
+  return out;
+}
+
+void create(Engine& engine, std::string_view name) {
+  ByteWriter out = name_message(name);
+  out.text("{}");
+  out.text("{}");
+  out.u32(1);
+  VectorField field;
+  field.dim = kDim;
+  field.indexing_threshold_kb = 20;
+  field.full_scan_threshold_kb = 5;
+  field.m = 8;
+  field.ef_construct = 32;
+  field.write(out);
+  CHECK(ask(engine, Operation::kCreateCollection, std::move(out)).ok);
+}
+
+// One payload entry: "n": integer.
+std::string payload_of(uint8_t n) {
+  const char bytes[] = {0x12, 0x07, 0x0a, 0x01, 'n', 0x12, 0x02, 0x18, static_cast<char>(n & 0x7f)};
+  return {bytes, sizeof(bytes)};
+}
+
+ByteWriter upsert(std::string_view name, const std::vector<uint64_t>& ids, std::mt19937& random) {
+  std::uniform_real_distribution<float> value(-1, 1);
+  ByteWriter out = name_message(name);
+  out.u8(1);
+  out.u64(0);
+  out.text("");
+  out.u64(0);
+  out.u8(1);
+  out.u32(static_cast<uint32_t>(ids.size()));
+  for (const uint64_t id : ids) {
+    out.id(PointId::number(id));
+    out.text(payload_of(static_cast<uint8_t>(id % 100)));
+    out.u8(1);
+    out.text("");
+    out.u32(kDim);
+    for (uint32_t i = 0; i < kDim; ++i) out.f32(value(random));
+  }
+  return out;
+}
+
+ByteWriter erase(std::string_view name, const std::vector<uint64_t>& ids) {
+  ByteWriter out = name_message(name);
+  out.u8(1);
+  out.u64(0);
+  out.text("");
+  out.u64(0);
+  out.u8(2);
+  out.u8(0);
+  out.u32(static_cast<uint32_t>(ids.size()));
+  for (const uint64_t id : ids) out.id(PointId::number(id));
+  return out;
+}
+
+ByteWriter search(std::string_view name, std::mt19937& random) {
+  std::uniform_real_distribution<float> value(-1, 1);
+  ByteWriter out = name_message(name);
+  out.u32(1);
+  out.text("");
+  out.u8(0);
+  out.u32(kDim);
+  for (uint32_t i = 0; i < kDim; ++i) out.f32(value(random));
+  out.u32(10);
+  out.u32(0);
+  out.u8(0);
+  out.f32(0);
+  out.u32(32);
+  out.u8(1);
+  out.u8(1);
+  out.u8(0);
+  out.u32(0);
+  return out;
+}
+
+ByteWriter scroll(std::string_view name, uint32_t limit) {
+  ByteWriter out = name_message(name);
+  out.u8(0);
+  out.u32(0);
+  out.u8(0);
+  out.u32(limit);
+  out.u8(1);
+  out.u8(0);
+  return out;
+}
+
+uint64_t count(Engine& engine, std::string_view name) {
+  ByteWriter out = name_message(name);
+  out.u8(0);
+  out.u32(0);
+  const Outcome outcome = ask(engine, Operation::kCount, std::move(out));
+  CHECK(outcome.ok);
+  return ByteReader(outcome.bytes).u64();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const unsigned seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : std::random_device()();
+  const int rounds = argc > 2 ? std::atoi(argv[2]) : 60;
+  std::printf("engine_check: seed %u, %d rounds\n", seed, rounds);
+  const auto folder = std::filesystem::temp_directory_path() / ("sealpoint-engine-check-" + std::to_string(getpid()));
+  std::filesystem::remove_all(folder);
+
+  std::set<uint64_t> expected[2];
+  {
+    auto engine = Engine::open(folder.string(), {});
+    CHECK(Engine::open(folder.string(), {}).get() == engine.get());
+    create(*engine, "main");
+    CHECK(!ask(*engine, Operation::kSearch, name_message("nobody")).ok);
+    // Every cut of a good message is refused and does no harm.
+    {
+      std::mt19937 random(seed);
+      const std::string whole = upsert("main", {1, 2}, random).bytes();
+      for (size_t size = 0; size < whole.size(); size += 3) {
+        ByteWriter cut;
+        cut.raw(whole.data(), size);
+        CHECK(!ask(*engine, Operation::kWrite, std::move(cut)).ok);
+      }
+      CHECK(count(*engine, "main") == 0);
+    }
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> threads;
+    for (unsigned writer = 0; writer < 2; ++writer) {
+      threads.emplace_back([&, writer] {
+        std::mt19937 random(seed + writer);
+        std::set<uint64_t>& mine = expected[writer];
+        for (int round = 0; round < rounds; ++round) {
+          std::vector<uint64_t> ids;
+          for (int i = 0; i < 40; ++i) ids.push_back(writer * 100'000 + random() % 1500);
+          if (round % 4 == 3) {
+            CHECK(ask(*engine, Operation::kWrite, erase("main", ids)).ok);
+            for (const uint64_t id : ids) mine.erase(id);
+          } else {
+            CHECK(ask(*engine, Operation::kWrite, upsert("main", ids, random)).ok);
+            mine.insert(ids.begin(), ids.end());
+          }
+        }
+      });
+    }
+    for (unsigned reader = 0; reader < 2; ++reader) {
+      threads.emplace_back([&, reader] {
+        std::mt19937 random(seed + 100 + reader);
+        while (!stop) {
+          CHECK(ask(*engine, Operation::kSearch, search("main", random)).ok);
+          CHECK(ask(*engine, Operation::kScroll, scroll("main", 50)).ok);
+          CHECK(ask(*engine, Operation::kCollectionInfo, name_message("main")).ok);
+        }
+      });
+    }
+    threads.emplace_back([&] {
+      std::mt19937 random(seed + 200);
+      for (int turn = 0; !stop; ++turn) {
+        ByteWriter index = name_message("main");
+        index.text("n");
+        if (turn % 2 == 0) {
+          index.u8(1);
+          index.text("");
+        }
+        CHECK(ask(*engine, turn % 2 == 0 ? Operation::kCreateFieldIndex : Operation::kDeleteFieldIndex, std::move(index)).ok);
+        // A collection that goes while it is written and searched.
+        create(*engine, "brief");
+        std::vector<std::future<Outcome>> flying;
+        for (int i = 0; i < 4; ++i) {
+          ByteWriter write = upsert("brief", {uint64_t(i), 77}, random);
+          flying.push_back(send(*engine, Operation::kWrite, write));
+          ByteWriter read = search("brief", random);
+          flying.push_back(send(*engine, Operation::kSearch, read));
+        }
+        const Outcome gone = ask(*engine, Operation::kDeleteCollection, name_message("brief"));
+        CHECK(gone.ok && gone.bytes[0] == 1);
+        for (auto& answer : flying) {
+          const Outcome outcome = answer.get();
+          CHECK(outcome.ok || outcome.kind == ErrorKind::kNotFound);
+        }
+      }
+    });
+    threads[0].join();
+    threads[1].join();
+    stop = true;
+    for (size_t i = 2; i < threads.size(); ++i) threads[i].join();
+    CHECK(count(*engine, "main") == expected[0].size() + expected[1].size());
+    // Closed with searches under way: each of them is answered.
+    std::mt19937 random(seed);
+    std::vector<std::future<Outcome>> flying;
+    for (int i = 0; i < 50; ++i) {
+      ByteWriter read = search("main", random);
+      flying.push_back(send(*engine, Operation::kSearch, read));
+    }
+    engine->close();
+    for (auto& answer : flying) CHECK(answer.get().ok);
+    ByteWriter late = search("main", random);
+    CHECK(send(*engine, Operation::kSearch, late).get().kind == ErrorKind::kUnavailable);
+  }
+  {
+    auto engine = Engine::open(folder.string(), {});
+    CHECK(count(*engine, "main") == expected[0].size() + expected[1].size());
+    const Outcome verified = ask(*engine, Operation::kVerify, name_message("main"));
+    CHECK(verified.ok && verified.bytes[0] == 1);
+  }
+  std::filesystem::remove_all(folder);
+  std::printf("engine_check: passed, %zu points\n", expected[0].size() + expected[1].size());
+  return 0;
+}
