@@ -1,0 +1,138 @@
+/** Starts the server as its users do, in a process of its own with a data folder of its own, and reads what it costs from /proc. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export const root = resolve(import.meta.dirname, "..");
+
+export interface Memory {
+  readonly residentMegabytes: number;
+  /** What the kernel cannot drop and read again from a file. */
+  readonly anonymousMegabytes: number;
+}
+
+const readySecondsMax = 120;
+const stopSecondsMax = 60;
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as { port: number };
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+export class BenchServer {
+  readonly dataDir: string;
+  readonly grpcPort: number;
+  readonly httpPort: number;
+  private child: ChildProcess | undefined;
+  private log = "";
+
+  private constructor(dataDir: string, grpcPort: number, httpPort: number) {
+    this.dataDir = dataDir;
+    this.grpcPort = grpcPort;
+    this.httpPort = httpPort;
+  }
+
+  static async create(): Promise<BenchServer> {
+    const dataDir = mkdtempSync(join(process.env.SEALPOINT_BENCH_DIR ?? tmpdir(), "sealpoint-bench-"));
+    const server = new BenchServer(dataDir, await freePort(), await freePort());
+    await server.start();
+    return server;
+  }
+
+  get pid(): number {
+    const pid = this.child?.pid;
+    if (pid === undefined) throw new Error("the server is not running");
+    return pid;
+  }
+
+  /** Seconds until /readyz answers with 200. */
+  async start(): Promise<number> {
+    const started = performance.now();
+    const child = spawn(process.execPath, [join(root, "bin/sealpoint.mjs"), "serve"], {
+      env: {
+        ...process.env,
+        SEALPOINT_DATA_DIR: this.dataDir,
+        SEALPOINT_HOST: "127.0.0.1",
+        SEALPOINT_GRPC_PORT: String(this.grpcPort),
+        SEALPOINT_HTTP_PORT: String(this.httpPort),
+        SEALPOINT_LOG_LEVEL: "warn",
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (part: Buffer) => {
+        this.log = (this.log + part.toString("utf8")).slice(-20_000);
+      });
+    }
+    while (performance.now() - started < readySecondsMax * 1000) {
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`the server ended at its start:\n${this.log}`);
+      const answer = await fetch(`http://127.0.0.1:${this.httpPort}/readyz`).catch(() => undefined);
+      await answer?.body?.cancel();
+      if (answer?.status === 200) return (performance.now() - started) / 1000;
+      await sleep(10);
+    }
+    await this.stop();
+    throw new Error(`the server is not ready after ${readySecondsMax} s:\n${this.log}`);
+  }
+
+  /** Seconds from SIGTERM to the end of the process. */
+  async stop(): Promise<number> {
+    const child = this.child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return 0;
+    const started = performance.now();
+    const ended = once(child, "exit");
+    child.kill("SIGTERM");
+    const killer = setTimeout(() => child.kill("SIGKILL"), stopSecondsMax * 1000);
+    const [code, signal] = (await ended) as [number | null, string | null];
+    clearTimeout(killer);
+    this.child = undefined;
+    if (code !== 0) throw new Error(`the server ended with ${code ?? signal}:\n${this.log}`);
+    return (performance.now() - started) / 1000;
+  }
+
+  async remove(): Promise<void> {
+    try {
+      await this.stop();
+    } finally {
+      rmSync(this.dataDir, { recursive: true, force: true });
+    }
+  }
+
+  memory(): Memory {
+    const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
+    const rollup = readFileSync(`/proc/${this.pid}/smaps_rollup`, "utf8");
+    return {
+      residentMegabytes: kilobytes(status, "VmRSS") / 1024,
+      anonymousMegabytes: kilobytes(rollup, "Anonymous") / 1024,
+    };
+  }
+
+  diskMegabytes(): number {
+    const files = readdirSync(this.dataDir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    return files.reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0) / 1024 ** 2;
+  }
+
+  /** Longest hold of the event loop since the last call, in milliseconds. */
+  async eventLoopHoldMs(): Promise<number> {
+    const text = await (await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)).text();
+    const value = /^sealpoint_event_loop_delay_max_seconds(?:\{[^}]*\})? (\S+)$/m.exec(text)?.[1];
+    if (value === undefined) throw new Error("/metrics has no sealpoint_event_loop_delay_max_seconds");
+    return Number(value) * 1000;
+  }
+}
+
+function kilobytes(text: string, name: string): number {
+  const value = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1];
+  if (value === undefined) throw new Error(`/proc has no ${name}`);
+  return Number(value);
+}
