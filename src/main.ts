@@ -1,10 +1,12 @@
 /** Builds the server from its rooms, runs it, and takes it down in order. The one place where everything is wired. */
 import { status } from "@grpc/grpc-js";
+import { createServiceTables } from "./api/grpc/handlers/index.ts";
 import { type GrpcServer, type ServiceBinding, startGrpcServer } from "./api/grpc/index.ts";
 import { addEngineMetrics, type RestServer, startRestServer } from "./api/rest/index.ts";
 import { openEmbeddedEngine } from "./engine/embedded/index.ts";
 import { sealEngine } from "./engine/index.ts";
 import { createLog, createMetrics, type Logger, type Metrics, productVersion, type ServerConfig } from "./ops/index.ts";
+import { parsePortalUrls, S5Sessions } from "./s5/index.ts";
 
 interface Database {
   readonly services: readonly ServiceBinding[];
@@ -31,7 +33,17 @@ async function openDatabase(config: ServerConfig, log: Logger, metrics: Metrics)
     async () => (await embedded.stats()).storeBytes,
   );
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
-  return { services: [], close: () => embedded.close() };
+  const s5 = {
+    sessions: new S5Sessions({ createIndex: (dimensions) => embedded.createMemoryIndex(dimensions) }),
+    portalUrls: parsePortalUrls(config.s5PortalUrls),
+  };
+  return {
+    services: createServiceTables({ engine, s5 }),
+    async close() {
+      s5.sessions.closeAll();
+      await embedded.close();
+    },
+  };
 }
 
 export async function startServer(config: ServerConfig, log: Logger): Promise<RunningServer> {

@@ -18,6 +18,7 @@ export function addServeCommand(program: Command): void {
 Further variables:
   SEALPOINT_API_KEY                          callers must send it as api-key or as a bearer token
   SEALPOINT_TLS_CERT, SEALPOINT_TLS_KEY      PEM files of the certificate chain and its key
+  S5_PORTAL_URL                              portals that S5.Load reads from (default http://127.0.0.1:5522)
 
 A host other than loopback needs an API key and TLS, or --insecure.`,
     )

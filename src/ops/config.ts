@@ -20,6 +20,8 @@ export interface ServerConfig {
   readonly insecure: boolean;
   readonly logLevel: LogLevel;
   readonly rpcThreads: number;
+  /** Portals of S5.Load, separated by commas; the development portal when absent. */
+  readonly s5PortalUrls?: string;
 }
 
 /** What the command line may say; it wins over the environment. */
@@ -67,6 +69,7 @@ export function readConfig(
     tls: parseTls(text("SEALPOINT_TLS_CERT"), text("SEALPOINT_TLS_KEY")),
     insecure: overrides.insecure === true || parseFlag("SEALPOINT_INSECURE", text("SEALPOINT_INSECURE")),
     logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
+    s5PortalUrls: text("S5_PORTAL_URL"),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
   };
   if (config.grpcPort !== 0 && config.grpcPort === config.httpPort) {

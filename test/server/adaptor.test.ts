@@ -338,8 +338,10 @@ describe("back-pressure, cancellation, deadlines", () => {
     });
     const error = await failure(callUnary(client, paths.one, encode({}), undefined, { deadline: Date.now() + 100 }));
     expect(error.code).toBe(status.DEADLINE_EXCEEDED);
-    await expect.poll(() => kinds).toEqual(["timeout"]);
-    // A bare HTTP/2 client that never reads: only the server can end this one.
+    // The client gives up at the same moment: whichever the server sees first.
+    await expect.poll(() => kinds.length).toBe(1);
+    expect(["timeout", "cancelled"]).toContain(kinds[0]);
+    // A bare HTTP/2 client that never reads nor cancels: only the server can end this one.
     const session = connectHttp2(`http://127.0.0.1:${server?.port}`);
     const stream = session.request({
       ":method": "POST",
@@ -350,7 +352,7 @@ describe("back-pressure, cancellation, deadlines", () => {
     });
     stream.end(Buffer.from([0, 0, 0, 0, 0]));
     stream.on("error", () => undefined);
-    await expect.poll(() => kinds, { timeout: 5000 }).toEqual(["timeout", "timeout stream"]);
+    await expect.poll(() => kinds[1], { timeout: 5000 }).toBe("timeout stream");
     session.destroy();
   });
 

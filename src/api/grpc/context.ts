@@ -29,13 +29,13 @@ let callCount = 0;
 export class CallState implements CallContext {
   readonly requestId: string;
   readonly method: string;
-  readonly trailers = new Metadata();
   readonly base: BaseCall | undefined;
   readonly #call: AnyCall;
   readonly #environment: CallEnvironment;
   readonly #startedMs = performance.now();
   #headers: Metadata | undefined;
   #headersSent = false;
+  #trailers: Metadata | undefined;
   #ended = false;
   #cancelled: DomainError | undefined;
   #controller: AbortController | undefined;
@@ -91,7 +91,13 @@ export class CallState implements CallContext {
   }
 
   setTrailingMetadata(name: string, value: string): void {
-    this.trailers.set(name, value);
+    this.#trailers ??= new Metadata();
+    this.#trailers.set(name, value);
+  }
+
+  /** What the handler set; most set nothing. */
+  get trailers(): Metadata | undefined {
+    return this.#trailers;
   }
 
   get cancelledBy(): DomainError | undefined {
