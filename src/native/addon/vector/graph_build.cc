@@ -10,6 +10,8 @@
 #include <limits>
 #include <mutex>
 #include <random>
+#include <string>
+#include <system_error>
 #include <thread>
 
 #include "../core/status.h"
@@ -18,6 +20,9 @@
 // FAISS's object files are not split into sections, so its flat search comes along with the graph and asks for BLAS.
 // Nothing here reaches it; this stands in for a library of several megabytes.
 extern "C" __attribute__((visibility("hidden"))) int sgemm_() { std::abort(); }
+
+// FAISS's archive was compiled against libgomp: another OpenMP's larger lock would shear the array that both sides use.
+static_assert(sizeof(omp_lock_t) == 4);
 
 namespace sealpoint {
 namespace {

@@ -14,9 +14,12 @@
 
 namespace sealpoint {
 
-#ifndef SEALPOINT_SCALE_QUANTILE
-#define SEALPOINT_SCALE_QUANTILE 1.0
-#endif
+namespace {
+
+// One wild vector must not squeeze all others into a few codes, as it would if the greatest value set the scale.
+constexpr double kScaleQuantile = 0.9999;
+
+}  // namespace
 
 struct SegmentBuild::Codes {
   struct Free {
@@ -49,7 +52,8 @@ float SegmentBuild::choose_scale() const {
     }
   }
   if (sizes.empty()) return 1;
-  const size_t at = std::min(sizes.size() - 1, static_cast<size_t>(static_cast<double>(sizes.size()) * SEALPOINT_SCALE_QUANTILE));
+  const double quantile = static_cast<double>(sizes.size()) * kScaleQuantile;
+  const size_t at = std::min(sizes.size() - 1, static_cast<size_t>(quantile));
   std::nth_element(sizes.begin(), sizes.begin() + static_cast<ptrdiff_t>(at), sizes.end());
   const float largest = sizes[at] > 0 ? sizes[at] : *std::max_element(sizes.begin(), sizes.end());
   return std::min(std::max(largest, 1e-30f), 3e38f) / 127;
@@ -141,8 +145,8 @@ bool SegmentBuild::run(const std::atomic<bool>& cancel, unsigned threads) {
     done_ = true;
     return true;
   }
-  // Damage must not be copied under a fresh checksum: after this, taking a damaged row throws. Damaged rows that are dead
-  // by now do no harm.
+  // Damage must not be copied under a fresh checksum: after this, taking a damaged row throws. Damaged rows that are
+  // dead by now do no harm.
   for (const BuildSource& source : sources_) {
     if (source.segment) (void)source.segment->verify();
   }

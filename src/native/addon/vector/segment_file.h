@@ -1,9 +1,10 @@
 // The file of one immutable segment. A disk format: changing it needs a new kSegmentFormat.
 //
-// One page of header, then sections, each starting on a page: slots u32[rows] ascending, versions u64[rows], codes (rows of
-// code_bytes), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32 row, u32 level, u64 first}, upper links
-// u32[], row checks u32[] (one per kRowsPerCheck rows), rows f32[rows][dim]. Little-endian. Every section but the rows has a
-// checksum in the header, and the header one of itself. The rows come last so that all that must be hot stands together.
+// One page of header, then sections, each starting on a page: slots u32[rows] ascending, versions u64[rows], codes
+// (rows of code_bytes), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32 row, u32 level, u64
+// first}, upper links u32[], row checks u32[] (one per kRowsPerCheck rows), rows f32[rows][dim]. Little-endian. Every
+// section but the rows has a checksum in the header, and the header one of itself. The rows come last so that all that
+// must be hot stands together.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -85,8 +86,9 @@ class SegmentWriter {
   bool committed_ = false;
 };
 
-// A mapped segment file. open() checks the header, the bounds of everything and all checksums but those of the rows; it gives
-// nullptr with the reason in `why` for a damaged or missing file, and throws for what may pass (no memory, no descriptors).
+// A mapped segment file. open() checks the header, the bounds of everything and all checksums but those of the rows; it
+// gives nullptr with the reason in `why` for a damaged or missing file, and throws for what may pass (no memory, no
+// descriptors).
 class SegmentFile {
  public:
   static std::unique_ptr<SegmentFile> open(const std::string& path, uint32_t dim, Distance distance, std::string& why);

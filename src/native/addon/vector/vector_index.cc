@@ -38,7 +38,8 @@ std::vector<std::string> list_files(const std::string& dir) {
   if (folder == nullptr) throw Error(ErrorKind::kUnavailable, "cannot open " + dir + ": " + std::strerror(errno));
   while (const dirent* entry = ::readdir(folder)) {
     struct stat info;
-    if (::lstat((dir + "/" + entry->d_name).c_str(), &info) == 0 && S_ISREG(info.st_mode)) names.push_back(entry->d_name);
+    if (::lstat((dir + "/" + entry->d_name).c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    names.push_back(entry->d_name);
   }
   ::closedir(folder);
   std::sort(names.begin(), names.end());
@@ -104,7 +105,8 @@ void VectorIndexImpl::load() {
     }
   }
   for (const std::string& file : files) {
-    if (is_segment_name(file)) next_file_ = std::max<uint64_t>(next_file_, std::stoull(file.substr(0, 16), nullptr, 16) + 1);
+    if (!is_segment_name(file)) continue;
+    next_file_ = std::max<uint64_t>(next_file_, std::stoull(file.substr(0, 16), nullptr, 16) + 1);
   }
   // First the manifest, then the files: a crash in between leaves leftovers, not holes.
   const std::vector<std::string> kept = segment_names();

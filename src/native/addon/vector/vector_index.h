@@ -1,6 +1,6 @@
-// All vectors of one name in one collection: a mutable tail that is scanned exactly, and immutable segments with an HNSW
-// graph. Rows are addressed by slot (the collection's dense number of a point); a row is alive exactly when location[slot]
-// points to it, so an overwrite or a delete touches no segment.
+// All vectors of one name in one collection: a mutable tail that is scanned exactly, and immutable segments with an
+// HNSW graph. Rows are addressed by slot (the collection's dense number of a point); a row is alive exactly when
+// location[slot] points to it, so an overwrite or a delete touches no segment.
 //
 // Locking is the caller's: methods marked [shared] run under a shared lock of the collection and any number at a time,
 // [exclusive] ones alone, [none] ones without any lock. None of them blocks on a build.
@@ -64,9 +64,9 @@ class VectorIndex {
     virtual bool run(const std::atomic<bool>& cancel, unsigned threads) = 0;
   };
 
-  // Maps the segments that the manifest file in config.dir lists, checking headers and the checksums of everything but the f32
-  // rows (those are checked by verify_rows). A damaged segment is left out and reported by damaged(); its vectors come back through
-  // upsert, because adopt() says false for them.
+  // Maps the segments that the manifest file in config.dir lists, checking headers and the checksums of everything but
+  // the f32 rows (those are checked by verify_rows). A damaged segment is left out and reported by damaged(); its
+  // vectors come back through upsert, because adopt() says false for them.
   static std::unique_ptr<VectorIndex> open(const VectorIndexConfig& config);
   virtual ~VectorIndex() = default;
 
@@ -90,16 +90,16 @@ class VectorIndex {
 
   // [exclusive] Freezes what the build will read; nullptr when nothing is to do. At most one build at a time.
   virtual std::unique_ptr<Build> begin_build() = 0;
-  // [exclusive] Swaps the built segment in and rewrites the manifest (atomic rename, fsync). Replaced files are unlinked when their last reader
-  // is gone. With a failed or cancelled build: puts everything back.
+  // [exclusive] Swaps the built segment in and rewrites the manifest (atomic rename, fsync). Replaced files are
+  // unlinked when their last reader is gone. With a failed or cancelled build: puts everything back.
   virtual void finish_build(Build& build, bool succeeded) = 0;
 
   // [exclusive] New m, ef_construct or thresholds: segments built with others become wanted builds.
   virtual void reconfigure(const VectorIndexConfig& config) = 0;
   // [shared] Reads all f32 rows of all segments against their checksums; false with the reason in `why`.
   virtual bool verify_rows(std::string& why) const = 0;
-  // [shared] Live slots whose f32 rows verify_rows or a build found damaged, ascending. Repair is upsert of each from the store;
-  // until then get() and searches that meet them throw kDataLoss, and builds that would read them fail.
+  // [shared] Live slots whose f32 rows verify_rows or a build found damaged, ascending. Repair is upsert of each from
+  // the store; until then get() and searches that meet them throw kDataLoss, and builds that would read them fail.
   virtual std::vector<uint32_t> damaged_slots() const = 0;
   // [shared] True when wants_build() is, and also for a small tail beside segments: worth building when no writes come.
   virtual bool wants_build_when_idle() const = 0;
