@@ -7,6 +7,7 @@ import { type Client, status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test } from "vitest";
 import { type GrpcServer, rawBidi, rawServerStream, rawUnary, unary } from "../../src/api/grpc/index.ts";
 import { startRestServer } from "../../src/api/rest/index.ts";
+import { badInput } from "../../src/core/index.ts";
 import { createMetrics } from "../../src/ops/index.ts";
 import { callUnary, connect, failure, openBoth, openDown, silentLog, startEcho } from "./echo-service.ts";
 
@@ -50,6 +51,19 @@ describe.skipIf(!existsSync(grpcurl))("reflection through grpcurl", () => {
     );
     expect(await ask(address, "describe", "test.Echo")).toContain("bytes blob = 3;");
     expect(JSON.parse(await ask("-d", '{"text":"hello"}', address, "test.EchoService/One"))).toEqual({ text: "hello" });
+  });
+
+  test("shows which field was at fault", async () => {
+    server = await startEcho({
+      one: unary(async () => {
+        throw badInput("too long", "points[3].id");
+      }),
+    });
+    const failed = await run(grpcurl, ["-plaintext", `127.0.0.1:${server.port}`, "test.EchoService/One"]).catch(
+      (e) => e,
+    );
+    expect(failed.stderr).toContain("google.rpc.ErrorInfo");
+    expect(failed.stderr).toContain('"field": "points[3].id"');
   });
 
   test("says what it does not know", async () => {

@@ -12,6 +12,7 @@ import {
   type FileDescriptorProto,
   FileDescriptorProtoSchema,
   FieldDescriptorProto_Label as Label,
+  MessageOptionsSchema,
   MethodDescriptorProtoSchema,
   ServiceDescriptorProtoSchema,
   FieldDescriptorProto_Type as Type,
@@ -143,16 +144,35 @@ function reflectionProto(version: "v1" | "v1alpha"): FileDescriptorProto {
   });
 }
 
-function load(proto: FileDescriptorProto): { file: DescFile; service: DescService } {
-  const registry = createFileRegistry(proto, () => undefined);
-  const file = registry.getFile(proto.name);
-  const service = file?.services[0];
-  if (file === undefined || service === undefined) throw new Error(`${proto.name} has no service`);
-  return { file, service };
+/** google/rpc/error_details.proto, as far as our errors use it: with it grpcurl prints which field was at fault. */
+function errorDetailsProto(): FileDescriptorProto {
+  const entry = message("MetadataEntry", [field("key", 1, Type.STRING), field("value", 2, Type.STRING)]);
+  entry.options = create(MessageOptionsSchema, { mapEntry: true });
+  const info = message("ErrorInfo", [
+    field("reason", 1, Type.STRING),
+    field("domain", 2, Type.STRING),
+    field("metadata", 3, Type.MESSAGE, { repeated: true, typeName: ".google.rpc.ErrorInfo.MetadataEntry" }),
+  ]);
+  info.nestedType.push(entry);
+  const name = "google/rpc/error_details.proto";
+  return create(FileDescriptorProtoSchema, { name, package: "google.rpc", syntax: "proto3", messageType: [info] });
 }
 
-export const healthService: DescService = load(healthProto()).service;
+function loadFile(proto: FileDescriptorProto): DescFile {
+  const file = createFileRegistry(proto, () => undefined).getFile(proto.name);
+  if (file === undefined) throw new Error(`${proto.name} cannot be read`);
+  return file;
+}
+
+function loadService(proto: FileDescriptorProto): DescService {
+  const service = loadFile(proto).services[0];
+  if (service === undefined) throw new Error(`${proto.name} has no service`);
+  return service;
+}
+
+export const errorDetailsFile: DescFile = loadFile(errorDetailsProto());
+export const healthService: DescService = loadService(healthProto());
 export const reflectionServices: Readonly<Record<"v1" | "v1alpha", DescService>> = {
-  v1: load(reflectionProto("v1")).service,
-  v1alpha: load(reflectionProto("v1alpha")).service,
+  v1: loadService(reflectionProto("v1")),
+  v1alpha: loadService(reflectionProto("v1alpha")),
 };

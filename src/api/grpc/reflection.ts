@@ -7,7 +7,7 @@ import { nestedTypes } from "@bufbuild/protobuf/reflect";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
 import { bidiStream, type ServiceBinding } from "./call.ts";
-import { reflectionServices } from "./descriptors.ts";
+import { errorDetailsFile, reflectionServices } from "./descriptors.ts";
 
 interface ReflectionRequest {
   readonly host: string;
@@ -31,6 +31,7 @@ class DescriptorIndex {
   constructor(services: readonly DescService[]) {
     this.serviceNames = services.map((service) => service.typeName).sort();
     for (const service of services) this.#addFile(service.file);
+    this.#addFile(errorDetailsFile);
   }
 
   symbol(name: string): DescFile | undefined {
