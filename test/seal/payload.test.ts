@@ -56,7 +56,7 @@ describe("payload bytes", () => {
     );
   });
 
-  it("are read as the generated code reads them when damaged, or refused with a place", () => {
+  it("are read alike by both readers when damaged, or refused with a place", () => {
     fc.assert(
       fc.property(
         payloads,
@@ -72,15 +72,9 @@ describe("payload bytes", () => {
             expect(error).toMatchObject({ kind: "bad_input", details: { field: expect.stringMatching(/^payload/) } });
             return;
           }
-          // What both accept, both read alike.
-          const generated = (() => {
-            try {
-              return plain(generatedRead(bytes));
-            } catch {
-              return undefined;
-            }
-          })();
-          if (generated !== undefined) expect(own).toStrictEqual(generated);
+          // The generated code does not check wire types, so it is no oracle here: the two readers are each other's.
+          const again = transcodePayload(encodePayload(own as PayloadObject)).toString("hex");
+          expect(transcodePayload(bytes).toString("hex")).toBe(again);
         },
       ),
       { numRuns: 500 },
