@@ -293,21 +293,45 @@ double Collection::write_rate() const {
   return rate_;
 }
 
-bool Collection::wants_build() const {
+bool Collection::wants_build(bool idle) const {
   std::shared_lock lock(state_mutex_);
   for (const auto& vectors : vectors_) {
-    if (vectors->wants_build()) return true;
+    if (vectors->wants_build() || (idle && vectors->wants_build_when_idle())) return true;
   }
   return false;
 }
 
-bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads) {
+size_t Collection::repair() {
+  std::lock_guard writer(write_mutex_);
+  size_t repaired = 0;
+  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+    std::vector<uint32_t> slots;
+    {
+      std::shared_lock lock(state_mutex_);
+      slots = vectors_[vector]->damaged_slots();
+    }
+    std::vector<float> values(record_.vectors[vector].dim);
+    for (const uint32_t slot : slots) {
+      rocksdb::PinnableSlice stored;
+      const auto key = Store::vector_key(cid_, static_cast<uint16_t>(vector), ids_.id(slot));
+      check(store_.db().Get({}, store_.vectors(), key, &stored), "cannot read a vector");
+      if (stored.size() != values.size() * 4) throw Error(ErrorKind::kDataLoss, "a vector in the store has the wrong size");
+      std::memcpy(values.data(), stored.data(), stored.size());
+      std::unique_lock lock(state_mutex_);
+      vectors_[vector]->upsert(slot, vector_versions_[vector][slot], values.data());
+      ++repaired;
+    }
+  }
+  return repaired;
+}
+
+bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, bool idle) {
   bool built = false;
   for (auto& vectors : vectors_) {
     std::unique_ptr<VectorIndex::Build> build;
     {
       std::unique_lock lock(state_mutex_);
-      if (dropped_ || !vectors->wants_build()) continue;
+      if (dropped_ || !(vectors->wants_build() || (idle && vectors->wants_build_when_idle()))) continue;
       build = vectors->begin_build();
     }
     if (build == nullptr) continue;

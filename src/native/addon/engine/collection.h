@@ -75,9 +75,12 @@ class Collection : public std::enable_shared_from_this<Collection> {
   class Cursor;
   std::shared_ptr<Cursor> open_cursor(ScrollRequest request) const;
 
-  // Builds what wants building; true when something was built. Called by one thread.
-  bool optimize(const std::atomic<bool>& cancel, unsigned threads);
-  bool wants_build() const;
+  // Builds what wants building, and when `idle` also what is worth it only while nothing else is to do. True when something was built, false when
+  // nothing was or it failed. Called by one thread.
+  bool optimize(const std::atomic<bool>& cancel, unsigned threads, bool idle);
+  bool wants_build(bool idle) const;
+  // Writes rows whose checksums were found bad anew from the store; the number of them.
+  size_t repair();
   // Points written per second, over the last second or so.
   double write_rate() const;
   // Moves an idle collection's snapshot on, so that it keeps no old versions of others alive.

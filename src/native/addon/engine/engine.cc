@@ -20,6 +20,10 @@ namespace {
 constexpr double kBusyPointsPerSecond = 3000;
 // How long a build may be put off for that.
 constexpr auto kBuildDelayMax = std::chrono::seconds(20);
+// Without a write for so long, a collection counts as idle.
+constexpr auto kIdleMin = std::chrono::seconds(2);
+// After a build that failed, on a full disk for instance.
+constexpr auto kFailureDelay = std::chrono::seconds(10);
 constexpr auto kSnapshotAgeMax = std::chrono::seconds(10);
 
 std::string random_bytes(size_t size) {
@@ -306,7 +310,15 @@ std::string Engine::execute(Operation operation, ByteReader& in) {
       out.u32(count);
       out.u32(0);
       for (uint32_t i = 0; i < count; ++i) {
-        const std::string table = collection->search(SearchRequest::read(in));
+        const SearchRequest request = SearchRequest::read(in);
+        std::string table;
+        try {
+          table = collection->search(request);
+        } catch (const Error& error) {
+          // A row that fails its checksum comes back from the store, which holds every vector a second time.
+          if (error.kind() != ErrorKind::kDataLoss || collection->repair() == 0) throw;
+          table = collection->search(request);
+        }
         out.u32(static_cast<uint32_t>(table.size()));
         out.u32(0);
         out.raw(table.data(), table.size());
@@ -578,7 +590,7 @@ void Engine::optimize_loop() {
   // Builds give way to searches and writes.
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 5);
   const unsigned threads = options_.build_threads != 0 ? options_.build_threads : std::max(1u, std::thread::hardware_concurrency());
-  std::map<uint32_t, std::chrono::steady_clock::time_point> wanted_since;
+  std::map<uint32_t, std::chrono::steady_clock::time_point> wanted_since, idle_since, failed_at;
   auto snapshots_at = std::chrono::steady_clock::now();
   std::unique_lock lock(optimize_mutex_);
   while (!stop_optimizer_) {
@@ -597,14 +609,29 @@ void Engine::optimize_loop() {
       if (stop_optimizer_) break;
       const double rate = collection->write_rate();
       if (refresh && rate == 0) collection->refresh_snapshot();
-      if (!collection->wants_build()) {
-        wanted_since.erase(collection->cid());
+      const uint32_t cid = collection->cid();
+      if (rate > 0) idle_since.erase(cid);
+      const bool idle = now - idle_since.try_emplace(cid, now).first->second > kIdleMin;
+      if (!collection->wants_build(idle)) {
+        wanted_since.erase(cid);
         continue;
       }
-      const auto since = wanted_since.try_emplace(collection->cid(), now).first->second;
+      const auto since = wanted_since.try_emplace(cid, now).first->second;
       if (rate > kBusyPointsPerSecond && now - since < kBuildDelayMax) continue;
-      collection->optimize(stop_optimizer_, threads);
-      wanted_since.erase(collection->cid());
+      const auto failed = failed_at.find(cid);
+      if (failed != failed_at.end() && now - failed->second < kFailureDelay) continue;
+      if (collection->optimize(stop_optimizer_, threads, idle)) {
+        failed_at.erase(cid);
+      } else {
+        // Rows that a build found damaged come back from the store, and the next try has them.
+        failed_at[cid] = now;
+        try {
+          if (collection->repair() > 0) failed_at.erase(cid);
+        } catch (const Error&) {
+          // The store cannot give them either: the collection's status says what the build said.
+        }
+      }
+      wanted_since.erase(cid);
     }
     lock.lock();
   }
