@@ -7,6 +7,8 @@ import time
 import uuid
 
 import pytest
+from vectors import spki_of
+
 from sealpoint.seal import (
     SEALED_KEY,
     Batch,
@@ -14,8 +16,8 @@ from sealpoint.seal import (
     Envelope,
     EnvelopeError,
     KeyFormatError,
-    OpenError,
     Opener,
+    OpenError,
     PrivateKey,
     PublicKey,
     SealContext,
@@ -26,8 +28,6 @@ from sealpoint.seal import (
     parse_envelopes,
     seal_payload,
 )
-
-from vectors import spki_of
 
 
 @pytest.mark.parametrize(
