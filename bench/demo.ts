@@ -136,8 +136,7 @@ async function runDemo(address: string): Promise<void> {
   const documents = readLines<Document>(gunzipSync(readFileSync(join(data, "payloads.jsonl.gz"))).toString("utf8"));
   const queries = readLines<Document>(readFileSync(join(data, "queries.jsonl"), "utf8"));
   const queryVector = readRows("queries.f16");
-  if (documents.length < 100_000)
-    say(`The full data set is not beside this folder: the demo uses ${documents.length} documents.`);
+  if (data !== fullData) say(`Not the full data set: the demo uses the ${documents.length} documents of ${data}.`);
 
   const key = generateKey();
   const recipient = toBase64Url(key.publicKey.spki);

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/qdrant/go-client/qdrant"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 type ingestResult struct {
@@ -15,24 +16,41 @@ type ingestResult struct {
 	P99 float64 `json:"p99_ms"`
 }
 
-func prepare(ctx context.Context, client *qdrant.Client, o options) error {
+// The indexed fields, which stay in clear where the collection seals.
+var indexedFields = []struct {
+	name string
+	kind qdrant.FieldType
+}{{"lexname", qdrant.FieldType_FieldTypeKeyword}, {"n_words", qdrant.FieldType_FieldTypeInteger}}
+
+// encodeSealing is CreateCollection's field 50001, a sealpoint.policy.v1.SealingPolicy that requires sealing to one recipient.
+// Qdrant's client does not know the field, and protobuf carries it as it is.
+func encodeSealing(publicKey string) []byte {
+	policy := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 3)
+	policy = appendMessage(policy, 2, []byte(publicKey))
+	for _, field := range indexedFields {
+		policy = appendMessage(policy, 4, []byte(field.name))
+	}
+	return appendMessage(nil, 50001, policy)
+}
+
+// prepare makes the collection, which requires sealing when there is a public key, and its payload indexes.
+func prepare(ctx context.Context, client *qdrant.Client, o options, publicKey string) error {
 	if o.create {
-		err := client.CreateCollection(ctx, &qdrant.CreateCollection{
+		request := &qdrant.CreateCollection{
 			CollectionName: o.collection,
 			VectorsConfig:  qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: dimensions, Distance: qdrant.Distance_Cosine}),
-		})
-		if err != nil {
+		}
+		if publicKey != "" {
+			request.ProtoReflect().SetUnknown(encodeSealing(publicKey))
+		}
+		if err := client.CreateCollection(ctx, request); err != nil {
 			return err
 		}
 	}
 	if !o.indexes {
 		return nil
 	}
-	fields := []struct {
-		name string
-		kind qdrant.FieldType
-	}{{"lexname", qdrant.FieldType_FieldTypeKeyword}, {"n_words", qdrant.FieldType_FieldTypeInteger}}
-	for _, field := range fields {
+	for _, field := range indexedFields {
 		_, err := client.CreateFieldIndex(ctx, &qdrant.CreateFieldIndexCollection{
 			CollectionName: o.collection, FieldName: field.name, FieldType: &field.kind, Wait: qdrant.PtrOf(true),
 		})
@@ -53,7 +71,7 @@ func runIngest(ctx context.Context, o options) (any, error) {
 		return nil, err
 	}
 	defer client.Close()
-	if err := prepare(ctx, client, o); err != nil {
+	if err := prepare(ctx, client, o, ""); err != nil {
 		return nil, err
 	}
 	batches := (len(points) + o.batch - 1) / o.batch

@@ -190,14 +190,14 @@ func runStream(ctx context.Context, o options) (any, error) {
 		return nil, err
 	}
 	defer client.Close()
-	if err := prepare(ctx, client, o); err != nil {
-		return nil, err
-	}
 	publicKey := ""
 	if o.sealed {
 		if publicKey, err = makePublicKey(); err != nil {
 			return nil, err
 		}
+	}
+	if err := prepare(ctx, client, o, publicKey); err != nil {
+		return nil, err
 	}
 	result := streamResult{Sealed: o.sealed}
 	result.timing, err = timed(o.pid, len(points), func() error {
