@@ -4,9 +4,8 @@ import base64
 import json
 import secrets
 
-from vectors import VECTORS, load, point_id_of, spki_of
-
 from sealpoint.seal import PrivateKey, SealContext, cbor
+from vectors import VECTORS, load, point_id_of, spki_of
 
 
 def main() -> None:

@@ -40,7 +40,10 @@ def refused(call, *args):
 def check(target, pb, stub_of):
     key = PrivateKey.generate()
     sealing = Sealing(recipient=key.public_key, private_keys=[key], clear_fields=["pos"])
-    plain, points = stub_of(grpc.insecure_channel(target)), stub_of(intercept_channel(grpc.insecure_channel(target), sealing))
+    plain, points = (
+        stub_of(grpc.insecure_channel(target)),
+        stub_of(intercept_channel(grpc.insecure_channel(target), sealing)),
+    )
     request = upsert_request(pb)
     before = request.SerializeToString(deterministic=True)
     points.Upsert(request)

@@ -16,7 +16,10 @@ def client_of(server, **options):
 
 
 def points(count, start=0):
-    return [Point(start + n, [0.1, 0.2], {"secret": f"words {start + n}", "n": n, "f": 1.0, "pos": "n"}) for n in range(count)]
+    return [
+        Point(start + n, [0.1, 0.2], {"secret": f"words {start + n}", "n": n, "f": 1.0, "pos": "n"})
+        for n in range(count)
+    ]
 
 
 def test_upsert_seals_and_query_opens(server):
@@ -53,7 +56,9 @@ def test_recipients_in_order_of_precedence(server):
 
 def test_a_recipient_function_and_fresh_keys(server):
     chosen = {1: KEY, 2: OTHER}
-    sealing = Sealing(recipient=lambda collection, point_id: chosen.get(point_id), private_keys=[KEY, OTHER], fresh_ephemeral=True)
+    sealing = Sealing(
+        recipient=lambda collection, point_id: chosen.get(point_id), private_keys=[KEY, OTHER], fresh_ephemeral=True
+    )
     with Client(server.target, sealing=sealing) as client:
         client.upsert("c", [Point(1, [1.0], {"a": 1}), Point(2, [1.0], {"a": 2})])
         assert [hit.payload for hit in client.query("c", [1.0])] == [{"a": 1}, {"a": 2}]
@@ -112,7 +117,11 @@ def test_a_plain_qdrant_never_loses_envelopes(server):
 
 def test_bad_points_are_not_sent(server):
     with client_of(server) as client:
-        for bad in ([Point(1, [1.0], {"x": 2**63})], [Point(1, [1.0], {"x": object()})], [Point(1, [1.0], {SEALED_KEY: 1})]):
+        for bad in (
+            [Point(1, [1.0], {"x": 2**63})],
+            [Point(1, [1.0], {"x": object()})],
+            [Point(1, [1.0], {SEALED_KEY: 1})],
+        ):
             with pytest.raises((SealError, TypeError, ValueError)):
                 client.upsert("c", bad)
         assert server.requests == []
@@ -173,13 +182,18 @@ def test_bulk_upsert_gives_up(server):
         assert len(list(client.bulk_upsert("c", points(5), chunk_points=1))) == 5
         server.streams[("c", "s")] = 9
         # The server holds more chunks than the input has: all of it is passed over, and nothing is sent.
-        assert [ack.applied for ack in client.bulk_upsert("c", points(2), chunk_points=1, stream_id="s")] == [False, False]
+        assert [ack.applied for ack in client.bulk_upsert("c", points(2), chunk_points=1, stream_id="s")] == [
+            False,
+            False,
+        ]
     assert IngestError("x", 3).last_sequence == 3
 
 
 def test_s5_progress(server):
     with Client(server.target) as client:
-        events = [event.WhichOneof("event") for event in client.s5_load("home/m.json", "0xabc", bytes(32), session_id="s")]
+        events = [
+            event.WhichOneof("event") for event in client.s5_load("home/m.json", "0xabc", bytes(32), session_id="s")
+        ]
         assert events == ["manifest_downloaded", "chunk_downloaded", "loading_complete"]
         with pytest.raises(ValueError):
             next(client.s5_load("home/m.json", "0xabc", bytes(31), session_id="s"))

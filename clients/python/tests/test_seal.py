@@ -7,8 +7,6 @@ import time
 import uuid
 
 import pytest
-from vectors import spki_of
-
 from sealpoint.seal import (
     SEALED_KEY,
     Batch,
@@ -28,6 +26,7 @@ from sealpoint.seal import (
     parse_envelopes,
     seal_payload,
 )
+from vectors import spki_of
 
 
 @pytest.mark.parametrize(
