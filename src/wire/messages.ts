@@ -5,10 +5,11 @@ import {
   fromBinary,
   type MessageInitShape,
   type MessageShape,
+  mergeFromBinary,
   toBinary,
 } from "@bufbuild/protobuf";
 import { limits } from "../core/index.ts";
-import { decoding, joinPieces } from "./reader.ts";
+import { decoding } from "./reader.ts";
 
 // A level of a payload is two messages (Value and its list or struct entry); the rest is the message around it.
 const recursionLimit = 2 * limits.payloadDepthMax + 32;
@@ -25,7 +26,10 @@ export function decodePieces<S extends DescMessage>(
   pieces: readonly Uint8Array[] | undefined,
 ): MessageShape<S> | undefined {
   if (pieces === undefined) return undefined;
-  return fromBinary(schema, joinPieces(pieces), { recursionLimit, readUnknownFields: false });
+  const message = create(schema);
+  // Each piece has to be well-formed by itself; merging is what a field that came in pieces means.
+  for (const piece of pieces) mergeFromBinary(schema, message, piece, { recursionLimit, readUnknownFields: false });
+  return message;
 }
 
 export function encodeMessage<S extends DescMessage>(schema: S, message: MessageInitShape<S>): Uint8Array {

@@ -179,10 +179,12 @@ export class MessageReader {
     }
   }
 
-  /** Skips an unknown field; a known one (bit n of the mask is field n) under another wire type is an error. */
-  skipUnknown(tag: number, knownMask: number): void {
+  /** Skips an unknown field; a known one (bit n of the mask is field n, and two from `knownFrom` on) under another wire type is an error. */
+  skipUnknown(tag: number, knownMask: number, knownFrom = 0): void {
     const field = tag >>> 3;
-    if (field < 31 && ((knownMask >>> field) & 1) === 1) throw new Malformed(`field ${field} has a wrong wire type`);
+    const known =
+      field < 31 ? ((knownMask >>> field) & 1) === 1 : knownFrom > 0 && field >= knownFrom && field < knownFrom + 2;
+    if (known) throw new Malformed(`field ${field} has a wrong wire type`);
     this.skip(tag);
   }
 

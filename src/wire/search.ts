@@ -26,7 +26,7 @@ import {
 import { decodeFilter, mapFilter } from "./filter.ts";
 import { decodePieces } from "./messages.ts";
 import { mapPointId, readPointId, requirePointId } from "./point-id.ts";
-import { decoding, fieldMask, joinPieces, Malformed, MessageReader } from "./reader.ts";
+import { decoding, fieldMask, Malformed, MessageReader } from "./reader.ts";
 import {
   decodePayloadSelector,
   decodeVectorsSelector,
@@ -65,7 +65,9 @@ export function mapSearchParams(params: SearchParams | undefined): WireSearchPar
 
 function decodeParams(pieces: readonly Uint8Array[] | undefined): WireSearchParams {
   if (pieces === undefined) return noParams;
-  return readPlainParams(joinPieces(pieces)) ?? mapSearchParams(decodePieces(SearchParamsSchema, pieces));
+  const [piece] = pieces;
+  const plain = pieces.length === 1 && piece !== undefined ? readPlainParams(piece) : undefined;
+  return plain ?? mapSearchParams(decodePieces(SearchParamsSchema, pieces));
 }
 
 /** Fields that a single node need not obey, but that must be well-formed. */

@@ -111,7 +111,7 @@ export class PointReader {
           publicKey = r.string();
           break;
         default:
-          r.skipUnknown(tag, pointMask);
+          r.skipUnknown(tag, pointMask, 50_001);
       }
     }
     r.leave(outer);
@@ -212,7 +212,7 @@ export function decodeUpsertPoints(bytes: Uint8Array): UpsertRequest {
           freshEphemeral = r.bool();
           break;
         default:
-          r.skipUnknown(tag, upsertMask);
+          r.skipUnknown(tag, upsertMask, 50_001);
       }
     }
     decodePieces(ShardKeySelectorSchema, shardKeys);
@@ -264,10 +264,12 @@ export function decodeBulkUpsertRequest(bytes: Uint8Array): BulkStart | BulkChun
     const r = new MessageReader(bytes);
     let which = 0;
     let pieces: Uint8Array[] = [];
+    const read = () => (which === 0x0a ? readStart(pieces) : readChunk(pieces));
     while (r.pos < r.end) {
       const tag = r.tag();
       if (tag === 0x0a || tag === 0x12) {
-        // The last one wins; pieces of the same one are merged.
+        // The last one wins, but the other has to be well-formed; pieces of the same one are merged.
+        if (which !== tag && which !== 0) read();
         if (which !== tag) pieces = [];
         which = tag;
         pieces.push(r.slice());
@@ -275,54 +277,57 @@ export function decodeBulkUpsertRequest(bytes: Uint8Array): BulkStart | BulkChun
         r.skipUnknown(tag, 0b110);
       }
     }
-    if (which === 0) return undefined;
-    return which === 0x0a ? readStart(joinPieces(pieces)) : readChunk(joinPieces(pieces));
+    return which === 0 ? undefined : read();
   });
 }
 
-function readStart(bytes: Uint8Array): BulkStart {
-  const r = new MessageReader(bytes);
+function readStart(pieces: readonly Uint8Array[]): BulkStart {
   let collection = "";
   let streamId = "";
   let publicKey: string | undefined;
   let freshEphemeral = false;
-  while (r.pos < r.end) {
-    const tag = r.tag();
-    if (tag === 0x0a) collection = r.string();
-    else if (tag === 0x12) streamId = r.string();
-    else if (tag === 0x1a) publicKey = r.string();
-    else if (tag === 0x20) freshEphemeral = r.bool();
-    else r.skipUnknown(tag, 0b11110);
+  for (const piece of pieces) {
+    const r = new MessageReader(piece);
+    while (r.pos < r.end) {
+      const tag = r.tag();
+      if (tag === 0x0a) collection = r.string();
+      else if (tag === 0x12) streamId = r.string();
+      else if (tag === 0x1a) publicKey = r.string();
+      else if (tag === 0x20) freshEphemeral = r.bool();
+      else r.skipUnknown(tag, 0b11110);
+    }
   }
   return { kind: "start", collection, streamId, publicKey, freshEphemeral };
 }
 
-function readChunk(bytes: Uint8Array): BulkChunk {
-  const r = new MessageReader(bytes);
-  const reader = new PointReader(bytes.length);
+function readChunk(pieces: readonly Uint8Array[]): BulkChunk {
   const points: WirePoint[] = [];
   const refused: RefusedPoint[] = [];
   let places: number[] | undefined;
   let sequence = 0n;
   let index = 0;
-  while (r.pos < r.end) {
-    const tag = r.tag();
-    if (tag === 0x08) {
-      sequence = r.u64();
-    } else if (tag === 0x12) {
-      if (index >= limits.streamChunkPointsMax) {
-        throw badInput(`chunk.points: more than ${limits.streamChunkPointsMax} in one chunk`, "chunk.points");
-      }
-      const point = reader.read(r, index, refused);
-      if (point === undefined) {
-        places ??= points.map((_, place) => place);
+  for (const piece of pieces) {
+    const r = new MessageReader(piece);
+    const reader = new PointReader(piece.length);
+    while (r.pos < r.end) {
+      const tag = r.tag();
+      if (tag === 0x08) {
+        sequence = r.u64();
+      } else if (tag === 0x12) {
+        if (index >= limits.streamChunkPointsMax) {
+          throw badInput(`chunk.points: more than ${limits.streamChunkPointsMax} in one chunk`, "chunk.points");
+        }
+        const point = reader.read(r, index, refused);
+        if (point === undefined) {
+          places ??= points.map((_, place) => place);
+        } else {
+          points.push(point);
+          places?.push(index);
+        }
+        index++;
       } else {
-        points.push(point);
-        places?.push(index);
+        r.skipUnknown(tag, 0b110);
       }
-      index++;
-    } else {
-      r.skipUnknown(tag, 0b110);
     }
   }
   return { kind: "chunk", sequence, points, places, refused };
