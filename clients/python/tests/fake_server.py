@@ -4,6 +4,7 @@ import secrets
 from concurrent import futures
 
 import grpc
+
 from sealpoint.gen.qdrant import points_pb2, points_service_pb2_grpc
 from sealpoint.gen.sealpoint.v1 import ingest_pb2, ingest_pb2_grpc, s5_pb2, s5_pb2_grpc, sealing_pb2, sealing_pb2_grpc
 from sealpoint.seal import SEALED_KEY

@@ -6,6 +6,7 @@ import sys
 import grpc
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as qdrant_grpc
+
 from sealpoint import PrivateKey, Sealing, intercept_channel
 from sealpoint.messages import payload_to_dict, set_payload
 

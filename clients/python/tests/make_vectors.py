@@ -4,8 +4,9 @@ import base64
 import json
 import secrets
 
-from sealpoint.seal import PrivateKey, SealContext, cbor
 from vectors import VECTORS, load, point_id_of, spki_of
+
+from sealpoint.seal import PrivateKey, SealContext, cbor
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import sys
 
 import grpc
 import grpc.aio
+
 from sealpoint import PrivateKey, SealError, Sealing, aio_interceptors, intercept_channel
 from sealpoint.messages import payload_to_dict, set_payload
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from sealpoint import AsyncClient, Client, CollectionPin, IngestError, OpenError, Point, PrivateKey, SealError, Sealing
 from sealpoint.messages import payload_to_dict
 from sealpoint.seal import SEALED_KEY

@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 import stubs_check
+
 from sealpoint import PrivateKey, SealError, Sealing, intercept_channel
 from sealpoint.gen.qdrant import points_pb2, points_service_pb2_grpc
 from sealpoint.gen.sealpoint.v1 import ingest_pb2, ingest_pb2_grpc

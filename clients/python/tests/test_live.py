@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from sealpoint import AsyncClient, Client, OpenError, Point, PrivateKey, Sealing
 from sealpoint.seal import SEALED_KEY
 
@@ -110,9 +111,9 @@ def test_policy_and_errors(client, plain, collection):
     with pytest.raises(grpc.RpcError) as caught:
         plain.query("no such collection", [1.0])
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    with Client(TARGET, sealing=Sealing(private_keys=[KEY], collections={collection: bytes(16)})) as wrong:
-        with pytest.raises(OpenError):
-            wrong.query(collection, [1.0, 0.0, 0.5])
+    elsewhere = Sealing(private_keys=[KEY], collections={collection: bytes(16)})
+    with Client(TARGET, sealing=elsewhere) as wrong, pytest.raises(OpenError):
+        wrong.query(collection, [1.0, 0.0, 0.5])
 
 
 def test_bulk_upsert_and_scroll(client, collection):

@@ -7,6 +7,8 @@ import time
 import uuid
 
 import pytest
+from vectors import spki_of
+
 from sealpoint.seal import (
     SEALED_KEY,
     Batch,
@@ -26,7 +28,6 @@ from sealpoint.seal import (
     parse_envelopes,
     seal_payload,
 )
-from vectors import spki_of
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 import hashlib
 
 import pytest
-from sealpoint.seal import SEALED_KEY, Envelope, Opener, OpenError, PrivateKey, PublicKey, cbor, hpke
 from vectors import VECTORS, load, map_from_proto_json, point_id_of
+
+from sealpoint.seal import SEALED_KEY, Envelope, Opener, OpenError, PrivateKey, PublicKey, cbor, hpke
 
 FILES = sorted(VECTORS.glob("sealing-v1-*.json"))
 CASES = [(path.stem, file, case) for path in FILES for file in [load(path)] for case in file["cases"]]
