@@ -17,7 +17,7 @@ import {
   type Timing,
 } from "./loadgen.ts";
 import { type Bar, barTable, describeMachine, formatNumber, isPassed, qdrant, table } from "./report.ts";
-import { BenchServer, root } from "./server.ts";
+import { BenchServer, type Memory, root } from "./server.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -84,6 +84,10 @@ function ingestRow(name: string, result: Timing): (string | number)[] {
     result.cpu_us_each,
     result.per_second / qdrant.ingestPerSecond,
   ];
+}
+
+function memoryRow(name: string, memory: Memory): (string | number)[] {
+  return [name, memory.residentMegabytes, memory.anonymousMegabytes, memory.scriptMegabytes];
 }
 
 async function measureStreams(): Promise<{ plain: StreamResult; sealed: StreamResult; fresh: StreamResult }> {
@@ -165,6 +169,7 @@ async function main(): Promise<void> {
     const unary = await step(server, "ingest by unary upserts", () =>
       callLoadgen<IngestResult>(server, "ingest", { data, documents, batch: 256 }),
     );
+    const ingested = await server.memory();
     const green = await step(server, "indexing", () => callLoadgen<GreenResult>(server, "wait-green", {}));
     section(
       "Empty calls (HealthCheck, 8 in flight)",
@@ -189,27 +194,25 @@ async function main(): Promise<void> {
         ],
       )}\n\nIndexed ${green.seconds.toFixed(1)} s after the last unary upsert, with ${green.cpu_seconds.toFixed(1)} s of CPU: ${green.indexed} of ${green.points} vectors in graphs.`,
     );
+    const indexed = await server.memory();
     const searches = await measureSearch(server, baseline);
-    const loaded = server.memory();
+    const loaded = await server.memory();
     const restart = await measureRestart(server);
     const again = await step(server, "search after the restart", () =>
       callLoadgen<SearchResult>(server, "search", { data, queries, ef: 128 }),
     );
-    const reopened = server.memory();
+    const reopened = await server.memory();
     section(
       "Memory and disk",
-      table(
-        ["when", "resident MB", "anonymous MB", "disk MB"],
+      `${table(
+        ["when", "resident MB", "anonymous MB", "of it JavaScript MB"],
         [
-          ["loaded, indexed and searched", loaded.residentMegabytes, loaded.anonymousMegabytes, server.diskMegabytes()],
-          [
-            "after a restart and the same searches",
-            reopened.residentMegabytes,
-            reopened.anonymousMegabytes,
-            server.diskMegabytes(),
-          ],
+          memoryRow("after the ingest", ingested),
+          memoryRow("indexed", indexed),
+          memoryRow("searched", loaded),
+          memoryRow("after a restart and searches", reopened),
         ],
-      ),
+      )}\n\nOn disk: ${formatNumber(server.diskMegabytes())} MB.`,
     );
     section(
       "Restart",
@@ -281,7 +284,7 @@ async function main(): Promise<void> {
     writeFileSync(join(root, "bench/RESULTS.md"), text);
     say("\nwritten to bench/RESULTS.md");
   } else {
-    say("\nnot written to bench/RESULTS.md: not the whole data set");
+    say(`\nnot written to bench/RESULTS.md: ${isWhole ? "--no-write" : "not the whole data set"}`);
   }
   if (flags.strict && isWhole && !bars.every(isPassed)) process.exitCode = 1;
 }

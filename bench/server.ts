@@ -13,6 +13,8 @@ export interface Memory {
   readonly residentMegabytes: number;
   /** What the kernel cannot drop and read again from a file. */
   readonly anonymousMegabytes: number;
+  /** V8's heap with what it holds outside of it; the rest is native. */
+  readonly scriptMegabytes: number;
 }
 
 const readySecondsMax = 120;
@@ -27,12 +29,32 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+let signalsAreWatched = false;
+
+/** Node runs no exit handlers when a signal's default ends it. */
+function endOnSignals(): void {
+  if (signalsAreWatched) return;
+  signalsAreWatched = true;
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const) {
+    process.once(signal, () => process.exit(code));
+  }
+}
+
 export class BenchServer {
   readonly dataDir: string;
   readonly grpcPort: number;
   readonly httpPort: number;
   private child: ChildProcess | undefined;
   private log = "";
+  /** Whatever ends this process (a closed pipe, a signal, an error) takes the server and its folder with it. */
+  private readonly onExit = (): void => {
+    this.child?.kill("SIGKILL");
+    rmSync(this.dataDir, { recursive: true, force: true });
+  };
 
   private constructor(dataDir: string, grpcPort: number, httpPort: number) {
     this.dataDir = dataDir;
@@ -43,6 +65,8 @@ export class BenchServer {
   static async create(): Promise<BenchServer> {
     const dataDir = mkdtempSync(join(process.env.SEALPOINT_BENCH_DIR ?? tmpdir(), "sealpoint-bench-"));
     const server = new BenchServer(dataDir, await freePort(), await freePort());
+    process.on("exit", server.onExit);
+    endOnSignals();
     await server.start();
     return server;
   }
@@ -104,16 +128,19 @@ export class BenchServer {
     try {
       await this.stop();
     } finally {
-      rmSync(this.dataDir, { recursive: true, force: true });
+      process.off("exit", this.onExit);
+      this.onExit();
     }
   }
 
-  memory(): Memory {
+  async memory(): Promise<Memory> {
     const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
     const rollup = readFileSync(`/proc/${this.pid}/smaps_rollup`, "utf8");
+    const metrics = await this.readMetrics(["nodejs_heap_size_total_bytes", "nodejs_external_memory_bytes"]);
     return {
       residentMegabytes: kilobytes(status, "VmRSS") / 1024,
       anonymousMegabytes: kilobytes(rollup, "Anonymous") / 1024,
+      scriptMegabytes: metrics.reduce((sum, bytes) => sum + bytes, 0) / 1024 ** 2,
     };
   }
 
@@ -122,12 +149,19 @@ export class BenchServer {
     return files.reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0) / 1024 ** 2;
   }
 
-  /** Longest hold of the event loop since the last call, in milliseconds. */
+  /** Longest hold of the event loop since the metrics were last read, in milliseconds. */
   async eventLoopHoldMs(): Promise<number> {
+    const [seconds = Number.NaN] = await this.readMetrics(["sealpoint_event_loop_delay_max_seconds"]);
+    return seconds * 1000;
+  }
+
+  private async readMetrics(names: readonly string[]): Promise<number[]> {
     const text = await (await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)).text();
-    const value = /^sealpoint_event_loop_delay_max_seconds(?:\{[^}]*\})? (\S+)$/m.exec(text)?.[1];
-    if (value === undefined) throw new Error("/metrics has no sealpoint_event_loop_delay_max_seconds");
-    return Number(value) * 1000;
+    return names.map((name) => {
+      const value = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(text)?.[1];
+      if (value === undefined) throw new Error(`/metrics has no ${name}`);
+      return Number(value);
+    });
   }
 }
 
