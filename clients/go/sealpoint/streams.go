@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -170,7 +171,7 @@ type bulk struct {
 
 	mu           sync.Mutex
 	changed      *sync.Cond
-	pending      []*sealpointv1.BulkUpsertRequest
+	pending      []pendingChunk
 	bytes        int
 	bytesMax     int
 	chunksMax    int
@@ -250,6 +251,14 @@ func (b *bulk) run(ctx context.Context, yield func(Ack, error) bool) error {
 		}
 	}
 }
+
+// pendingChunk is a chunk that is not durable yet, as it was sealed.
+type pendingChunk struct {
+	message *sealpointv1.BulkUpsertRequest
+	size    int
+}
+
+func (p pendingChunk) sequence() uint64 { return p.message.GetChunk().GetSequence() }
 
 // cutError tells that a connection ended before the work did.
 type cutError struct{ cause error }
@@ -337,7 +346,7 @@ func (b *bulk) started(m *sealpointv1.BulkUpsertStarted, yield func(Ack, error) 
 		b.mu.Unlock()
 		return errors.New("the server holds chunks that this client never sent: the stream id is shared")
 	}
-	if !first && len(b.pending) > 0 && last+1 < b.pending[0].GetChunk().GetSequence() {
+	if !first && len(b.pending) > 0 && last+1 < b.pending[0].sequence() {
 		b.mu.Unlock()
 		return errors.New("the server lost chunks that it had called durable")
 	}
@@ -389,8 +398,9 @@ func (b *bulk) acknowledge(m *sealpointv1.BulkUpsertAck) (Ack, bool) {
 }
 
 func (b *bulk) drop(durable uint64) {
-	for len(b.pending) > 0 && b.pending[0].GetChunk().GetSequence() <= durable {
-		b.bytes -= proto.Size(b.pending[0])
+	for len(b.pending) > 0 && b.pending[0].sequence() <= durable {
+		b.bytes -= b.pending[0].size
+		b.pending[0] = pendingChunk{}
 		b.pending = b.pending[1:]
 	}
 }
@@ -418,10 +428,10 @@ type sendStream interface {
 // write sends what is unsettled, then new chunks as the window allows. Send errors are left to the reader, which sees why.
 func (b *bulk) write(stream sendStream, ended *bool, cancel func()) {
 	b.mu.Lock()
-	again := append([]*sealpointv1.BulkUpsertRequest(nil), b.pending...)
+	again := slices.Clone(b.pending)
 	b.mu.Unlock()
-	for _, message := range again {
-		if stream.Send(message) != nil {
+	for _, chunk := range again {
+		if stream.Send(chunk.message) != nil {
 			return
 		}
 	}
@@ -486,7 +496,8 @@ func (b *bulk) chunk() (*sealpointv1.BulkUpsertRequest, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sequence++
-	b.pending = append(b.pending, request)
-	b.bytes += proto.Size(request)
+	size := proto.Size(request)
+	b.pending = append(b.pending, pendingChunk{request, size})
+	b.bytes += size
 	return request, nil
 }
