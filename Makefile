@@ -31,10 +31,10 @@ bench: ## throughput, recall, CPU, memory and restart figures
 	@scripts/build-native.sh
 	@node bench/run.ts
 
-soak: ## a long run under load
+soak: ## crash tests and fuzz, over and over (SOAK_MINUTES=10)
 	@scripts/setup.sh
 	@scripts/build-native.sh
-	@node bench/soak.ts
+	@scripts/soak.sh
 
 native: ## build the C++ addon
 	@scripts/setup.sh system node

@@ -15,20 +15,58 @@ suite() {
   "$@" 2>&1 | tee "$log"
   code=${PIPESTATUS[0]}
   local last
-  last=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E 'Tests +[0-9]|passed|failed|^(ok|FAIL|---)|no tests' | tail -n 1)
+  last=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ *Tests +[0-9]|[0-9]+ (passed|failed)|^packages:' | tail -n 1 | sed 's/^ *//')
   closing+=("$(printf '%-12s %s  %s' "$name" "$([[ $code == 0 ]] && echo ok || echo FAILED)" "$last")")
   ((code == 0)) || failed=1
   rm -f "$log"
 }
 
-run_go() { (cd clients/go && go vet ./... && go test ./...); }
+run_go() {
+  local module log code=0
+  log=$(mktemp)
+  while read -r module; do
+    (cd "$(dirname "$module")" && go vet ./... && go test -count=1 ./...) || code=1
+  done < <(find clients/go bench/loadgen -name go.mod | sort) > >(tee "$log")
+  wait $!
+  echo "packages: $(grep -c ^ok "$log") ok, $(grep -c ^FAIL "$log") failed"
+  rm -f "$log"
+  return "$code"
+}
+
+# The clients' live tests talk to a server of their own, on free ports and an empty folder.
+server_pid=
+server_log=$(mktemp)
+server_data=$(mktemp -d)
+stop_server() {
+  [[ -z $server_pid ]] || { kill -TERM "$server_pid" && wait "$server_pid"; } 2>/dev/null
+  rm -rf "$server_data" "$server_log"
+}
+trap stop_server EXIT
+
+start_server() {
+  node bin/sealpoint.mjs serve --grpc-port 0 --http-port 0 --data-dir "$server_data" --log-level warn >"$server_log" 2>&1 &
+  server_pid=$!
+  local target
+  for _ in {1..200}; do
+    target=$(sed -nE 's/^ +gRPC +([0-9.]+:[0-9]+)$/\1/p' "$server_log")
+    [[ -n $target ]] && break
+    kill -0 "$server_pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  if [[ -z $target ]]; then
+    cat "$server_log"
+    return 1
+  fi
+  export SEALPOINT_TEST_GRPC=$target
+}
 
 suite server npx vitest run
-if compgen -G 'clients/python/tests/test_*.py' >/dev/null; then
+if start_server; then
   suite python .venv/bin/python -m pytest -q clients/python
-fi
-if compgen -G 'clients/go/**/*_test.go' >/dev/null || compgen -G 'clients/go/*_test.go' >/dev/null; then
   suite go run_go
+else
+  closing+=("clients      FAILED  the server for their live tests did not start")
+  failed=1
 fi
 
 printf '\n=== closing lines\n'

@@ -16,10 +16,16 @@
  *
  * A program lives as long as its request: the format may change with the addon.
  */
-import { badInput } from "../core/errors.ts";
-import type { Bounds, Condition, Filter, GeoPoint } from "../core/filter.ts";
-import { maxU64, uuidBytes } from "../core/ids.ts";
-import { limits } from "../core/limits.ts";
+import {
+  type Bounds,
+  badInput,
+  type Condition,
+  type Filter,
+  type GeoPoint,
+  limits,
+  maxU64,
+  uuidBytes,
+} from "../core/index.ts";
 import { checkJsonPath } from "./path.ts";
 
 const programVersion = 1;

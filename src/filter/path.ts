@@ -1,5 +1,4 @@
-import { badInput } from "../core/errors.ts";
-import { limits } from "../core/limits.ts";
+import { badInput, limits } from "../core/index.ts";
 
 // Qdrant's grammar: a key, then `.key`, `[]` and `[n]`. A key is letters, digits, _ and - of any script, or quoted text without \ and ".
 const step = /(?:^|(?<!^)\.)(?:[\p{Alphabetic}\p{N}_-]+|"[^"\\]*")|\[(\d*)\]/uy;
