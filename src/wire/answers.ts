@@ -86,7 +86,8 @@ function writeVectors(w: BackwardWriter, vectors: NamedVectors, tag: number): vo
   const [first] = vectors;
   if (first !== undefined && vectors.length === 1 && first[0] === "") {
     writeVector(w, first[1], 0x0a);
-  } else if (first !== undefined) {
+  } else {
+    // Without any vector too the oneof is set, as Qdrant does it: its Python client refuses a VectorsOutput without one.
     const map = w.length;
     for (let i = vectors.length - 1; i >= 0; i--) {
       const [name, vector] = vectors[i] as NamedVectors[number];
