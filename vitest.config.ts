@@ -9,6 +9,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // The machine may be busy: what is polled for comes late rather than never.
+    expect: { poll: { timeout: 10_000 } },
     reporters: ["default"],
   },
 });
