@@ -14,10 +14,11 @@ const fromSource = existsSync(join(root, "src/cli/index.ts"));
 const entry = join(root, fromSource ? "src/cli/index.ts" : "dist/cli/index.js");
 
 /**
- * A serving process starts with room in its old generation, or Node runs a full collection for every few large messages
- * (measured: 40 % of an upsert's CPU). Size in MB.
+ * What a serving process starts with, sizes in MB: some room in the old generation, or Node runs a full collection for every few large
+ * messages, and a small young one, which keeps collections short and the resident memory low (measured: 50 MB less than
+ * Node's defaults after a load of 100,000 points, at the same CPU a call).
  */
-const serveFlags = ["--initial-old-space-size=256"];
+const serveFlags = ["--initial-old-space-size=32", "--max-semi-space-size=4"];
 
 const flags = process.argv[2] === "serve" ? serveFlags : [];
 const major = Number(process.versions.node.split(".")[0]);

@@ -34,12 +34,7 @@ compile() { # source
     done
     [ $stale = 0 ] && return 0
   fi
-  local extra=""
-  case $1 in
-    *avx512*) extra="-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c" ;;
-    *avx2*) extra="-mavx2 -mfma -mf16c" ;;
-  esac
-  $cxx $flags $extra -MMD -MF "$deps" -c "$1" -o "$object" || { rm -f "$object"; return 1; }
+  $cxx $flags -MMD -MF "$deps" -c "$1" -o "$object" || { rm -f "$object"; return 1; }
 }
 export -f compile
 export cxx flags out src
@@ -51,10 +46,10 @@ set -- $library $programs
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -c 'set -uo pipefail; compile "$1"' "$0" {}
 
 objects() { for file in "$@"; do echo "$out/$(echo "${file#"$src"/}" | tr / _).o"; done; }
-roaring=""
-[ -f /usr/lib/x86_64-linux-gnu/libroaring.so ] && roaring="-lroaring"
-libs="-l:libfaiss.a -lrocksdb $roaring -lgomp -lpthread -ldl"
+libs="-l:libfaiss.a -lrocksdb -lgomp -lpthread -ldl"
 if [ "$mode" = check ]; then
+  # The addon itself takes libcrypto from the Node that loads it.
+  libs="$libs -lcrypto"
   for program in $programs; do
     name=$(basename "$program" .cc)
     $cxx $flags -o "$out/$name" $(objects $library $program) -Wl,--gc-sections $libs

@@ -54,6 +54,7 @@ interface Addon {
   open(path: string, readThreads: number, buildThreads: number, queueMax: number, cursorsMax: number): number;
   call(handle: number, operation: number, message: Uint8Array): Promise<ArrayBuffer>;
   close(handle: number): Promise<void>;
+  sealBatch(message: Uint8Array): Promise<ArrayBuffer>;
   simdLevel(): string;
 }
 
@@ -122,6 +123,15 @@ export class NativeEngine {
 
   close(): Promise<void> {
     return this.addon.close(this.handle);
+  }
+}
+
+/** Seals rows on a native thread; native/addon/seal/seal_batch.h has the layout. The message must not be changed before it settles. */
+export async function nativeSealBatch(message: Uint8Array): Promise<ArrayBuffer> {
+  try {
+    return await load().sealBatch(message);
+  } catch (error) {
+    throw toDomainError(error);
   }
 }
 

@@ -18,6 +18,8 @@ export class NativeWriter {
     if (this.at + size <= this.bytes.length) return;
     const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.at + size));
     grown.set(this.bytes.subarray(0, this.at));
+    // What is left behind may be a plaintext on its way to be sealed.
+    this.bytes.fill(0);
     this.bytes = grown;
     this.view = new DataView(grown.buffer);
   }
@@ -103,8 +105,24 @@ export class NativeWriter {
     return this;
   }
 
+  raw(value: Uint8Array): this {
+    this.room(value.length);
+    this.bytes.set(value, this.at);
+    this.at += value.length;
+    return this;
+  }
+
+  get size(): number {
+    return this.at;
+  }
+
   done(): Uint8Array {
     return this.bytes.subarray(0, this.at);
+  }
+
+  /** Zeros what was written; the writer and what done() gave must not be used after it. */
+  wipe(): void {
+    this.bytes.fill(0, 0, this.at);
   }
 }
 

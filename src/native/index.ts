@@ -1,3 +1,3 @@
-export { type NativeOptions, NativeEngine, operations, simdLevel } from "./addon.ts";
+export { NativeEngine, type NativeOptions, nativeSealBatch, operations, simdLevel } from "./addon.ts";
 export { NativeReader, NativeWriter } from "./bytes.ts";
 export { MemoryIndex } from "./memory-index.ts";

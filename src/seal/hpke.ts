@@ -1,17 +1,9 @@
 /**
- * HPKE (RFC 9180) base mode with DHKEM(P-256, HKDF-SHA256) and HKDF-SHA256, of which only the exporter is used. Over
+ * The recipient's side of HPKE (RFC 9180), base mode with DHKEM(P-256, HKDF-SHA256) and HKDF-SHA256, of which only the exporter is used;
+ * the sender's side runs on native threads (native/addon/seal). Over
  * node:crypto with every key wrapped once in a KeyObject: a raw Buffer as key costs five times more (facts/measured.md).
  */
-import {
-  createHmac,
-  createPublicKey,
-  createSecretKey,
-  diffieHellman,
-  generateKeyPairSync,
-  hash,
-  type KeyObject,
-} from "node:crypto";
-import type { PublicKey } from "./keys.ts";
+import { createHmac, createPublicKey, createSecretKey, diffieHellman, hash, type KeyObject } from "node:crypto";
 
 const kemId = 0x0010;
 const kdfId = 0x0001;
@@ -124,21 +116,6 @@ export class ExporterContext {
 
 /** Octets of the longest context that takes the quick way: an aad has 28 or 36. */
 const fastContextMax = 64;
-
-export interface SenderContext {
-  /** The encapsulated key: the ephemeral public point, uncompressed. */
-  readonly enc: Uint8Array;
-  readonly context: ExporterContext;
-}
-
-/** RFC 9180 section 5.1.1: SetupBaseS. */
-export function setupSender(recipient: PublicKey, info: Uint8Array, aeadId = aeadAes256Gcm): SenderContext {
-  const ephemeral = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-  const spki = ephemeral.publicKey.export({ format: "der", type: "spki" });
-  const enc = spki.subarray(spki.length - 65);
-  const dh = diffieHellman({ privateKey: ephemeral.privateKey, publicKey: recipient.keyObject });
-  return { enc, context: new ExporterContext(sharedSecret(dh, enc, recipient.point), info, aeadId) };
-}
 
 /** RFC 9180 section 5.1.1: SetupBaseR. `enc` must be a point of the curve; node refuses any other. */
 export function setupRecipient(

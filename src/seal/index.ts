@@ -1,7 +1,7 @@
 export { transcodePayload } from "./cbor.ts";
 export { decodeSealedMap } from "./cbor-decode.ts";
 export { validateEnvelopes } from "./envelope.ts";
-export { ExporterContext, setupRecipient, setupSender } from "./hpke.ts";
+export { ExporterContext, setupRecipient } from "./hpke.ts";
 export {
   generateKeyPair,
   isCurvePoint,
@@ -19,6 +19,5 @@ export {
   type SealOptions,
   sealAad,
   sealBatch,
-  sealUnder,
 } from "./seal.ts";
 export { TimeSlices } from "./slices.ts";

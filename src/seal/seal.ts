@@ -2,17 +2,10 @@
  * Sealing of payloads: one HPKE context for a batch and recipient (or one for each point on request), one key for each
  * point, bound to the collection's sealing id and the point's id. If anything fails, it throws: there is no plaintext fallback.
  */
-import { createCipheriv, createSecretKey, randomBytes } from "node:crypto";
 import { type EncodedPayload, type PointId, sealedKey, uuidBytes } from "../core/index.ts";
-import {
-  algorithmP256,
-  envelopeHeaderLength,
-  envelopeOffsets,
-  envelopeVersion,
-  writeEnvelopeHeader,
-} from "../wire/index.ts";
+import { NativeReader, NativeWriter, nativeSealBatch } from "../native/index.ts";
+import { algorithmP256, envelopeVersion } from "../wire/index.ts";
 import { padTranscoded, transcodePayload } from "./cbor.ts";
-import { type SenderContext, setupSender } from "./hpke.ts";
 import type { PublicKey } from "./keys.ts";
 import { padmeLength } from "./padme.ts";
 import { TimeSlices } from "./slices.ts";
@@ -44,35 +37,6 @@ export interface SealOptions {
   readonly padding?: boolean;
 }
 
-/** Seals all of `payload` but its clear fields under an open context. Gives the binary envelope. */
-export function sealUnder(
-  sender: SenderContext,
-  recipient: PublicKey,
-  id: PointId,
-  payload: EncodedPayload,
-  options: SealOptions,
-  field?: string,
-): Uint8Array {
-  const { sealingId, clearFields } = options;
-  if (sealingId.length !== 16) throw new TypeError("a sealing id has 16 bytes");
-  const leaveOut = clearFields === undefined || clearFields.size === 0 ? sealedKeyOnly : withSealedKey(clearFields);
-  let plaintext = transcodePayload(payload, leaveOut, field);
-  if (options.padding === true) plaintext = padTranscoded(padmeLength(plaintext.length));
-  const envelope = new Uint8Array(envelopeHeaderLength + plaintext.length);
-  writeEnvelopeHeader(envelope, sealingId, recipient.kid, sender.enc);
-  const nonce = randomNonce();
-  envelope.set(nonce, envelopeOffsets.nonce);
-  const aad = sealAad(sealingId, id);
-  const cipher = createCipheriv("aes-256-gcm", createSecretKey(sender.context.export(aad, 32)), nonce);
-  cipher.setAAD(aad);
-  envelope.set(cipher.update(plaintext), envelopeOffsets.ciphertext);
-  cipher.final();
-  envelope.set(cipher.getAuthTag(), envelopeOffsets.tag);
-  // The scratch buffer outlives this call: no plaintext stays in it.
-  plaintext.fill(0);
-  return envelope;
-}
-
 const sealedKeyOnly: ReadonlySet<string> = new Set([sealedKey]);
 const leaveOutSets = new WeakMap<ReadonlySet<string>, ReadonlySet<string>>();
 
@@ -83,19 +47,6 @@ function withSealedKey(keys: ReadonlySet<string>): ReadonlySet<string> {
     leaveOutSets.set(keys, set);
   }
   return set;
-}
-
-/** Nonces are drawn for many points at once: a call into the generator costs more than a nonce. */
-let nonces = Buffer.alloc(0);
-let nonceAt = 0;
-
-function randomNonce(): Buffer {
-  if (nonceAt + 12 > nonces.length) {
-    nonces = randomBytes(12 * 256);
-    nonceAt = 0;
-  }
-  nonceAt += 12;
-  return nonces.subarray(nonceAt - 12, nonceAt);
 }
 
 export interface SealItem {
@@ -111,19 +62,82 @@ export interface SealBatchOptions extends SealOptions {
   readonly freshEphemeral?: boolean;
 }
 
-/** Binary envelopes of a batch, in order. Works in slices, so that the event loop is never held for long. */
+/** Plaintext that goes to the native thread at once; bounds what a batch holds twice. */
+const nativeBatchBytesMax = 4 * 1024 * 1024;
+/** Rows with a key pair of their own take a native thread some 0.1 ms each. */
+const freshRowsMax = 512;
+
+/**
+ * Binary envelopes of a batch, in order. Here the payloads are turned into plaintexts, in slices, so that the event loop is never held for long;
+ * keys and ciphertexts are made on a native thread. Where a batch takes several native calls, each has contexts of its own.
+ */
 export async function sealBatch(items: readonly SealItem[], options: SealBatchOptions): Promise<Uint8Array[]> {
-  const senders = new Map<PublicKey, SenderContext>();
+  const { sealingId, clearFields, freshEphemeral = false } = options;
+  if (sealingId.length !== 16) throw new TypeError("a sealing id has 16 bytes");
+  const leaveOut = clearFields === undefined || clearFields.size === 0 ? sealedKeyOnly : withSealedKey(clearFields);
   const envelopes: Uint8Array[] = [];
   const slices = new TimeSlices();
-  for (const item of items) {
-    if (slices.due()) await slices.yield();
-    let sender = options.freshEphemeral === true ? undefined : senders.get(item.recipient);
-    if (sender === undefined) {
-      sender = setupSender(item.recipient, hpkeInfo);
-      if (options.freshEphemeral !== true) senders.set(item.recipient, sender);
+  let rows = new RowBatch();
+  const seal = async () => {
+    const full = rows;
+    rows = new RowBatch();
+    await full.seal(sealingId, freshEphemeral, envelopes);
+  };
+  try {
+    for (const item of items) {
+      if (slices.due()) await slices.yield();
+      let plaintext = transcodePayload(item.payload, leaveOut, item.field);
+      if (options.padding === true) plaintext = padTranscoded(padmeLength(plaintext.length));
+      rows.add(item.recipient, item.id, plaintext);
+      // The scratch buffer outlives this call: no plaintext stays in it.
+      plaintext.fill(0);
+      if (rows.bytes >= nativeBatchBytesMax || (freshEphemeral && rows.count >= freshRowsMax)) await seal();
     }
-    envelopes.push(sealUnder(sender, item.recipient, item.id, item.payload, options, item.field));
+    if (rows.count > 0) await seal();
+  } finally {
+    rows.wipe();
   }
   return envelopes;
+}
+
+/** Rows on their way to a native thread. */
+class RowBatch {
+  private readonly rows = new NativeWriter(64 * 1024);
+  private readonly recipients = new Map<PublicKey, number>();
+  count = 0;
+
+  get bytes(): number {
+    return this.rows.size;
+  }
+
+  add(recipient: PublicKey, id: PointId, plaintext: Uint8Array): void {
+    let number = this.recipients.get(recipient);
+    if (number === undefined) {
+      number = this.recipients.size;
+      this.recipients.set(recipient, number);
+    }
+    this.rows.u32(number).id(id).blob(plaintext);
+    this.count++;
+  }
+
+  async seal(sealingId: Uint8Array, fresh: boolean, envelopes: Uint8Array[]): Promise<void> {
+    const rows = this.rows.done();
+    const message = new NativeWriter(256 + this.recipients.size * 96 + rows.length)
+      .blob(sealingId)
+      .u8(fresh ? 1 : 0)
+      .u32(this.recipients.size);
+    for (const { point, kid } of this.recipients.keys()) message.blob(point).blob(kid);
+    const bytes = message.u32(this.count).raw(rows).done();
+    this.wipe();
+    try {
+      const answer = new NativeReader(await nativeSealBatch(bytes));
+      for (let left = answer.u32(); left > 0; left--) envelopes.push(answer.blob());
+    } finally {
+      bytes.fill(0);
+    }
+  }
+
+  wipe(): void {
+    this.rows.wipe();
+  }
 }

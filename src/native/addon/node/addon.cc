@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../engine/engine.h"
+#include "../seal/seal_batch.h"
 
 namespace {
 
@@ -62,20 +63,23 @@ napi_value throw_text(napi_env env, const char* message) {
   return nullptr;
 }
 
-void settle(napi_env env, Environment& environment, Call* call) {
+void settle_deferred(napi_env env, napi_deferred deferred, const Outcome& outcome) {
   napi_value value = nullptr;
-  if (call->outcome.ok) {
-    void* data = nullptr;
-    const auto& bytes = call->outcome.bytes;
-    if (napi_create_arraybuffer(env, bytes.size(), &data, &value) == napi_ok) {
-      if (!bytes.empty()) std::memcpy(data, bytes.data(), bytes.size());
-      napi_resolve_deferred(env, call->deferred, value);
-    } else {
-      napi_reject_deferred(env, call->deferred, make_error(env, sealpoint::ErrorKind::kExhausted, "out of memory", ""));
-    }
-  } else {
-    napi_reject_deferred(env, call->deferred, make_error(env, call->outcome.kind, call->outcome.message, call->outcome.field));
+  if (!outcome.ok) {
+    napi_reject_deferred(env, deferred, make_error(env, outcome.kind, outcome.message, outcome.field));
+    return;
   }
+  void* data = nullptr;
+  if (napi_create_arraybuffer(env, outcome.bytes.size(), &data, &value) != napi_ok) {
+    napi_reject_deferred(env, deferred, make_error(env, sealpoint::ErrorKind::kExhausted, "out of memory", ""));
+    return;
+  }
+  if (!outcome.bytes.empty()) std::memcpy(data, outcome.bytes.data(), outcome.bytes.size());
+  napi_resolve_deferred(env, deferred, value);
+}
+
+void settle(napi_env env, Environment& environment, Call* call) {
+  settle_deferred(env, call->deferred, call->outcome);
   if (call->message != nullptr) napi_delete_reference(env, call->message);
   delete call;
   if (--environment.in_flight == 0) napi_unref_threadsafe_function(env, environment.wake);
@@ -240,6 +244,56 @@ napi_value close(napi_env env, napi_callback_info info) {
   return promise;
 }
 
+// sealBatch(Uint8Array) -> Promise<ArrayBuffer>, on a thread of the environment's pool; needs no engine.
+struct SealWork {
+  std::string_view message;
+  napi_ref reference = nullptr;
+  napi_deferred deferred = nullptr;
+  napi_async_work work = nullptr;
+  Outcome outcome;
+};
+
+napi_value seal_batch(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  napi_typedarray_type type;
+  size_t size = 0;
+  void* data = nullptr;
+  if (count < 1 || napi_get_typedarray_info(env, args[0], &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) {
+    return throw_text(env, "sealBatch(Uint8Array)");
+  }
+  auto* work = new SealWork();
+  work->message = {static_cast<const char*>(data), size};
+  napi_create_reference(env, args[0], 1, &work->reference);
+  napi_value promise, name;
+  napi_create_promise(env, &work->deferred, &promise);
+  napi_create_string_utf8(env, "sealpoint.sealBatch", NAPI_AUTO_LENGTH, &name);
+  napi_create_async_work(
+      env, nullptr, name,
+      [](napi_env, void* data) {
+        auto* work = static_cast<SealWork*>(data);
+        try {
+          work->outcome.bytes = sealpoint::seal_batch(work->message);
+        } catch (const sealpoint::Error& error) {
+          work->outcome = {false, "", error.kind(), error.what(), error.field()};
+        } catch (const std::exception&) {
+          work->outcome = {false, "", sealpoint::ErrorKind::kInternal, "sealing failed", ""};
+        }
+      },
+      [](napi_env env, napi_status status, void* data) {
+        auto* work = static_cast<SealWork*>(data);
+        if (status != napi_ok) work->outcome = {false, "", sealpoint::ErrorKind::kUnavailable, "sealing was cancelled", ""};
+        settle_deferred(env, work->deferred, work->outcome);
+        napi_delete_reference(env, work->reference);
+        napi_delete_async_work(env, work->work);
+        delete work;
+      },
+      work, &work->work);
+  napi_queue_async_work(env, work->work);
+  return promise;
+}
+
 napi_value simd(napi_env env, napi_callback_info) {
   napi_value text;
   napi_create_string_utf8(env, sealpoint::simd_level(), NAPI_AUTO_LENGTH, &text);
@@ -266,9 +320,10 @@ napi_value init(napi_env env, napi_value exports) {
       {"open", nullptr, open, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"call", nullptr, call, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"close", nullptr, close, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
   };
-  napi_define_properties(env, exports, 4, functions);
+  napi_define_properties(env, exports, 5, functions);
   return exports;
 }
 

@@ -13,8 +13,8 @@ namespace {
 
 constexpr size_t kMiB = 1024 * 1024;
 // Together they bound what the store holds in memory; the rest of the data stays in the page cache.
-constexpr size_t kBlockCacheBytes = 24 * kMiB;
-constexpr size_t kMemtableBytes = 48 * kMiB;
+constexpr size_t kBlockCacheBytes = 16 * kMiB;
+constexpr size_t kMemtableBytes = 32 * kMiB;
 // Bounds what a start after kill -9 has to replay.
 constexpr uint64_t kLogBytesMax = 96 * kMiB;
 
@@ -162,11 +162,13 @@ Snapshot Store::snapshot() {
   return Snapshot(db->GetSnapshot(), [db](const rocksdb::Snapshot* snapshot) { db->ReleaseSnapshot(snapshot); });
 }
 
-size_t Store::memory_bytes() {
+size_t Store::memtable_bytes() {
   uint64_t memtables = 0;
   db_->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &memtables);
-  return memtables + cache_->GetUsage();
+  return memtables;
 }
+
+size_t Store::memory_bytes() { return memtable_bytes() + cache_->GetUsage(); }
 
 void Store::flush() {
   rocksdb::FlushOptions options;

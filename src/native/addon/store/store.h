@@ -55,6 +55,7 @@ class Store {
   Snapshot snapshot();
   uint64_t syncs() const { return syncs_; }
   size_t memory_bytes();
+  size_t memtable_bytes();
   // Flushes memtables, so that the next start has no log to replay.
   void flush();
 
