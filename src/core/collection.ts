@@ -36,6 +36,9 @@ export const sealingOff: SealingPolicy = {
   padding: false,
 };
 
+/** Of a collection made without a policy: a plain Qdrant client works unchanged, and what brings a key is sealed. */
+export const sealingDefault: SealingPolicy = { ...sealingOff, mode: "optional" };
+
 export interface CollectionConfig {
   /** By vector name; the unnamed vector's name is "". */
   readonly vectors: Readonly<Record<string, VectorParams>>;

@@ -3,8 +3,7 @@ import { badInput } from "./errors.ts";
 /** A point's id: an unsigned 64-bit integer as bigint, or a UUID as its canonical lower-case hyphenated string. */
 export type PointId = bigint | string;
 
-const uuidForms =
-  /^(?:urn:uuid:)?\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?$/i;
+const uuidForms = /^(?:urn:uuid:)?\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?$/i;
 
 export const maxU64 = (1n << 64n) - 1n;
 

@@ -28,6 +28,8 @@ export const limits = {
   idsPerRequestMax: 1_000_000,
   /** Points of one answer. */
   answerPointsMax: 1_000_000,
+  /** Bytes that one partial update may take when it is sealed for each of its points: that many copies are held at once. */
+  sealedUpdateBytesMax: 256 * 1024 * 1024,
   /** Searches in one batch. */
   searchesPerBatchMax: 10_000,
   /** hnsw_ef of one search: more is a scan. */
@@ -40,6 +42,8 @@ export const limits = {
   streamBytesInFlightMax: 16 * 1024 * 1024,
   /** Chunks that one ingest stream may have accepted and not yet acknowledged. */
   streamChunksInFlightMax: 64,
+  /** Of those, chunks that are in the engine at a time: they share one sync of the log. */
+  streamChunksInEngineMax: 8,
   /** Characters of a stream id. */
   streamIdLengthMax: 64,
   /** Stream ids remembered per collection; the longest unused is forgotten first. */

@@ -3,10 +3,12 @@
  * by any way round. Admission leans on a cached policy; the commit checks its epoch, so a stale one never lets plaintext in.
  */
 import { DomainError, type Filter, type PayloadSelector, type SealingPolicy, sealedKey } from "../core/index.ts";
+import { hasSealedStored } from "../wire/index.ts";
 import type {
   Engine,
   NearestQuery,
   PointTable,
+  ScrollCursor,
   ScrollRequest,
   SealedEngine,
   WriteOperation,
@@ -23,7 +25,7 @@ const admissionsMax = 4;
 const skippedCounts = new WeakMap<object, number>();
 
 /** Sealed points that the filter of this answer passed over; 0 when none did. */
-export function sealedSkippedOf(result: PointTable): number {
+export function sealedSkippedOf(result: PointTable | ScrollCursor): number {
   return skippedCounts.get(result) ?? 0;
 }
 
@@ -59,7 +61,10 @@ export function sealEngine(engine: Engine): SealedEngine {
         continue;
       }
       try {
-        return await engine.write(name, admitted, { ...options, admittedEpoch: epoch });
+        const result = await engine.write(name, admitted, { ...options, admittedEpoch: epoch });
+        // From now on answers tell how many points their filters pass over.
+        if (!policy.holdsSealed && storesEnvelopes(operation, admitted)) policies.clear();
+        return result;
       } catch (error) {
         if (!(error instanceof DomainError) || error.kind !== "aborted") throw error;
         policy = await policies.refresh(name);
@@ -69,28 +74,29 @@ export function sealEngine(engine: Engine): SealedEngine {
     }
   }
 
-  /** The judged request with the number of sealed points that its filter passes over. */
-  async function judge<T extends { readonly filter?: Filter; readonly payload: PayloadSelector }>(
-    name: string,
-    request: T,
-  ): Promise<{ request: T; skipped: number }> {
-    const payload = keepEnvelopes(request.payload);
-    const skipped = await plainOnlySkips(name, request.filter);
-    if (skipped === undefined)
-      return { request: payload === request.payload ? request : { ...request, payload }, skipped: 0 };
-    return { request: { ...request, payload, plainOnly: true }, skipped };
+  /** Whether the filter judges plain points only; throws when the policy forbids it. */
+  async function passesOver(name: string, filter: Filter | undefined): Promise<boolean> {
+    return filter !== undefined && judgesPlainOnly(await policies.forRead(name), filter);
   }
 
-  /** Undefined when the filter judges all points; else how many sealed ones it passes over. */
-  async function plainOnlySkips(name: string, filter: Filter | undefined): Promise<number | undefined> {
-    if (filter === undefined) return undefined;
-    if (!judgesPlainOnly(await policies.forRead(name), filter)) return undefined;
+  async function sealedPoints(name: string): Promise<number> {
+    if (!(await policies.forRead(name)).holdsSealed) return 0;
     return (await engine.collectionInfo(name)).sealedPointsCount;
   }
 
-  function counted(points: PointTable, skipped: number): PointTable {
-    if (skipped > 0) skippedCounts.set(points, skipped);
-    return points;
+  async function judge<T extends { readonly filter?: Filter; readonly payload: PayloadSelector }>(
+    name: string,
+    request: T,
+  ): Promise<{ request: T; passesOver: boolean }> {
+    const payload = keepEnvelopes(request.payload);
+    if (await passesOver(name, request.filter))
+      return { request: { ...request, payload, plainOnly: true }, passesOver: true };
+    return { request: payload === request.payload ? request : { ...request, payload }, passesOver: false };
+  }
+
+  function counted<T extends PointTable | ScrollCursor>(result: T, skipped: number): T {
+    if (skipped > 0) skippedCounts.set(result, skipped);
+    return result;
   }
 
   return {
@@ -117,31 +123,50 @@ export function sealEngine(engine: Engine): SealedEngine {
     streamPosition: (name, streamId) => engine.streamPosition(name, streamId),
     get: (name, ids, payload, vectors) => engine.get(name, ids, keepEnvelopes(payload), vectors),
     async search(name: string, query: NearestQuery, signal) {
-      const { request, skipped } = await judge(name, query);
-      return counted(await engine.search(name, request, signal), skipped);
+      const judged = await judge(name, query);
+      const skipped = judged.passesOver ? await sealedPoints(name) : 0;
+      return counted(await engine.search(name, judged.request, signal), skipped);
     },
     async searchBatch(name: string, queries: readonly NearestQuery[], signal) {
-      const judged = await Promise.all(queries.map((query) => judge(name, query)));
+      const judged: Awaited<ReturnType<typeof judge<NearestQuery>>>[] = [];
+      for (const query of queries) judged.push(await judge(name, query));
+      const skipped = judged.some((each) => each.passesOver) ? await sealedPoints(name) : 0;
       const requests = judged.map((each) => each.request);
       const tables = await engine.searchBatch(name, requests, signal);
-      return tables.map((points, i) => counted(points, judged[i]?.skipped ?? 0));
+      return tables.map((points, i) => counted(points, judged[i]?.passesOver === true ? skipped : 0));
     },
     async count(name, filter, exact, options) {
-      const skipped = await plainOnlySkips(name, filter);
-      return engine.count(name, filter, exact, skipped === undefined ? options : { ...options, plainOnly: true });
+      const plainOnly = await passesOver(name, filter);
+      return engine.count(name, filter, exact, plainOnly ? { ...options, plainOnly } : options);
     },
     async scroll(name: string, scroll: ScrollRequest) {
-      const { request, skipped } = await judge(name, scroll);
-      const page = await engine.scroll(name, request);
+      const judged = await judge(name, scroll);
+      const skipped = judged.passesOver ? await sealedPoints(name) : 0;
+      const page = await engine.scroll(name, judged.request);
       counted(page.points, skipped);
       return page;
     },
     async openScroll(name, scroll) {
-      return engine.openScroll(name, (await judge(name, scroll)).request);
+      const judged = await judge(name, scroll);
+      const skipped = judged.passesOver ? await sealedPoints(name) : 0;
+      return counted(await engine.openScroll(name, judged.request), skipped);
     },
-    sealedSkipped: async (name, filter) => (await plainOnlySkips(name, filter)) ?? 0,
+    sealedSkipped: async (name, filter) => ((await passesOver(name, filter)) ? sealedPoints(name) : 0),
     close: () => engine.close(),
   };
+}
+
+/** Whether the admitted write stores an envelope. */
+function storesEnvelopes(given: WriteOperation, admitted: WriteOperation): boolean {
+  switch (admitted.kind) {
+    case "upsert":
+      // Admission hands on plain points as they are.
+      return given.kind === "upsert" && admitted.points.some((point, i) => point !== given.points[i]);
+    case "overwrite_payload":
+      return hasSealedStored(admitted.payload);
+    default:
+      return admitted.kind === "seal_payload";
+  }
 }
 
 /** Selectors by key always keep the envelopes: which fields they hold nobody but the owner knows. */

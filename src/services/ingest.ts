@@ -1,12 +1,12 @@
 /**
- * sealpoint.v1.Ingest. BulkUpsert: chunks of one stream reach the engine in their order, at most two at a time (while one
- * commits the next is sealed and waits), and are acknowledged in it. A point that is refused does not keep its chunk from being
+ * sealpoint.v1.Ingest. BulkUpsert: chunks of one stream reach the engine in their order, some at a time (they share one sync
+ * of the log, and while one commits the next is sealed), and are acknowledged in it. A point that is refused does not keep its chunk from being
  * stored; the stream's position commits with the chunk, so a repeated chunk changes nothing.
  */
 
 import type { PayloadSelector, PointId, VectorsSelector } from "../core/index.ts";
 import { badInput, type CollectionConfig, DomainError, type Filter, limits } from "../core/index.ts";
-import type { Engine, PointInput, PointTable } from "../engine/index.ts";
+import { type Engine, type PointInput, type PointTable, sealedSkippedOf } from "../engine/index.ts";
 import { StreamRegistry } from "./streams.ts";
 
 export interface BulkStart {
@@ -104,7 +104,12 @@ export class IngestService {
     }
   }
 
-  async *scroll(request: ScrollStreamRequest, signal: AbortSignal): AsyncGenerator<PointTable> {
+  /** `tellSkipped` hears, before the first page, how many sealed points the filter passes over. */
+  async *scroll(
+    request: ScrollStreamRequest,
+    signal: AbortSignal,
+    tellSkipped?: (sealedSkipped: number) => void,
+  ): AsyncGenerator<PointTable> {
     const pageSize = request.pageSize === 0 ? pageSizeDefault : request.pageSize;
     if (pageSize > limits.scrollStreamPageMax) {
       throw badInput(
@@ -122,6 +127,7 @@ export class IngestService {
         ...(after === undefined ? {} : { offset: after, afterOffset: true }),
       });
       try {
+        tellSkipped?.(sealedSkippedOf(cursor));
         const endsAtMs = performance.now() + limits.scrollSnapshotSecondsMax * 1_000;
         let left = request.limit ?? Number.POSITIVE_INFINITY;
         while (left > 0) {
@@ -171,9 +177,8 @@ class BulkStream {
   #failed = false;
   #lastApplied = 0n;
   #expected: bigint | undefined;
-  /** The two chunks that were given to the engine last; both settle without rejecting. */
-  #previous: Promise<boolean> = Promise.resolve(true);
-  #beforePrevious: Promise<boolean> = Promise.resolve(true);
+  /** The chunks that were given to the engine last, the newest at the end; they settle without rejecting. */
+  readonly #inEngine: Promise<boolean>[] = [];
   #wake: (() => void) | undefined;
 
   constructor(
@@ -231,7 +236,7 @@ class BulkStream {
   /** Resolves when nothing is in the engine any more. */
   async settle(): Promise<void> {
     this.#failed = true;
-    await Promise.all([this.#previous, this.#beforePrevious]);
+    await Promise.all(this.#inEngine);
   }
 
   #fail(reason: unknown): void {
@@ -302,18 +307,24 @@ class BulkStream {
   }
 
   #apply(chunk: BulkChunk): Promise<Ack> {
-    const previous = this.#previous;
-    const beforePrevious = this.#beforePrevious;
-    const ack = this.#write(chunk, previous, beforePrevious);
-    this.#beforePrevious = previous;
-    this.#previous = ack.then(
-      () => true,
-      () => false,
+    const previous = this.#inEngine.at(-1);
+    const room = this.#inEngine.length < limits.streamChunksInEngineMax ? undefined : this.#inEngine.shift();
+    const ack = this.#write(chunk, previous, room);
+    this.#inEngine.push(
+      ack.then(
+        () => true,
+        () => false,
+      ),
     );
     return ack;
   }
 
-  async #write(chunk: BulkChunk, previous: Promise<boolean>, beforePrevious: Promise<boolean>): Promise<Ack> {
+  /** Waits for `room`; `previous` is the chunk before this one. */
+  async #write(
+    chunk: BulkChunk,
+    previous: Promise<boolean> | undefined,
+    room: Promise<boolean> | undefined,
+  ): Promise<Ack> {
     const { sequence } = chunk;
     const refused: RefusedPoint[] = [...chunk.refused];
     let points = chunk.points;
@@ -327,7 +338,7 @@ class BulkStream {
     };
     const mismatched = findFaults(points, this.#config, places, false);
     if (mismatched.size > 0) drop(mismatched);
-    if (!(await beforePrevious)) throw brokenOff();
+    if ((await room) === false) throw brokenOff();
     const { publicKey, freshEphemeral, streamId } = this.#start;
     let searched = false;
     let waited = false;
@@ -347,7 +358,7 @@ class BulkStream {
         if (error.kind === "aborted" && error.details.field === "chunk.sequence" && !waited) {
           // It overtook the chunk before it.
           waited = true;
-          if (!(await previous)) throw brokenOff();
+          if ((await previous) === false) throw brokenOff();
           continue;
         }
         const faults = new Map<number, DomainError>();

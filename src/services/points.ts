@@ -17,6 +17,7 @@ import {
   sealedSkippedOf,
   type WriteOperation,
 } from "../engine/index.ts";
+import { parsePublicKey, TimeSlices } from "../seal/index.ts";
 import { tableFrom } from "./tables.ts";
 
 export interface UpdateOutcome {
@@ -73,6 +74,24 @@ function checkPoints(points: readonly Pick<PointInput, "vectors">[]): void {
   }
 }
 
+/** The engine judges keys too, but one operation at a time: then some of a batch would already be written. */
+async function checkKeys(operations: readonly WriteOperation[]): Promise<void> {
+  const slices = new TimeSlices();
+  for (const [index, operation] of operations.entries()) {
+    if (operation.kind !== "upsert" && operation.kind !== "set_payload" && operation.kind !== "overwrite_payload")
+      continue;
+    const field = `operations[${index}].${operation.kind}`;
+    if (operation.publicKey !== undefined) parsePublicKey(operation.publicKey, `${field}.public_key`);
+    if (operation.kind !== "upsert") continue;
+    for (let place = 0; place < operation.points.length; place++) {
+      if (slices.due()) await slices.yield();
+      const { id, publicKey } = operation.points[place] as PointInput;
+      const point = `${field}.points[${place}]`;
+      if (publicKey !== undefined) parsePublicKey(publicKey, `${point}.public_key`, `point ${id}`);
+    }
+  }
+}
+
 export class PointsService {
   readonly #engine: SealedEngine;
 
@@ -91,13 +110,14 @@ export class PointsService {
     return { operationId, completed: wait };
   }
 
-  /** In order; the first failure ends it, and what came before stays. */
+  /** In order; the first failure ends it, and what came before stays. A bad key refuses all before anything is written. */
   async writeAll(
     collection: string,
     operations: readonly WriteOperation[],
     wait: boolean,
     signal?: AbortSignal,
   ): Promise<UpdateOutcome[]> {
+    await checkKeys(operations);
     const outcomes: UpdateOutcome[] = [];
     for (const operation of operations) outcomes.push(await this.write(collection, operation, wait, signal));
     return outcomes;
@@ -131,8 +151,7 @@ export class PointsService {
 
   async search(collection: string, request: NearestRequest, signal?: AbortSignal): Promise<Found> {
     if (request.vector === undefined) return this.#list(collection, request);
-    const points = await this.#engine.search(collection, toQuery(request, ""), signal);
-    return { points, sealedSkipped: sealedSkippedOf(points) };
+    return toFound(await this.#engine.search(collection, toQuery(request, ""), signal));
   }
 
   async searchBatch(
@@ -141,20 +160,22 @@ export class PointsService {
     signal?: AbortSignal,
   ): Promise<{ tables: readonly PointTable[]; sealedSkipped: number }> {
     const queries: NearestQuery[] = [];
+    checkAnswer(requests.reduce((sum, { offset, limit }) => sum + offset + limit, 0));
     for (const [index, request] of requests.entries()) {
       if (request.vector !== undefined) queries.push(toQuery(request, `[${index}].`));
     }
-    const found = queries.length === 0 ? [] : await this.#engine.searchBatch(collection, queries, signal);
-    const answers = found[Symbol.iterator]();
+    const answered = queries.length === 0 ? [] : await this.#engine.searchBatch(collection, queries, signal);
+    const answers = answered[Symbol.iterator]();
     const tables: PointTable[] = [];
     let sealedSkipped = 0;
     for (const request of requests) {
-      const points =
+      signal?.throwIfAborted();
+      const found =
         request.vector === undefined
-          ? (await this.#list(collection, request)).points
-          : (answers.next().value as PointTable);
-      sealedSkipped += sealedSkippedOf(points);
-      tables.push(points);
+          ? await this.#list(collection, request)
+          : toFound(answers.next().value as PointTable);
+      sealedSkipped += found.sealedSkipped;
+      tables.push(found.points);
     }
     // An empty batch says too whether its collection is there.
     if (requests.length === 0) await this.#engine.collectionInfo(collection);
@@ -197,6 +218,10 @@ export class PointsService {
     const sealedSkipped = filter === undefined ? 0 : await this.#engine.sealedSkipped(collection, filter);
     return { count, sealedSkipped };
   }
+}
+
+function toFound(points: PointTable): Found {
+  return { points, sealedSkipped: sealedSkippedOf(points) };
 }
 
 function checkAnswer(points: number): void {

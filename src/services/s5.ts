@@ -1,5 +1,5 @@
 /** sealpoint.v1.S5: loads encrypted databases into a session index or a collection. */
-import { badInput, type EncodedPayload, sealingOff } from "../core/index.ts";
+import { badInput, type EncodedPayload, sealingDefault } from "../core/index.ts";
 import type { Engine, PointInput } from "../engine/index.ts";
 import {
   type LoadEvent,
@@ -95,7 +95,7 @@ function collectionSink(engine: Engine, name: string): LoadSink {
           onDiskPayload: true,
           echo: "",
         },
-        sealingOff,
+        sealingDefault,
       );
       made = true;
     },

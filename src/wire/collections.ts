@@ -26,7 +26,7 @@ import {
   type HnswConfig,
   limits,
   type SealingPolicy,
-  sealingOff,
+  sealingDefault,
   type VectorParams,
 } from "../core/index.ts";
 import { toPayloadSchemaInfo } from "./field-indexes.ts";
@@ -144,7 +144,7 @@ export function mapCreateCollection(message: CreateCollection): CreateCollection
   const { sealing, collectionName: name } = message;
   return {
     name,
-    sealing: sealing === undefined ? sealingOff : mapSealingPolicy(sealing, "sealing"),
+    sealing: sealing === undefined ? sealingDefault : mapSealingPolicy(sealing, "sealing"),
     config: {
       vectors: mapVectorsConfig(message),
       hnsw: { ...collectionDefaults.hnsw, ...mapHnsw(message.hnswConfig, "hnsw_config") },
@@ -209,13 +209,38 @@ function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Messages that are a oneof: merged, they would hold two of its cases and never be read again. */
+const replacedWhole = new Set(["quantizationConfig", "maxOptimizationThreads"]);
+
 function mergeJson(base: JsonValue | undefined, diff: JsonValue): JsonValue {
   if (!isObject(base) || !isObject(diff)) return diff;
   const merged: JsonObject = { ...base };
   for (const [key, value] of Object.entries(diff)) {
-    // A quantization is replaced as a whole: it is a oneof.
-    merged[key] = key === "quantizationConfig" ? value : mergeJson(merged[key], value);
+    merged[key] = replacedWhole.has(key) ? value : mergeJson(merged[key], value);
     if (key === "quantizationConfig" && isObject(value) && "disabled" in value) delete merged[key];
+  }
+  return merged;
+}
+
+/** Either form of VectorsConfig by name. */
+function vectorsByName(config: JsonValue | undefined): JsonObject {
+  if (!isObject(config)) return {};
+  if (isObject(config.params)) return { "": config.params };
+  return isObject(config.paramsMap) && isObject(config.paramsMap.map) ? config.paramsMap.map : {};
+}
+
+/** Clients name the unnamed vector in an update's map; the collection keeps the form it was made with. */
+function mergeVectors(base: JsonValue | undefined, diff: JsonValue): JsonObject {
+  const merged = mergeJson(vectorsByName(base), vectorsByName(diff)) as JsonObject;
+  return isObject(base) && isObject(base.params) ? { params: merged[""] ?? {} } : { paramsMap: { map: merged } };
+}
+
+/** Key by key, and a null removes its key, as Qdrant merges maps. */
+function mergeMetadata(base: JsonValue | undefined, diff: JsonValue): JsonObject {
+  const merged: JsonObject = { ...(isObject(base) ? base : {}) };
+  for (const [key, value] of Object.entries(isObject(diff) ? diff : {})) {
+    if (isObject(value) && "nullValue" in value) delete merged[key];
+    else merged[key] = value;
   }
   return merged;
 }
@@ -226,7 +251,12 @@ export function mergeEcho(echo: string, message: UpdateCollection): string {
   const { params } = diff;
   for (const key of ["collectionName", "timeout", "params"]) delete diff[key];
   const base = JSON.parse(echo === "" ? "{}" : echo) as JsonObject;
+  const { vectorsConfig, metadata } = diff;
+  delete diff.vectorsConfig;
+  delete diff.metadata;
   const merged = mergeJson(base, diff) as JsonObject;
+  if (vectorsConfig !== undefined) merged.vectorsConfig = mergeVectors(base.vectorsConfig, vectorsConfig);
+  if (metadata !== undefined) merged.metadata = mergeMetadata(base.metadata, metadata);
   if (isObject(params)) {
     for (const key of ["replicationFactor", "writeConsistencyFactor", "onDiskPayload", "payload"]) {
       const value = params[key];

@@ -7,10 +7,10 @@ import {
   type SealingState,
   SealingStateSchema,
 } from "../../gen/sealpoint/policy/v1/policy_pb.js";
-import { badInput, type CollectionInfo, limits, type SealingPolicy } from "../core/index.ts";
+import { badInput, type CollectionInfo, limits, type SealingPolicy, sealingDefault } from "../core/index.ts";
 
 const modes: Readonly<Record<number, SealingPolicy["mode"]>> = {
-  [SealingMode.UNSPECIFIED]: "off",
+  [SealingMode.UNSPECIFIED]: sealingDefault.mode,
   [SealingMode.OFF]: "off",
   [SealingMode.OPTIONAL]: "optional",
   [SealingMode.REQUIRED]: "required",

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Sealer } from "../../clients/typescript/src/seal/index.ts";
 import {
   type Condition,
@@ -358,6 +358,30 @@ describe("filters", () => {
     expect(sealedSkippedOf(await engine.search("optional", query(each)))).toBe(1);
     expect(sealedSkippedOf(await engine.search("optional", query(none)))).toBe(0);
     expect(await engine.sealedSkipped("optional", each)).toBe(1);
+  });
+
+  it.each(onTitle)("optional: %s costs nothing more while no point is sealed", async (_name, each) => {
+    await upsert("optional", [point(1n)]);
+    await engine.search("optional", query(each));
+    const asked = vi.spyOn(fake, "of");
+    await engine.search("optional", query(each));
+    await engine.searchBatch("optional", [query(each), query(each)]);
+    await engine.count("optional", each, true);
+    expect(await engine.sealedSkipped("optional", each)).toBe(0);
+    await engine.openScroll("optional", request(each));
+    expect(asked).not.toHaveBeenCalled();
+    // And is told at once when the first is.
+    await upsert("optional", [point(2n, document, alice.publicKeyPem)]);
+    expect(await engine.sealedSkipped("optional", each)).toBe(1);
+    expect(sealedSkippedOf(await engine.openScroll("optional", request(each)))).toBe(1);
+  });
+
+  it("a partial update that would be sealed too many times is refused before it is", async () => {
+    const payload = encodePayload({ title: "x".repeat(2 ** 20) });
+    const selector = ids(...Array.from({ length: 257 }, (_, i) => BigInt(i)));
+    await expect(
+      write("optional", { kind: "set_payload", selector, payload, publicKey: alice.publicKeyPem }),
+    ).rejects.toMatchObject({ kind: "bad_input", details: { field: "payload" } });
   });
 
   it("field indexes: only on clear fields under required", async () => {

@@ -31,6 +31,8 @@ const keyword = (key: string, value: string) => ({
   },
 });
 
+const skipped = "x-sealpoint-sealed-skipped";
+
 let server: TestServer;
 let made = 0;
 
@@ -301,6 +303,71 @@ describe("others", () => {
   test("what comes later answers by name", async () => {
     const error = await failure(server.call(Snapshots.method.create, { collectionName: "x" }));
     expect(error).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("snapshots") });
+  });
+
+  test("a collection made without a policy: plain clients work, what brings a key is sealed", async () => {
+    const collectionName = await makeCollection();
+    const { state } = await server.call(Sealing.method.getPolicy, { collectionName });
+    expect(state?.policy).toMatchObject({ mode: SealingMode.OPTIONAL, recipients: [], clearFields: [] });
+    const payload = { secret: text("hidden") };
+    const plain = { collectionName, wait: true, points: [{ id: num(1), vectors: dense(1, 2), payload }] };
+    const query = { collectionName, filter: { must: [keyword("secret", "hidden")] } };
+    await server.call(points.upsert, plain);
+    expect((await server.call(points.query, query)).headers.get(skipped)).toEqual([]);
+    const publicKey = generateKeyPair().publicKeyPem;
+    const keyed = { ...plain, points: [2, 3].map((id) => ({ ...plain.points[0], id: num(id), publicKey })) };
+    await server.call(points.upsert, keyed);
+    const got = await server.call(points.get, { collectionName, ids: [num(1), num(2)], withPayload: enable });
+    expect(got.result.map((point) => Object.keys(point.payload))).toEqual([["secret"], ["$sealpoint"]]);
+
+    const found = await server.call(points.query, query);
+    expect(found.result.map((point) => point.id)).toMatchObject([num(1)]);
+    expect(found.headers.get(skipped)).toEqual(["2"]);
+    // Lists by id in a batch, and past their beginning too.
+    const batch = {
+      collectionName,
+      queryPoints: [
+        { ...query, offset: 1n },
+        { ...query, query: nearest(1, 2) },
+      ],
+    };
+    expect((await server.call(points.queryBatch, batch)).headers.get(skipped)).toEqual(["4"]);
+    expect((await server.call(points.count, query)).headers.get(skipped)).toEqual(["2"]);
+
+    await server.call(Sealing.method.setPolicy, { collectionName, policy: { mode: SealingMode.OFF } });
+    expect(await failure(server.call(points.upsert, keyed))).toEqual({
+      code: status.FAILED_PRECONDITION,
+      details: expect.stringContaining("policy is off"),
+    });
+    await server.call(points.upsert, plain);
+    const again = await server.call(Sealing.method.setPolicy, { collectionName, policy: {} });
+    expect(again.state?.policy?.mode).toBe(SealingMode.OPTIONAL);
+  });
+
+  test("a bad key in one operation of a batch: nothing of the batch is written", async () => {
+    const collectionName = await makeCollection();
+    const upsert = (id: number, publicKey?: string) => ({
+      operation: {
+        case: "upsert" as const,
+        value: { points: [{ id: num(id), vectors: dense(1, 2), payload: {}, publicKey }] },
+      },
+    });
+    const request = { collectionName, wait: true, operations: [upsert(1), upsert(2, "not a key")] };
+    expect(await failure(server.call(points.updateBatch, request))).toEqual({
+      code: status.INVALID_ARGUMENT,
+      details: "operations[1].upsert.points[0].public_key: the public key is not PEM, hex or base64 (for point 2)",
+    });
+    expect((await server.call(points.count, { collectionName })).result?.count).toBe(0n);
+  });
+
+  test("what an update by name changes can be read again", async () => {
+    const collectionName = await makeCollection();
+    await server.call(collections.update, {
+      collectionName,
+      vectorsConfig: { config: { case: "paramsMap", value: { map: { "": { onDisk: true } } } } },
+    });
+    const { result } = await server.call(collections.get, { collectionName });
+    expect(result?.config?.params?.vectorsConfig?.config).toMatchObject({ case: "params", value: { onDisk: true } });
   });
 
   test("a key in the metadata seals, and the policy is told", async () => {

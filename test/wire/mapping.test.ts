@@ -1,7 +1,7 @@
 /** Filters, policies and echoes through the generated code to core types and back. */
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromJsonString, type MessageInitShape, toJson } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import { UpdateCollectionSchema } from "../../gen/qdrant/collections_pb.js";
+import { CreateCollectionSchema, UpdateCollectionSchema } from "../../gen/qdrant/collections_pb.js";
 import { type ConditionSchema, FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
 import { SealingPolicySchema } from "../../gen/sealpoint/policy/v1/policy_pb.js";
 import { DomainError, limits } from "../../src/core/index.ts";
@@ -121,7 +121,8 @@ describe("filters", () => {
 describe("policies and echoes", () => {
   test("an unknown mode or algorithm is never taken for another", () => {
     const map = (init: object) => mapSealingPolicy(create(SealingPolicySchema, init), "policy");
-    expect(map({}).mode).toBe("off");
+    expect(map({}).mode).toBe("optional");
+    expect(map({ mode: 1 }).mode).toBe("off");
     expect(map({ mode: 3, clearFields: ["a"], padding: true })).toMatchObject({
       mode: "required",
       clearFields: ["a"],
@@ -149,6 +150,29 @@ describe("policies and echoes", () => {
       hnswConfig: { payloadM: "8", m: "4" },
       quantizationConfig: { binary: {} },
       replicationFactor: 2,
+    });
+    const other = create(UpdateCollectionSchema, {
+      vectorsConfig: { config: { case: "paramsMap", value: { map: { "": { onDisk: true } } } } },
+      optimizersConfig: { maxOptimizationThreads: { variant: { case: "setting", value: 0 } } },
+      metadata: {
+        kind: { kind: { case: "integerValue", value: 1n } },
+        gone: { kind: { case: "nullValue", value: 0 } },
+      },
+    });
+    const made = create(CreateCollectionSchema, {
+      vectorsConfig: { config: { case: "params", value: { size: 4n, distance: 1 } } },
+      optimizersConfig: { maxOptimizationThreads: { variant: { case: "value", value: 2n } } },
+      metadata: {
+        kind: { kind: { case: "stringValue", value: "a" } },
+        gone: { kind: { case: "boolValue", value: true } },
+        kept: { kind: { case: "doubleValue", value: 1 } },
+      },
+    });
+    const merged = mergeEcho(JSON.stringify(toJson(CreateCollectionSchema, made)), other);
+    expect(toJson(CreateCollectionSchema, fromJsonString(CreateCollectionSchema, merged))).toEqual({
+      vectorsConfig: { params: { size: "4", distance: "Cosine", onDisk: true } },
+      optimizersConfig: { maxOptimizationThreads: { setting: "Auto" } },
+      metadata: { kind: { integerValue: "1" }, kept: { doubleValue: 1 } },
     });
     const disabled = create(UpdateCollectionSchema, {
       quantizationConfig: { quantization: { case: "disabled", value: {} } },

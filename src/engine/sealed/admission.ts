@@ -307,6 +307,12 @@ async function sealEach(
   replace: boolean,
 ): Promise<WriteOperation> {
   const ids = await resolveIds(engine, name, operation.selector);
+  if (ids.length * operation.payload.length > limits.sealedUpdateBytesMax) {
+    throw badInput(
+      `payload: sealed for each of ${ids.length} points it takes more than ${limits.sealedUpdateBytesMax} bytes: select fewer points`,
+      "payload",
+    );
+  }
   const items = ids.map((id) => ({ id, payload: operation.payload, recipient, field: "payload" }));
   const envelopes = await seal(policy, items, operation.freshEphemeral);
   const clear = clearPart(policy, operation.payload);

@@ -13,6 +13,8 @@ export interface AdmissionPolicy {
   readonly sealingId: Uint8Array;
   /** Hex. */
   readonly acceptedSealingIds: ReadonlySet<string>;
+  /** Whether there were points with envelopes when it was read: who has none pays nothing for telling their number. */
+  readonly holdsSealed: boolean;
   readonly epoch: number;
   readonly readAtMs: number;
 }
@@ -60,6 +62,7 @@ function admissionPolicy(info: CollectionInfo): AdmissionPolicy {
     recipient: first === undefined ? undefined : parsePublicKey(first, "policy.recipients[0]"),
     sealingId: Buffer.from(info.sealingId, "hex"),
     acceptedSealingIds: new Set(info.acceptedSealingIds),
+    holdsSealed: info.sealedPointsCount > 0,
     epoch: info.epoch,
     readAtMs: performance.now(),
   };

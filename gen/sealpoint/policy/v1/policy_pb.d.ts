@@ -94,17 +94,21 @@ export declare type SealingState = Message<"sealpoint.policy.v1.SealingState"> &
 export declare const SealingStateSchema: GenMessage<SealingState>;
 
 /**
+ * A collection made without a policy has SEALING_MODE_OPTIONAL and no recipients.
+ *
  * @generated from enum sealpoint.policy.v1.SealingMode
  */
 export enum SealingMode {
   /**
-   * Nothing is sealed unless the client seals it.
+   * The default: SEALING_MODE_OPTIONAL.
    *
    * @generated from enum value: SEALING_MODE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
+   * The server seals nothing; a write that brings a public key is refused with FAILED_PRECONDITION, reason SealingOff.
+   *
    * @generated from enum value: SEALING_MODE_OFF = 1;
    */
   OFF = 1,

@@ -33,6 +33,8 @@ export const SealingModeSchema = /*@__PURE__*/
   enumDesc(file_sealpoint_policy_v1_policy, 0);
 
 /**
+ * A collection made without a policy has SEALING_MODE_OPTIONAL and no recipients.
+ *
  * @generated from enum sealpoint.policy.v1.SealingMode
  */
 export const SealingMode = /*@__PURE__*/

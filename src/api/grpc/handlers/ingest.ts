@@ -13,7 +13,7 @@ import {
 } from "../../../wire/index.ts";
 import { bindService, type CallContext, rawBidi, rawServerStream, type ServiceBinding } from "../call.ts";
 import { errorTable } from "../errors.ts";
-import { publicKeyOf } from "./common.ts";
+import { publicKeyOf, tellSkipped } from "./common.ts";
 
 async function* readMessages(requests: AsyncIterable<Uint8Array>, call: CallContext): AsyncGenerator<BulkMessage> {
   for await (const bytes of requests) {
@@ -43,7 +43,8 @@ export function bindIngest(ingest: IngestService): ServiceBinding {
     }),
     scroll: rawServerStream(async function* (bytes, call) {
       const request = mapScrollStreamRequest(decodeMessage(ScrollRequestSchema, bytes));
-      for await (const page of ingest.scroll(request, call.signal)) yield encodeScrollPage(page);
+      const pages = ingest.scroll(request, call.signal, (skipped) => tellSkipped(call, skipped));
+      for await (const page of pages) yield encodeScrollPage(page);
     }),
   });
 }

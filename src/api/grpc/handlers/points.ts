@@ -37,7 +37,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
     rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const { collection, wait, operation } = decode(bytes);
-      const outcome = await points.write(collection, withPublicKey(operation, call), wait);
+      const outcome = await points.write(collection, withPublicKey(operation, call), wait, call.signal);
       return encodeUpdateResponse([outcome], secondsSince(startMs));
     });
 
@@ -54,7 +54,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
     rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const { collection, searches } = decode(bytes);
-      const found = await points.searchBatch(collection, searches);
+      const found = await points.searchBatch(collection, searches, call.signal);
       tellSkipped(call, found.sealedSkipped);
       return encodeScoredBatchResponse(found.tables, secondsSince(startMs));
     });
@@ -72,6 +72,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
           freshEphemeral: request.freshEphemeral,
         },
         request.wait,
+        call.signal,
       );
       return encodeUpdateResponse([outcome], secondsSince(startMs));
     }),
@@ -86,7 +87,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const startMs = performance.now();
       const { collection, wait, operations } = decodeUpdateBatchPoints(bytes);
       const keyed = operations.map((operation) => withPublicKey(operation, call));
-      const outcomes = await points.writeAll(collection, keyed, wait);
+      const outcomes = await points.writeAll(collection, keyed, wait, call.signal);
       return encodeUpdateResponse(outcomes, secondsSince(startMs));
     }),
     createFieldIndex: unary(async (message) => {

@@ -23,12 +23,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// A collection made without a policy has SEALING_MODE_OPTIONAL and no recipients.
 type SealingMode int32
 
 const (
-	// Nothing is sealed unless the client seals it.
+	// The default: SEALING_MODE_OPTIONAL.
 	SealingMode_SEALING_MODE_UNSPECIFIED SealingMode = 0
-	SealingMode_SEALING_MODE_OFF         SealingMode = 1
+	// The server seals nothing; a write that brings a public key is refused with FAILED_PRECONDITION, reason SealingOff.
+	SealingMode_SEALING_MODE_OFF SealingMode = 1
 	// Points with a key are sealed; points without one stay plain.
 	SealingMode_SEALING_MODE_OPTIONAL SealingMode = 2
 	// A write without an envelope or a key is refused with FAILED_PRECONDITION, reason EncryptionRequired.
