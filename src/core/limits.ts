@@ -43,7 +43,7 @@ export const limits = {
   /** Chunks that one ingest stream may have accepted and not yet acknowledged. */
   streamChunksInFlightMax: 64,
   /** Of those, chunks that are in the engine at a time: they share one sync of the log. */
-  streamChunksInEngineMax: 8,
+  streamChunksInEngineMax: 4,
   /** Characters of a stream id. */
   streamIdLengthMax: 64,
   /** Stream ids remembered per collection; the longest unused is forgotten first. */

@@ -87,7 +87,16 @@ export interface WriteOptions {
    * answered with applied: false and changes nothing.
    */
   readonly stream?: { readonly id: string; readonly sequence: bigint };
+  /** For writes that must keep an order among themselves, though each may take its own time to be sealed. */
+  readonly turn?: WriteTurn;
   readonly signal?: AbortSignal;
+}
+
+export interface WriteTurn {
+  /** The write waits for it before it takes its place in the collection's order of writes. */
+  readonly comes: Promise<unknown>;
+  /** Called once it has its place; never called for a write that is refused. */
+  taken(): void;
 }
 
 export interface WriteResult {

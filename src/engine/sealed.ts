@@ -61,7 +61,10 @@ export function sealEngine(engine: Engine): SealedEngine {
         continue;
       }
       try {
-        const result = await engine.write(name, admitted, { ...options, admittedEpoch: epoch });
+        await options.turn?.comes;
+        const writing = engine.write(name, admitted, { ...options, admittedEpoch: epoch });
+        options.turn?.taken();
+        const result = await writing;
         // From now on answers tell how many points their filters pass over.
         if (!policy.holdsSealed && storesEnvelopes(operation, admitted)) policies.clear();
         return result;

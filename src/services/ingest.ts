@@ -6,7 +6,7 @@
 
 import type { PayloadSelector, PointId, VectorsSelector } from "../core/index.ts";
 import { badInput, type CollectionConfig, DomainError, type Filter, limits } from "../core/index.ts";
-import { type Engine, type PointInput, type PointTable, sealedSkippedOf } from "../engine/index.ts";
+import { type Engine, type PointInput, type PointTable, sealedSkippedOf, type WriteTurn } from "../engine/index.ts";
 import { StreamRegistry } from "./streams.ts";
 
 export interface BulkStart {
@@ -179,6 +179,8 @@ class BulkStream {
   #expected: bigint | undefined;
   /** The chunks that were given to the engine last, the newest at the end; they settle without rejecting. */
   readonly #inEngine: Promise<boolean>[] = [];
+  /** Resolves when the newest of them has its place in the order of writes, or is done for. */
+  #placed: Promise<void> = Promise.resolve();
   #wake: (() => void) | undefined;
 
   constructor(
@@ -309,7 +311,12 @@ class BulkStream {
   #apply(chunk: BulkChunk): Promise<Ack> {
     const previous = this.#inEngine.at(-1);
     const room = this.#inEngine.length < limits.streamChunksInEngineMax ? undefined : this.#inEngine.shift();
-    const ack = this.#write(chunk, previous, room);
+    let taken = (): void => undefined;
+    const turn: WriteTurn = { comes: this.#placed, taken: () => taken() };
+    this.#placed = new Promise((resolve) => {
+      taken = resolve;
+    });
+    const ack = this.#write(chunk, turn, previous, room).finally(taken);
     this.#inEngine.push(
       ack.then(
         () => true,
@@ -322,6 +329,7 @@ class BulkStream {
   /** Waits for `room`; `previous` is the chunk before this one. */
   async #write(
     chunk: BulkChunk,
+    turn: WriteTurn,
     previous: Promise<boolean> | undefined,
     room: Promise<boolean> | undefined,
   ): Promise<Ack> {
@@ -348,7 +356,7 @@ class BulkStream {
         const { applied } = await this.#engine.write(
           this.#collection,
           { kind: "upsert", points, publicKey, freshEphemeral },
-          { wait: true, stream: { id: streamId, sequence } },
+          { wait: true, stream: { id: streamId, sequence }, turn },
         );
         if (!applied) return repeated(sequence);
         refused.sort((a, b) => a.index - b.index);
