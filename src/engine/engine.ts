@@ -39,6 +39,7 @@ export interface SealedPatch {
   readonly id: PointId;
   /** Binary, without a length before it. */
   readonly envelope: Uint8Array;
+  /** A null removes its key. */
   readonly clear: EncodedPayload;
 }
 

@@ -150,49 +150,142 @@ function start(): BackwardWriter {
   return writer;
 }
 
-/** SearchResponse and QueryResponse have one shape: { result = 1, time = 2 }. */
-export function encodeScoredResponse(table: WireTable, seconds: number): Uint8Array {
+/** Gives the event loop its turn in between. */
+export interface Pauses {
+  due(): boolean;
+  yield(): Promise<void>;
+}
+
+/** Answers with more rows are written with pauses, where the caller gives them. */
+const rowsAtOnceMax = 128;
+
+type RowWriter = (w: BackwardWriter, table: WireTable, row: number, tag: number) => void;
+
+function writeRows(w: BackwardWriter, table: WireTable, write: RowWriter, tag: number): void {
+  for (let row = table.length - 1; row >= 0; row--) write(w, table, row, tag);
+}
+
+async function writeRowsInSlices(
+  w: BackwardWriter,
+  table: WireTable,
+  write: RowWriter,
+  tag: number,
+  pauses: Pauses,
+): Promise<void> {
+  for (let row = table.length - 1; row >= 0; row--) {
+    if (pauses.due()) await pauses.yield();
+    write(w, table, row, tag);
+  }
+}
+
+interface Shape {
+  readonly write: RowWriter;
+  readonly rowTag: number;
+  /** 0: the answer has no time. */
+  readonly timeTag: number;
+}
+
+const scored: Shape = { write: writeScoredPoint, rowTag: 0x0a, timeTag: 0x11 };
+const scrolled: Shape = { write: writeRetrievedPoint, rowTag: 0x12, timeTag: 0x19 };
+const gotten: Shape = { write: writeRetrievedPoint, rowTag: 0x0a, timeTag: 0x11 };
+const streamed: Shape = { write: writeRetrievedPoint, rowTag: 0x0a, timeTag: 0 };
+
+function encodeTable(shape: Shape, table: WireTable, seconds: number, next?: PointId): Uint8Array {
   const w = start();
-  writeTime(w, seconds, 0x11);
-  for (let row = table.length - 1; row >= 0; row--) writeScoredPoint(w, table, row, 0x0a);
+  if (shape.timeTag !== 0) writeTime(w, seconds, shape.timeTag);
+  writeRows(w, table, shape.write, shape.rowTag);
+  if (next !== undefined) writePointId(w, next, 0x0a);
   return w.finish();
 }
 
+async function encodeTableInSlices(
+  shape: Shape,
+  table: WireTable,
+  seconds: number,
+  pauses: Pauses,
+  next?: PointId,
+): Promise<Uint8Array> {
+  // A writer of its own: the shared one is somebody else's during a pause.
+  const w = new BackwardWriter(1 << 20);
+  if (shape.timeTag !== 0) writeTime(w, seconds, shape.timeTag);
+  await writeRowsInSlices(w, table, shape.write, shape.rowTag, pauses);
+  if (next !== undefined) writePointId(w, next, 0x0a);
+  return w.finish();
+}
+
+type Bytes = Uint8Array | Promise<Uint8Array>;
+
+/** SearchResponse and QueryResponse have one shape: { result = 1, time = 2 }. */
+export function encodeScoredResponse(table: WireTable, seconds: number): Uint8Array;
+export function encodeScoredResponse(table: WireTable, seconds: number, pauses: Pauses): Bytes;
+export function encodeScoredResponse(table: WireTable, seconds: number, pauses?: Pauses): Bytes {
+  return pauses === undefined || table.length <= rowsAtOnceMax
+    ? encodeTable(scored, table, seconds)
+    : encodeTableInSlices(scored, table, seconds, pauses);
+}
+
 /** SearchBatchResponse and QueryBatchResponse: { result = 1: BatchResult { result = 1 }, time = 2 }. */
-export function encodeScoredBatchResponse(tables: readonly WireTable[], seconds: number): Uint8Array {
+export function encodeScoredBatchResponse(tables: readonly WireTable[], seconds: number): Uint8Array;
+export function encodeScoredBatchResponse(tables: readonly WireTable[], seconds: number, pauses: Pauses): Bytes;
+export function encodeScoredBatchResponse(tables: readonly WireTable[], seconds: number, pauses?: Pauses): Bytes {
+  const rows = tables.reduce((sum, table) => sum + table.length, 0);
+  if (pauses !== undefined && rows > rowsAtOnceMax) return encodeBatchInSlices(tables, seconds, pauses);
   const w = start();
   writeTime(w, seconds, 0x11);
   for (let index = tables.length - 1; index >= 0; index--) {
-    const table = tables[index] as WireTable;
     const before = w.length;
-    for (let row = table.length - 1; row >= 0; row--) writeScoredPoint(w, table, row, 0x0a);
+    writeRows(w, tables[index] as WireTable, writeScoredPoint, 0x0a);
+    header(w, 0x0a, before);
+  }
+  return w.finish();
+}
+
+async function encodeBatchInSlices(tables: readonly WireTable[], seconds: number, pauses: Pauses): Promise<Uint8Array> {
+  const w = new BackwardWriter(1 << 20);
+  writeTime(w, seconds, 0x11);
+  for (let index = tables.length - 1; index >= 0; index--) {
+    const before = w.length;
+    await writeRowsInSlices(w, tables[index] as WireTable, writeScoredPoint, 0x0a, pauses);
     header(w, 0x0a, before);
   }
   return w.finish();
 }
 
 /** ScrollResponse { next_page_offset = 1, result = 2, time = 3 } */
-export function encodeScrollResponse(table: WireTable, next: PointId | undefined, seconds: number): Uint8Array {
-  const w = start();
-  writeTime(w, seconds, 0x19);
-  for (let row = table.length - 1; row >= 0; row--) writeRetrievedPoint(w, table, row, 0x12);
-  if (next !== undefined) writePointId(w, next, 0x0a);
-  return w.finish();
+export function encodeScrollResponse(table: WireTable, next: PointId | undefined, seconds: number): Uint8Array;
+export function encodeScrollResponse(
+  table: WireTable,
+  next: PointId | undefined,
+  seconds: number,
+  pauses: Pauses,
+): Bytes;
+export function encodeScrollResponse(
+  table: WireTable,
+  next: PointId | undefined,
+  seconds: number,
+  pauses?: Pauses,
+): Bytes {
+  return pauses === undefined || table.length <= rowsAtOnceMax
+    ? encodeTable(scrolled, table, seconds, next)
+    : encodeTableInSlices(scrolled, table, seconds, pauses, next);
 }
 
 /** GetResponse { result = 1, time = 2 } */
-export function encodeGetResponse(table: WireTable, seconds: number): Uint8Array {
-  const w = start();
-  writeTime(w, seconds, 0x11);
-  for (let row = table.length - 1; row >= 0; row--) writeRetrievedPoint(w, table, row, 0x0a);
-  return w.finish();
+export function encodeGetResponse(table: WireTable, seconds: number): Uint8Array;
+export function encodeGetResponse(table: WireTable, seconds: number, pauses: Pauses): Bytes;
+export function encodeGetResponse(table: WireTable, seconds: number, pauses?: Pauses): Bytes {
+  return pauses === undefined || table.length <= rowsAtOnceMax
+    ? encodeTable(gotten, table, seconds)
+    : encodeTableInSlices(gotten, table, seconds, pauses);
 }
 
 /** sealpoint.v1.ScrollResponse { points = 1 } */
-export function encodeScrollPage(table: WireTable): Uint8Array {
-  const w = start();
-  for (let row = table.length - 1; row >= 0; row--) writeRetrievedPoint(w, table, row, 0x0a);
-  return w.finish();
+export function encodeScrollPage(table: WireTable): Uint8Array;
+export function encodeScrollPage(table: WireTable, pauses: Pauses): Bytes;
+export function encodeScrollPage(table: WireTable, pauses?: Pauses): Bytes {
+  return pauses === undefined || table.length <= rowsAtOnceMax
+    ? encodeTable(streamed, table, 0)
+    : encodeTableInSlices(streamed, table, 0, pauses);
 }
 
 export interface WireUpdateResult {

@@ -9,7 +9,15 @@ import {
   sealedKey,
 } from "../../src/core/index.ts";
 import type { Engine, PointsSelector, PointTable, WriteOperation } from "../../src/engine/engine.ts";
-import { buildSealed, hasSealedStored, omitEntries, pickEntries, readEnvelopes } from "../../src/wire/index.ts";
+import {
+  buildSealed,
+  decodePayload,
+  encodePayload,
+  hasSealedStored,
+  omitEntries,
+  pickEntries,
+  readEnvelopes,
+} from "../../src/wire/index.ts";
 
 interface Collection {
   info: CollectionInfo;
@@ -63,7 +71,9 @@ export class FakeEngine {
       const before = points.get(id) ?? new Uint8Array(0);
       const envelopes = operation.replace ? [] : (readEnvelopes(before) ?? []);
       const kept = operation.replace ? new Uint8Array(0) : omitEntries(before, new Set([sealedKey]));
-      points.set(id, buildSealed([...envelopes, envelope], new Uint8Array([...kept, ...clear])));
+      const merged = Object.entries({ ...decodePayload(kept), ...decodePayload(clear) });
+      const present = merged.filter(([, value]) => value !== null);
+      points.set(id, buildSealed([...envelopes, envelope], encodePayload(Object.fromEntries(present))));
     }
   }
 

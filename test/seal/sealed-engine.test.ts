@@ -211,6 +211,14 @@ describe("partial updates", () => {
     expect(opened("required", 2n, alice.privateKeyPem)).toEqual({ lang: "de", title: "newer" });
   });
 
+  it("what a key seals no longer stands in plain beside it", async () => {
+    await upsert("optional", [point(1n, { lang: "en", title: secret, year: 1n })]);
+    const payload = encodePayload({ title: "new", lang: "fr" });
+    await write("optional", { kind: "set_payload", selector: ids(1n), payload, publicKey: alice.publicKeyPem });
+    expect(Buffer.from(stored("optional", 1n)).includes(secret)).toBe(false);
+    expect(opened("optional", 1n, alice.privateKeyPem)).toEqual({ lang: "fr", title: "new", year: 1n });
+  });
+
   it("by filter: each matching point gets an envelope of its own", async () => {
     await upsert("required", [point(1n), point(2n)], alice.publicKeyPem);
     const selector = { kind: "filter" as const, filter: filter({ kind: "match_keyword", key: "lang", value: "en" }) };

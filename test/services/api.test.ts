@@ -344,6 +344,21 @@ describe("others", () => {
     expect(again.state?.policy?.mode).toBe(SealingMode.OPTIONAL);
   });
 
+  test("a partial update with a key takes the plain value away, on disk too", async () => {
+    const collectionName = await makeCollection();
+    const one = { id: num(1), vectors: dense(1, 2), payload: { a: text("plain"), b: integer(1) } };
+    await server.call(points.upsert, { collectionName, wait: true, points: [one] });
+    await server.call(points.setPayload, {
+      collectionName,
+      wait: true,
+      payload: { a: text("sealed") },
+      pointsSelector: { pointsSelectorOneOf: { case: "points", value: { ids: [num(1)] } } },
+      publicKey: generateKeyPair().publicKeyPem,
+    });
+    const got = await server.call(points.get, { collectionName, ids: [num(1)], withPayload: enable });
+    expect(Object.keys(got.result[0]?.payload ?? {}).sort()).toEqual(["$sealpoint", "b"]);
+  });
+
   test("a bad key in one operation of a batch: nothing of the batch is written", async () => {
     const collectionName = await makeCollection();
     const upsert = (id: number, publicKey?: string) => ({

@@ -144,6 +144,27 @@ describe(`answers (seed ${seed})`, () => {
     );
   });
 
+  test("long answers are written in slices: the same bytes, and whoever writes meanwhile disturbs nothing", async () => {
+    const rows = fc.sample(row, { seed, numRuns: 300 });
+    const [table, small] = [tableOf(rows), tableOf(rows.slice(0, 3))];
+    let pauses = 0;
+    const slices = {
+      due: () => true,
+      yield: async () => {
+        pauses++;
+        encodeScoredResponse(small, 1);
+      },
+    };
+    expect(await encodeScoredResponse(table, 2, slices)).toEqual(encodeScoredResponse(table, 2));
+    expect(await encodeGetResponse(table, 2, slices)).toEqual(encodeGetResponse(table, 2));
+    expect(await encodeScrollPage(table, slices)).toEqual(encodeScrollPage(table));
+    expect(await encodeScrollResponse(table, 7n, 2, slices)).toEqual(encodeScrollResponse(table, 7n, 2));
+    const batch = [table, small, table];
+    expect(await encodeScoredBatchResponse(batch, 2, slices)).toEqual(encodeScoredBatchResponse(batch, 2));
+    expect(pauses).toBe(6 * rows.length + 3);
+    expect(encodeGetResponse(small, 2, slices)).toEqual(encodeGetResponse(small, 2));
+  });
+
   test("vectors carry the oneof only, and an answer without vectors has no field for them", () => {
     const table = tableOf([
       { id: 1n, score: 1, version: 1n, payload: undefined, vectors: [["", [1, 2]]] },

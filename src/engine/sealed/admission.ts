@@ -19,7 +19,15 @@ import {
   TimeSlices,
   validateEnvelopes,
 } from "../../seal/index.ts";
-import { buildSealed, findSealed, omitEntries, payloadKeys, pickEntries, readEnvelopes } from "../../wire/index.ts";
+import {
+  buildSealed,
+  encodePayload,
+  findSealed,
+  omitEntries,
+  payloadKeys,
+  pickEntries,
+  readEnvelopes,
+} from "../../wire/index.ts";
 import type { Engine, PointInput, PointsSelector, SealedPatch, WriteOperation } from "../engine.ts";
 import { fieldIsSealed, rootKey, sealedPath } from "./fields.ts";
 import type { AdmissionPolicy } from "./policy.ts";
@@ -315,9 +323,16 @@ async function sealEach(
   }
   const items = ids.map((id) => ({ id, payload: operation.payload, recipient, field: "payload" }));
   const envelopes = await seal(policy, items, operation.freshEphemeral);
-  const clear = clearPart(policy, operation.payload);
+  let clear = clearPart(policy, operation.payload);
+  if (!replace) clear = Buffer.concat([clear, removals(policy, operation.payload)]);
   const points: SealedPatch[] = ids.map((id, i) => ({ id, envelope: envelopes[i] as Uint8Array, clear }));
   return { kind: "seal_payload", points, replace };
+}
+
+/** Nulls for the keys that go into the envelope: merging them removes what was plain under those keys before. */
+function removals(policy: AdmissionPolicy, payload: EncodedPayload): EncodedPayload {
+  const keys = payloadKeys(payload, "payload").filter((key) => !policy.clearFields.has(key));
+  return encodePayload(Object.fromEntries(keys.map((key) => [key, null])));
 }
 
 const pagePoints = 10_000;

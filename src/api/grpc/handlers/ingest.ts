@@ -1,6 +1,7 @@
 /** sealpoint.v1.Ingest. */
 import { Ingest, ScrollRequestSchema } from "../../../../gen/sealpoint/v1/ingest_pb.js";
 import { limits } from "../../../core/index.ts";
+import { TimeSlices } from "../../../seal/index.ts";
 import type { BulkAnswer, BulkMessage, IngestService, RefusedPoint } from "../../../services/index.ts";
 import {
   decodeBulkUpsertRequest,
@@ -44,7 +45,7 @@ export function bindIngest(ingest: IngestService): ServiceBinding {
     scroll: rawServerStream(async function* (bytes, call) {
       const request = mapScrollStreamRequest(decodeMessage(ScrollRequestSchema, bytes));
       const pages = ingest.scroll(request, call.signal, (skipped) => tellSkipped(call, skipped));
-      for await (const page of pages) yield encodeScrollPage(page);
+      for await (const page of pages) yield await encodeScrollPage(page, new TimeSlices());
     }),
   });
 }

@@ -1,5 +1,6 @@
 /** qdrant.Points. The hot RPCs read and write their bytes themselves. */
 import { Points } from "../../../../gen/qdrant/points_service_pb.js";
+import { TimeSlices } from "../../../seal/index.ts";
 import type { PointsService } from "../../../services/index.ts";
 import {
   decodeClearPayloadPoints,
@@ -47,7 +48,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const request = decode(bytes);
       const found = await points.search(request.collection, request);
       tellSkipped(call, found.sealedSkipped);
-      return encodeScoredResponse(found.points, secondsSince(startMs));
+      return encodeScoredResponse(found.points, secondsSince(startMs), new TimeSlices());
     });
 
   const nearestBatch = (decode: (bytes: Uint8Array) => SearchBatchRequest): RawUnaryHandler =>
@@ -56,7 +57,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const { collection, searches } = decode(bytes);
       const found = await points.searchBatch(collection, searches, call.signal);
       tellSkipped(call, found.sealedSkipped);
-      return encodeScoredBatchResponse(found.tables, secondsSince(startMs));
+      return encodeScoredBatchResponse(found.tables, secondsSince(startMs), new TimeSlices());
     });
 
   return bindService(Points, {
@@ -105,7 +106,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const startMs = performance.now();
       const { collection, ids, payload, vectors } = decodeGetPoints(bytes);
       const table = await points.get(collection, ids, payload, vectors);
-      return encodeGetResponse(table, secondsSince(startMs));
+      return encodeGetResponse(table, secondsSince(startMs), new TimeSlices());
     }),
     search: nearest(decodeSearchPoints),
     searchBatch: nearestBatch(decodeSearchBatchPoints),
@@ -116,7 +117,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const request = decodeScrollPoints(bytes);
       const page = await points.scroll(request.collection, request);
       tellSkipped(call, page.sealedSkipped);
-      return encodeScrollResponse(page.points, page.nextOffset, secondsSince(startMs));
+      return encodeScrollResponse(page.points, page.nextOffset, secondsSince(startMs), new TimeSlices());
     }),
     count: unary(async ({ collectionName, filter, exact }, call) => {
       const startMs = performance.now();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../core/point_id.h"
+#include "../core/status.h"
 
 namespace sealpoint {
 
@@ -18,6 +19,7 @@ class PointTableWriter {
  public:
   static constexpr uint32_t kPayloads = 1;
   static constexpr uint32_t kVectors = 2;
+  static constexpr size_t kHeapBytesMax = size_t{512} << 20;
 
   PointTableWriter(size_t rows, uint32_t flags) : flags_(flags) { rows_.reserve(rows); }
 
@@ -35,6 +37,7 @@ class PointTableWriter {
     return rows_.size() - 1;
   }
   void set_payload(size_t row, std::string_view bytes) {
+    make_room(bytes.size());
     rows_[row].payload_offset = static_cast<uint32_t>(heap_.size());
     rows_[row].payload_size = static_cast<uint32_t>(bytes.size());
     heap_.append(bytes);
@@ -42,6 +45,7 @@ class PointTableWriter {
   }
   // After set_payload of the same row: vectors of a row stand together.
   void add_vector(size_t row, std::string_view name, const char* values, uint32_t dim) {
+    make_room(name.size() + size_t{dim} * 4);
     Row& at = rows_[row];
     if (at.vectors_size == 0) {
       at.vectors_offset = static_cast<uint32_t>(heap_.size());
@@ -86,6 +90,12 @@ class PointTableWriter {
     uint32_t payload_offset, payload_size, vectors_offset, vectors_size;
   };
   static_assert(sizeof(Row) == 48);
+
+  // Offsets have 32 bits, and an answer lies in memory several times on its way out.
+  void make_room(size_t more) const {
+    if (heap_.size() + more <= kHeapBytesMax) return;
+    throw Error(ErrorKind::kExhausted, "the answer is larger than 512 MiB: ask for fewer points at a time, or for less of each", "limit");
+  }
 
   void put(uint32_t value) { heap_.append(reinterpret_cast<const char*>(&value), 4); }
   void pad() { heap_.append((4 - heap_.size() % 4) % 4, '\0'); }
