@@ -14,6 +14,7 @@ help: ## this list
 start: ## run the server in the foreground (gRPC 6334, HTTP 6333, data in ./data)
 	@scripts/setup.sh system node
 	@scripts/build-native.sh
+	@tsc -p tsconfig.build.json
 	@exec node bin/sealpoint.mjs serve
 
 test: ## all tests: server, engine, tidy, and the clients in their languages
@@ -24,11 +25,13 @@ test: ## all tests: server, engine, tidy, and the clients in their languages
 demo: ## 100,000 documents, sealed, streamed in, searched and opened
 	@scripts/setup.sh system node
 	@scripts/build-native.sh
+	@tsc -p tsconfig.build.json
 	@node bench/demo.ts
 
 bench: ## throughput, recall, CPU, memory and restart figures
 	@scripts/setup.sh
 	@scripts/build-native.sh
+	@tsc -p tsconfig.build.json
 	@node bench/run.ts
 
 soak: ## crash tests and fuzz, over and over (SOAK_MINUTES=10)
@@ -41,7 +44,7 @@ native: ## build the C++ addon
 	@scripts/build-native.sh
 
 native-check: ## the addon's own tests under address and thread sanitizers
-	@scripts/setup.sh system sanitizers node
+	@scripts/setup.sh system node
 	@scripts/native-check.sh
 
 gen: ## regenerate the code that is made from proto/

@@ -40,7 +40,7 @@ const recallMin = 0.99;
 const isWhole = data === fullData && documents === 0;
 
 const sections: string[] = [];
-const holds: { step: string; ms: number; idleMs: number }[] = [];
+const holds: { step: string; delayMs: number; busyMs: number; idleMs: number }[] = [];
 /** This process only waits: what holds its own loop is the machine, and a hold of the server's is to be read beside it. */
 const idleDelay = monitorEventLoopDelay({ resolution: 5 });
 idleDelay.enable();
@@ -61,7 +61,7 @@ async function step<T>(server: BenchServer, name: string, work: () => Promise<T>
   idleDelay.reset();
   const result = await work();
   const idleMs = Math.max(0, idleDelay.max / 1e6 - 5);
-  holds.push({ step: name, ms: await server.eventLoopHoldMs(), idleMs });
+  holds.push({ step: name, ...(await server.eventLoopHoldMs()), idleMs });
   return result;
 }
 
@@ -221,9 +221,9 @@ async function main(): Promise<void> {
     section(
       "Longest hold of the event loop",
       `${table(
-        ["step", "server ms", "idle process beside it ms"],
-        holds.map(({ step: name, ms, idleMs }) => [name, ms, idleMs]),
-      )}\n\nThe idle process does nothing: its figure is what the machine's scheduling alone costs.`,
+        ["step", "loop's own CPU ms", "delay (perf_hooks) ms", "delay of an idle process ms"],
+        holds.map(({ step: name, delayMs, busyMs, idleMs }) => [name, busyMs, delayMs, idleMs]),
+      )}\n\nThe delay is what perf_hooks sees, and holds what other processes on the core cost too: the idle process beside the server does nothing and sees its share of it. The first figure is the processor time of the loop's thread between two turns of the loop, garbage collection included; the bar is held against it.`,
     );
 
     const good = searches.find((result) => result.recall >= recallMin);
@@ -266,7 +266,7 @@ async function main(): Promise<void> {
       { name: "restart to the first right answer", value: restart.answerSeconds, bound: 3, kind: "max", unit: "s" },
       {
         name: "longest hold of the event loop",
-        value: Math.max(...holds.map(({ ms }) => ms)),
+        value: Math.max(...holds.map(({ busyMs }) => busyMs)),
         bound: 10,
         kind: "max",
         unit: "ms",

