@@ -174,7 +174,7 @@ export interface Engine {
   /** Refuses an existing name with already_exists. `sealing` is in force from the first write. */
   createCollection(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void>;
   updateCollection(name: string, change: CollectionChange): Promise<void>;
-  /** False when there was none. */
+  /** By its own name only, an alias is not followed. False when there was none. */
   deleteCollection(name: string): Promise<boolean>;
   listCollections(): Promise<string[]>;
   /** Accepts an alias, as every method below does. */

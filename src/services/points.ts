@@ -151,7 +151,9 @@ export class PointsService {
 
   async search(collection: string, request: NearestRequest, signal?: AbortSignal): Promise<Found> {
     if (request.vector === undefined) return this.#list(collection, request);
-    return toFound(await this.#engine.search(collection, toQuery(request, ""), signal));
+    const points = await this.#engine.search(collection, toQuery(request, ""), signal);
+    checkWhole(points.length, request);
+    return toFound(points);
   }
 
   async searchBatch(
@@ -160,7 +162,7 @@ export class PointsService {
     signal?: AbortSignal,
   ): Promise<{ tables: readonly PointTable[]; sealedSkipped: number }> {
     const queries: NearestQuery[] = [];
-    checkAnswer(requests.reduce((sum, { offset, limit }) => sum + offset + limit, 0));
+    checkAnswer(requests.reduce((sum, request) => sum + request.offset + clampLimit(request), 0));
     for (const [index, request] of requests.entries()) {
       if (request.vector !== undefined) queries.push(toQuery(request, `[${index}].`));
     }
@@ -186,9 +188,9 @@ export class PointsService {
   async #list(collection: string, request: NearestRequest): Promise<Found> {
     checkLimit(request.limit, "limit");
     const { filter, payload, vectors, offset } = request;
-    const limit = offset + request.limit;
-    checkAnswer(limit);
+    const limit = offset + clampLimit(request);
     const { points } = await this.#engine.scroll(collection, { filter, limit, payload, vectors });
+    checkWhole(points.length - offset, request);
     return { points: tableFrom(points, offset), sealedSkipped: sealedSkippedOf(points) };
   }
 
@@ -224,6 +226,20 @@ function toFound(points: PointTable): Found {
   return { points, sealedSkipped: sealedSkippedOf(points) };
 }
 
+type Window = Pick<NearestRequest, "offset" | "limit">;
+
+/** "All of them" is asked for by a limit that no answer has. */
+function clampLimit({ offset, limit }: Window): number {
+  checkAnswer(offset + 1);
+  return Math.min(limit, limits.answerPointsMax - offset);
+}
+
+/** An answer that was cut short of what was asked for is refused, never given as if it were all. */
+function checkWhole(points: number, window: Window): void {
+  const clamped = clampLimit(window);
+  if (clamped < window.limit && points >= clamped) checkAnswer(window.offset + window.limit);
+}
+
 function checkAnswer(points: number): void {
   if (points > limits.answerPointsMax) {
     throw badInput(`limit: offset and limit together are more than ${limits.answerPointsMax}`, "limit");
@@ -232,13 +248,13 @@ function checkAnswer(points: number): void {
 
 function toQuery(request: NearestRequest, prefix: string): NearestQuery {
   checkLimit(request.limit, `${prefix}limit`);
-  checkAnswer(request.offset + request.limit);
   const { vector, hnswEf } = request;
   if (vector instanceof Float32Array && vector.length === 0) {
     throw badInput(`Wrong input: ${prefix}vector: the query vector is empty`, `${prefix}vector`);
   }
   return {
     ...request,
+    limit: clampLimit(request),
     vector: vector as NearestQuery["vector"],
     hnswEf: hnswEf === undefined ? undefined : Math.min(hnswEf, limits.efMax),
   };

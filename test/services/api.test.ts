@@ -97,6 +97,9 @@ describe("collections", () => {
     });
     const { aliases } = await server.call(collections.listCollectionAliases, { collectionName });
     expect(aliases.map((alias) => alias.aliasName)).toEqual(["other"]);
+    // Who deletes by an alias does not mean what it points to.
+    expect((await server.call(collections.delete, { collectionName: "other" })).result).toBe(false);
+    expect((await server.call(collections.collectionExists, { collectionName })).result?.exists).toBe(true);
     expect((await server.call(collections.get, { collectionName: "other" })).result?.pointsCount).toBe(0n);
   });
 
@@ -357,6 +360,18 @@ describe("others", () => {
     });
     const got = await server.call(points.get, { collectionName, ids: [num(1)], withPayload: enable });
     expect(Object.keys(got.result[0]?.payload ?? {}).sort()).toEqual(["$sealpoint", "b"]);
+  });
+
+  test("a limit beyond every answer means all; an offset beyond is refused", async () => {
+    const collectionName = await makeCollection();
+    const three = [1, 2, 3].map((id) => ({ id: num(id), vectors: dense(id, 1) }));
+    await server.call(points.upsert, { collectionName, wait: true, points: three });
+    for (const query of [undefined, nearest(1, 1)]) {
+      const request = { collectionName, query, limit: (1n << 64n) - 1n, offset: 1n };
+      expect((await server.call(points.query, request)).result).toHaveLength(2);
+      const beyond = await failure(server.call(points.query, { ...request, offset: 1_000_000n }));
+      expect(beyond.details).toMatch(/offset and limit together are more than 1000000/);
+    }
   });
 
   test("a bad key in one operation of a batch: nothing of the batch is written", async () => {

@@ -463,15 +463,14 @@ std::string Engine::update_collection(ByteReader& in) {
 }
 
 std::string Engine::delete_collection(ByteReader& in) {
-  const std::string_view given = in.text();
+  // By its own name only, as in Qdrant: who drops an alias does not mean what it points to.
+  const std::string name(in.text());
   ByteWriter out;
   std::lock_guard admin(admin_mutex_);
   std::shared_ptr<Collection> collection;
-  std::string name(given);
   std::vector<std::string> aliases;
   {
     std::shared_lock lock(names_mutex_);
-    if (const auto alias = aliases_.find(given); alias != aliases_.end()) name = alias->second;
     const auto found = collections_.find(name);
     if (found != collections_.end()) collection = found->second;
     for (const auto& [alias, target] : aliases_) {
