@@ -168,7 +168,10 @@ std::string seal_batch(std::string_view message) {
   const std::string_view sealing_id = in.text();
   if (sealing_id.size() != 16) throw Error(ErrorKind::kInternal, "a sealing id has 16 bytes");
   const bool fresh = in.u8() != 0;
-  std::vector<Recipient> recipients(in.u32());
+  const uint32_t known = in.u32();
+  // A count that the message cannot hold asks for no memory.
+  if (known > in.left()) throw Error(ErrorKind::kInternal, "native message is cut short");
+  std::vector<Recipient> recipients(known);
   std::vector<std::unique_ptr<Sender>> senders(recipients.size());
   for (Recipient& recipient : recipients) {
     recipient.point = in.text();
@@ -179,6 +182,7 @@ std::string seal_batch(std::string_view message) {
   Cipher cipher(EVP_CIPHER_CTX_new());
   require(cipher != nullptr && EVP_EncryptInit_ex(cipher.get(), EVP_aes_256_gcm(), nullptr, nullptr, nullptr) == 1);
   const uint32_t count = in.u32();
+  if (count > in.left()) throw Error(ErrorKind::kInternal, "native message is cut short");
   ByteWriter out;
   out.bytes().reserve(in.left() + size_t{count} * 128);
   out.u32(count);
