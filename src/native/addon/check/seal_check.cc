@@ -1,5 +1,6 @@
 // Sealing under the sanitizers: sizes and freshness of what comes out, and that no cut or damaged message does harm. That it opens is for test/seal,
 // where node and noble open it. Alone: scripts/build-native.sh check address && build/address/seal_check
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 
 #include <cstdio>
