@@ -9,6 +9,7 @@ import {
   type S5Sessions,
   type SessionHit,
 } from "../s5/index.ts";
+import { parsePublicKey } from "../seal/index.ts";
 import { checkNewName } from "./names.ts";
 
 export type S5LoadEvent = LoadEvent;
@@ -18,6 +19,8 @@ export interface S5LoadRequest {
   readonly userAddress: string;
   /** Wiped when the load ends. */
   readonly sessionKey: Uint8Array;
+  /** Recipient of what a collection stores. */
+  readonly publicKey?: string | undefined;
   readonly target:
     | { readonly kind: "session"; readonly sessionId: string }
     | { readonly kind: "collection"; readonly name: string }
@@ -41,11 +44,14 @@ export class S5Service {
 
   async *load(request: S5LoadRequest, signal: AbortSignal): AsyncGenerator<S5LoadEvent> {
     const { sessions, engine, portalUrls } = this.#options;
-    const { target, manifestPath, userAddress, sessionKey } = request;
+    const { target, manifestPath, userAddress, sessionKey, publicKey } = request;
     try {
       if (target === undefined) throw badInput("target: session_id or collection_name is needed", "target");
       if (target.kind === "collection") checkNewName(target.name, "collection_name");
-      const sink = target.kind === "session" ? sessions.open(target.sessionId) : collectionSink(engine, target.name);
+      // Before anything is downloaded or made.
+      if (publicKey !== undefined) parsePublicKey(publicKey);
+      const sink =
+        target.kind === "session" ? sessions.open(target.sessionId) : collectionSink(engine, target.name, publicKey);
       let complete = false;
       try {
         for await (const event of loadDatabase({ portalUrls, manifestPath, userAddress, sessionKey, sink, signal })) {
@@ -71,7 +77,7 @@ export class S5Service {
 }
 
 /** Stores what is loaded as ordinary points; a collection that it made itself goes again when the load fails. */
-function collectionSink(engine: Engine, name: string): LoadSink {
+function collectionSink(engine: Engine, name: string, publicKey: string | undefined): LoadSink {
   let made = false;
   return {
     metadataForm: "payload",
@@ -101,7 +107,7 @@ function collectionSink(engine: Engine, name: string): LoadSink {
     },
     async add(batch) {
       for (let first = 0; first < batch.pointIds.length; first += writePoints) {
-        await engine.write(name, { kind: "upsert", points: toPoints(batch, first) }, { wait: true });
+        await engine.write(name, { kind: "upsert", points: toPoints(batch, first), publicKey }, { wait: true });
       }
     },
     finish: () => undefined,

@@ -3,6 +3,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type LoadResponseSchema, S5 } from "../../../../gen/sealpoint/v1/s5_pb.js";
 import type { S5LoadEvent, S5Service } from "../../../services/index.ts";
 import { bindService, type ServiceBinding, serverStream, unary, unimplemented } from "../call.ts";
+import { publicKeyOf } from "./common.ts";
 
 function toResponse(event: S5LoadEvent): MessageInitShape<typeof LoadResponseSchema> {
   switch (event.kind) {
@@ -40,6 +41,7 @@ export function bindS5(s5: S5Service | undefined): ServiceBinding {
         userAddress,
         // A copy of its own, that the service wipes: the message may share memory with the transport.
         sessionKey: Uint8Array.from(message.sessionKey),
+        publicKey: publicKeyOf(call, undefined),
         target:
           target.case === "sessionId"
             ? ({ kind: "session", sessionId: target.value } as const)
