@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   create,
@@ -63,7 +63,7 @@ export class ServerProcess {
   }
 
   static async start(options: ServerOptions = {}): Promise<ServerProcess> {
-    const dataDir = mkdtempSync(join(tmpdir(), "sealpoint-e2e-"));
+    const dataDir = join(mkdtempSync(join(tmpdir(), "sealpoint-e2e-")), "data");
     const server = new ServerProcess(dataDir, await freePort(), await freePort(), options);
     await server.restart();
     return server;
@@ -104,7 +104,7 @@ export class ServerProcess {
   async stop(): Promise<void> {
     await this.kill("SIGTERM");
     const code = this.child?.exitCode;
-    rmSync(this.dataDir, { recursive: true, force: true });
+    rmSync(dirname(this.dataDir), { recursive: true, force: true });
     if (code !== 0 && this.child?.signalCode !== "SIGKILL")
       throw new Error(`the server ended with ${code}: ${this.log}`);
   }
