@@ -24,6 +24,8 @@ export interface UpdateOutcome {
   readonly operationId: bigint;
   /** True: durable and visible; false: ordered and logged. */
   readonly completed: boolean;
+  /** Sealed points that the selector's filter passed over. */
+  readonly sealedSkipped: number;
 }
 
 export interface NearestRequest {
@@ -107,7 +109,10 @@ export class PointsService {
   ): Promise<UpdateOutcome> {
     if (operation.kind === "upsert" || operation.kind === "update_vectors") checkPoints(operation.points);
     const { operationId } = await this.#engine.write(collection, operation, { wait, signal });
-    return { operationId, completed: wait };
+    const filter = "selector" in operation && operation.selector.kind === "filter" && operation.selector.filter;
+    // The write stands, whatever became of the collection and its policy since.
+    const sealedSkipped = filter === false ? 0 : await this.#engine.sealedSkipped(collection, filter).catch(() => 0);
+    return { operationId, completed: wait, sealedSkipped };
   }
 
   /** In order; the first failure ends it, and what came before stays. A bad key refuses all before anything is written. */
@@ -131,12 +136,12 @@ export class PointsService {
     wait: boolean,
   ): Promise<UpdateOutcome> {
     const { operationId } = await this.#engine.createFieldIndex(collection, key, type, params);
-    return { operationId, completed: wait };
+    return { operationId, completed: wait, sealedSkipped: 0 };
   }
 
   async deleteFieldIndex(collection: string, key: string, wait: boolean): Promise<UpdateOutcome> {
     const { operationId } = await this.#engine.deleteFieldIndex(collection, key);
-    return { operationId, completed: wait };
+    return { operationId, completed: wait, sealedSkipped: 0 };
   }
 
   /** In the order of the ids, each point once; unknown ids are left out. */

@@ -336,6 +336,14 @@ describe("others", () => {
     };
     expect((await server.call(points.queryBatch, batch)).headers.get(skipped)).toEqual(["4"]);
     expect((await server.call(points.count, query)).headers.get(skipped)).toEqual(["2"]);
+    const selector = { pointsSelectorOneOf: { case: "filter" as const, value: query.filter } };
+    const cleared = await server.call(points.deletePayload, {
+      collectionName,
+      wait: true,
+      keys: ["secret"],
+      pointsSelector: selector,
+    });
+    expect(cleared.headers.get(skipped)).toEqual(["2"]);
 
     await server.call(Sealing.method.setPolicy, { collectionName, policy: { mode: SealingMode.OFF } });
     expect(await failure(server.call(points.upsert, keyed))).toEqual({

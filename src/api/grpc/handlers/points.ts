@@ -39,6 +39,7 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const startMs = performance.now();
       const { collection, wait, operation } = decode(bytes);
       const outcome = await points.write(collection, withPublicKey(operation, call), wait, call.signal);
+      tellSkipped(call, outcome.sealedSkipped);
       return encodeUpdateResponse([outcome], secondsSince(startMs));
     });
 
@@ -89,6 +90,10 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const { collection, wait, operations } = decodeUpdateBatchPoints(bytes);
       const keyed = operations.map((operation) => withPublicKey(operation, call));
       const outcomes = await points.writeAll(collection, keyed, wait, call.signal);
+      tellSkipped(
+        call,
+        outcomes.reduce((sum, outcome) => sum + outcome.sealedSkipped, 0),
+      );
       return encodeUpdateResponse(outcomes, secondsSince(startMs));
     }),
     createFieldIndex: unary(async (message) => {
