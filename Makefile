@@ -12,7 +12,7 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 start: ## run the server in the foreground (gRPC 6334, HTTP 6333, data in ./data)
-	@scripts/setup.sh system node
+	@scripts/setup.sh system node go
 	@scripts/build-native.sh
 	@tsc -p tsconfig.build.json
 	@exec node bin/sealpoint.mjs serve

@@ -1,4 +1,6 @@
 /** Builds the server from its rooms, runs it, and takes it down in order. The one place where everything is wired. */
+import { existsSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { createServiceTables } from "./api/grpc/handlers/index.ts";
 import { type GrpcServer, type ServiceBinding, startGrpcServer } from "./api/grpc/index.ts";
@@ -127,12 +129,21 @@ function firstSignal(onRepeat: () => void): Promise<string> {
   });
 }
 
+/** How the person at the terminal can call grpcurl: `make start` puts one into the checkout when the machine has none. */
+function grpcurlCommand(): string {
+  const own = join(".tools", "bin", "grpcurl");
+  const elsewhere = (process.env.PATH ?? "")
+    .split(delimiter)
+    .some((folder) => resolve(folder) !== resolve(".tools/bin") && existsSync(join(folder, "grpcurl")));
+  return !elsewhere && existsSync(own) ? own : "grpcurl";
+}
+
 function banner(config: ServerConfig, server: RunningServer): string {
   const wildcard = config.host === "0.0.0.0" || config.host === "::";
   const host = wildcard ? "127.0.0.1" : config.host.includes(":") ? `[${config.host}]` : config.host;
   const tls = config.tls === undefined ? "-plaintext" : `-cacert ${config.tls.certPath}`;
   const key = config.apiKeys.length === 0 ? "" : ' -H "api-key: $SEALPOINT_API_KEY"';
-  const grpcurl = `grpcurl ${tls}${key} ${host}:${server.grpcPort}`;
+  const grpcurl = `${grpcurlCommand()} ${tls}${key} ${host}:${server.grpcPort}`;
   return `
   Sealpoint ${productVersion}
   gRPC   ${host}:${server.grpcPort}

@@ -78,6 +78,8 @@ export interface ScrollOptions {
 export interface NewCollection {
   readonly size: number;
   readonly distance?: "cosine" | "dot" | "euclid" | "manhattan";
+  /** In force from the first write. */
+  readonly sealing?: MessageInitShape<typeof SetPolicyRequestSchema>["policy"];
 }
 
 const distances = {
@@ -125,11 +127,12 @@ export class SealpointClient implements AsyncDisposable {
     this.close();
   }
 
-  async createCollection(name: string, { size, distance = "cosine" }: NewCollection): Promise<void> {
+  async createCollection(name: string, { size, distance = "cosine", sealing }: NewCollection): Promise<void> {
     const params = { size: BigInt(size), distance: distances[distance] };
     await this.collections.create({
       collectionName: name,
       vectorsConfig: { config: { case: "params", value: params } },
+      sealing,
     });
   }
 

@@ -129,7 +129,10 @@ struct Engine::Strand {
 
 std::shared_ptr<Engine> Engine::open(const std::string& path, const EngineOptions& options) {
   std::error_code failure;
-  std::filesystem::create_directories(path, failure);
+  // Vectors and clear fields lie in it: a folder that is made here is its owner's alone.
+  if (std::filesystem::create_directories(path, failure)) {
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all, failure);
+  }
   const std::string key = std::filesystem::weakly_canonical(path, failure).string();
   static std::once_flag bounded;
   std::call_once(bounded, bound_malloc);
