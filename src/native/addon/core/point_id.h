@@ -58,6 +58,19 @@ struct PointId {
   }
 };
 
+// As Qdrant prints it.
+inline std::string id_text(const PointId& id) {
+  if (!id.is_uuid) return std::to_string(id.num);
+  static const char* digits = "0123456789abcdef";
+  std::string text;
+  for (int i = 0; i < 16; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
+    text.push_back(digits[id.uuid[i] >> 4]);
+    text.push_back(digits[id.uuid[i] & 15]);
+  }
+  return text;
+}
+
 struct PointIdHash {
   size_t operator()(const PointId& id) const {
     uint64_t x = id.num;

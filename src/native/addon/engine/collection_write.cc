@@ -27,18 +27,6 @@ namespace {
 constexpr size_t kStreamsMax = 10'000;
 constexpr size_t kEnvelopesMax = 8;
 
-std::string id_text(const PointId& id) {
-  if (!id.is_uuid) return std::to_string(id.num);
-  static const char* digits = "0123456789abcdef";
-  std::string text;
-  for (int i = 0; i < 16; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text.push_back('-');
-    text.push_back(digits[id.uuid[i] >> 4]);
-    text.push_back(digits[id.uuid[i] & 15]);
-  }
-  return text;
-}
-
 uint64_t wall_ms() {
   return static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());

@@ -67,6 +67,9 @@ struct EngineOptions {
   size_t cursors_max = 256;
 };
 
+// Throws kNotFound in Qdrant's words.
+[[noreturn]] void no_collection(std::string_view name);
+
 class Engine {
  public:
   // The engine of that folder; opened when nobody has it yet. Throws Error.

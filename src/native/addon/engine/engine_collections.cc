@@ -1,0 +1,209 @@
+// Collections and aliases: made, changed, told and deleted, one change at a time.
+#include <sys/random.h>
+
+#include <filesystem>
+
+#include "engine.h"
+
+namespace sealpoint {
+
+namespace {
+
+std::string random_bytes(size_t size) {
+  std::string bytes(size, '\0');
+  if (getrandom(bytes.data(), size, 0) != static_cast<ssize_t>(size)) throw Error(ErrorKind::kInternal, "the system gives no random bytes");
+  return bytes;
+}
+
+}  // namespace
+
+void no_collection(std::string_view name) {
+  throw Error(ErrorKind::kNotFound, "Not found: Collection `" + std::string(name) + "` doesn't exist!", "collection_name");
+}
+
+std::string Engine::create_collection(ByteReader& in) {
+  CollectionRecord record;
+  record.name = in.text();
+  record.config = in.text();
+  record.sealing = in.text();
+  for (uint32_t n = in.u32(); n > 0; --n) record.vectors.push_back(VectorField::read(in));
+  std::lock_guard admin(admin_mutex_);
+  {
+    std::shared_lock lock(names_mutex_);
+    if (collections_.contains(record.name)) {
+      throw Error(ErrorKind::kAlreadyExists, "Wrong input: Collection `" + record.name + "` already exists!", "collection_name");
+    }
+    if (aliases_.contains(record.name)) {
+      throw Error(ErrorKind::kAlreadyExists, "Wrong input: Can't create collection with name " + record.name + ". Alias with the same name already exists",
+                  "collection_name");
+    }
+  }
+  record.cid = next_cid_;
+  // No two collections ever share an epoch, or an alias that moved would let a write through on another's policy.
+  record.epoch = (uint64_t{record.cid} << 24) + 1;
+  record.sealing_id = random_bytes(16);
+  record.accepted_ids = {record.sealing_id};
+  const std::string name = record.name;
+  const std::string folder = path_ + "/segments/" + std::to_string(record.cid);
+  std::filesystem::create_directories(folder);
+  ByteWriter next;
+  next.u32(next_cid_ + 1);
+  rocksdb::WriteBatch batch;
+  batch.Put(store_->meta(), "n", next.bytes());
+  batch.Put(store_->meta(), Store::collection_key('c', record.cid), record.encode());
+  auto collection = std::make_shared<Collection>(*store_, folder, std::move(record));
+  store_->write(batch);
+  ++next_cid_;
+  std::unique_lock lock(names_mutex_);
+  collections_.emplace(name, std::move(collection));
+  return {};
+}
+
+std::string Engine::update_collection(ByteReader& in) {
+  const auto collection = require(in.text());
+  const uint64_t epoch = in.u64();
+  const std::string config(in.text());
+  std::vector<VectorField> vectors;
+  for (uint32_t n = in.u32(); n > 0; --n) vectors.push_back(VectorField::read(in));
+  collection->replace_record(epoch, &config, nullptr, &vectors);
+  optimize_wake_.notify_all();
+  return {};
+}
+
+std::string Engine::delete_collection(ByteReader& in) {
+  // By its own name only, as in Qdrant: who drops an alias does not mean what it points to.
+  const std::string name(in.text());
+  ByteWriter out;
+  std::lock_guard admin(admin_mutex_);
+  std::shared_ptr<Collection> collection;
+  std::vector<std::string> aliases;
+  {
+    std::shared_lock lock(names_mutex_);
+    const auto found = collections_.find(name);
+    if (found != collections_.end()) collection = found->second;
+    for (const auto& [alias, target] : aliases_) {
+      if (target == name) aliases.push_back(alias);
+    }
+  }
+  if (collection == nullptr) {
+    out.u8(0);
+    return std::move(out.bytes());
+  }
+  const uint32_t cid = collection->cid();
+  rocksdb::WriteBatch batch;
+  batch.Delete(store_->meta(), Store::collection_key('c', cid));
+  batch.Delete(store_->meta(), Store::collection_key('o', cid));
+  for (const auto& alias : aliases) batch.Delete(store_->meta(), "a" + alias);
+  const std::string from = Store::cid_prefix(cid), to = Store::cid_prefix(cid + 1);
+  batch.DeleteRange(store_->meta(), "s" + from, "s" + to);
+  batch.DeleteRange(store_->points(), from, to);
+  batch.DeleteRange(store_->payloads(), from, to);
+  batch.DeleteRange(store_->vectors(), from, to);
+  collection->drop([&] { store_->write(batch); });
+  {
+    std::unique_lock lock(names_mutex_);
+    collections_.erase(name);
+    for (const auto& alias : aliases) aliases_.erase(alias);
+  }
+  {
+    std::lock_guard lock(strands_mutex_);
+    strands_.erase(std::to_string(cid));
+  }
+  std::error_code failure;
+  std::filesystem::remove_all(path_ + "/segments/" + std::to_string(cid), failure);
+  out.u8(1);
+  return std::move(out.bytes());
+}
+
+std::string Engine::info(ByteReader& in) {
+  const auto collection = require(in.text());
+  const CollectionRecord record = collection->record();
+  const CollectionStats stats = collection->stats();
+  ByteWriter out;
+  out.text(record.name);
+  out.text(record.config);
+  out.text(record.sealing);
+  out.text(record.sealing_id);
+  out.u32(static_cast<uint32_t>(record.accepted_ids.size()));
+  for (const auto& id : record.accepted_ids) out.text(id);
+  out.u64(record.epoch);
+  out.u64(stats.points);
+  out.u64(stats.indexed);
+  out.u64(stats.segments);
+  out.u64(stats.sealed);
+  out.u64(stats.memory);
+  out.u64(stats.mapped);
+  out.u8(stats.building ? 1 : 0);
+  out.u8(stats.wants_build ? 1 : 0);
+  out.text(stats.optimizer_error);
+  const auto indexes = collection->index_infos();
+  out.u32(static_cast<uint32_t>(indexes.size()));
+  for (const auto& index : indexes) {
+    out.text(index.key);
+    out.u8(static_cast<uint8_t>(index.type));
+    out.text(index.params);
+    out.u64(index.points);
+    out.u64(index.bytes);
+  }
+  return std::move(out.bytes());
+}
+
+// u32 n, each: u8 1 create (alias, collection), 2 rename (from, to), 3 delete (alias).
+std::string Engine::update_aliases(ByteReader& in) {
+  std::lock_guard admin(admin_mutex_);
+  auto next = aliases_;
+  for (uint32_t n = in.u32(); n > 0; --n) {
+    const uint8_t kind = in.u8();
+    const std::string first(in.text());
+    if (kind == 3) {
+      next.erase(first);
+      continue;
+    }
+    const std::string second(in.text());
+    if (kind == 1) {
+      if (!collections_.contains(second)) no_collection(second);
+      if (collections_.contains(first)) {
+        throw Error(ErrorKind::kAlreadyExists, "Wrong input: Collection `" + first + "` already exists!", "alias_name");
+      }
+      next[first] = second;
+    } else {
+      const auto found = next.find(first);
+      if (found == next.end()) throw Error(ErrorKind::kNotFound, "Not found: Alias " + first + " does not exists!", "old_alias_name");
+      if (collections_.contains(second)) {
+        throw Error(ErrorKind::kAlreadyExists, "Wrong input: Collection `" + second + "` already exists!", "new_alias_name");
+      }
+      const std::string target = found->second;
+      next.erase(found);
+      next[second] = target;
+    }
+  }
+  rocksdb::WriteBatch batch;
+  for (const auto& [alias, target] : aliases_) {
+    if (!next.contains(alias)) batch.Delete(store_->meta(), "a" + alias);
+  }
+  for (const auto& [alias, target] : next) batch.Put(store_->meta(), "a" + alias, target);
+  store_->write(batch);
+  std::unique_lock lock(names_mutex_);
+  aliases_ = std::move(next);
+  return {};
+}
+
+std::string Engine::list_aliases(ByteReader& in) {
+  const std::string_view collection = in.text();
+  if (!collection.empty()) require(collection);
+  ByteWriter rows;
+  uint32_t count = 0;
+  std::shared_lock lock(names_mutex_);
+  for (const auto& [alias, target] : aliases_) {
+    if (!collection.empty() && target != collection) continue;
+    rows.text(alias);
+    rows.text(target);
+    ++count;
+  }
+  ByteWriter out;
+  out.u32(count);
+  out.raw(rows.bytes().data(), rows.bytes().size());
+  return std::move(out.bytes());
+}
+
+}  // namespace sealpoint
