@@ -117,10 +117,19 @@ export function sealEngine(engine: Engine): SealedEngine {
     countPlain: (name) => engine.countPlain(name),
     write,
     async createFieldIndex(name, key, type, params) {
-      const policy = await policies.refresh(name);
-      if (rootKey(key) === sealedKey || (policy.mode === "required" && !policy.clearFields.has(rootKey(key))))
-        throw fieldIsSealed(key);
-      return changed(engine.createFieldIndex(name, key, type, params));
+      const check = async (): Promise<void> => {
+        const policy = await policies.refresh(name);
+        if (rootKey(key) === sealedKey || (policy.mode === "required" && !policy.clearFields.has(rootKey(key))))
+          throw fieldIsSealed(key);
+      };
+      await check();
+      const made = await changed(engine.createFieldIndex(name, key, type, params));
+      // The policy may have become stricter meanwhile.
+      await check().catch(async (error: unknown) => {
+        await engine.deleteFieldIndex(name, key);
+        throw error;
+      });
+      return made;
     },
     deleteFieldIndex: (name, key) => changed(engine.deleteFieldIndex(name, key)),
     streamPosition: (name, streamId) => engine.streamPosition(name, streamId),

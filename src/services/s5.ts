@@ -1,5 +1,5 @@
 /** sealpoint.v1.S5: loads encrypted databases into a session index or a collection. */
-import { badInput, type EncodedPayload, sealingDefault } from "../core/index.ts";
+import { badInput, DomainError, type EncodedPayload, sealingDefault } from "../core/index.ts";
 import type { Engine, PointInput } from "../engine/index.ts";
 import {
   type LoadEvent,
@@ -83,7 +83,12 @@ function collectionSink(engine: Engine, name: string, publicKey: string | undefi
     metadataForm: "payload",
     async begin({ dimensions }) {
       if (await engine.collectionExists(name)) {
-        const { config } = await engine.collectionInfo(name);
+        const { config, sealing } = await engine.collectionInfo(name);
+        // Told before anything is downloaded for nothing; the engine judges each write all the same.
+        if (sealing.mode === "required" && publicKey === undefined && sealing.recipients.length === 0) {
+          const text = "EncryptionRequired: the collection requires sealing: give x-seal-public-key in the metadata";
+          throw new DomainError("precondition", text, { details: { reason: "EncryptionRequired" } });
+        }
         const size = config.vectors[""]?.size;
         if (size === undefined) throw badInput(`Collection \`${name}\` has no unnamed vector`, "collection_name");
         if (size !== dimensions) {

@@ -32,6 +32,8 @@ export class FakeEngine {
   readonly reads: object[] = [];
   /** Runs before a write is judged: to change a policy in between. */
   beforeWrite: (() => void) | undefined;
+  beforeIndex: (() => void) | undefined;
+  readonly deletedIndexes: string[] = [];
   private epoch = 0;
 
   add(name: string, sealing: SealingPolicy): void {
@@ -111,7 +113,14 @@ export class FakeEngine {
         this.write(name, operation, options.admittedEpoch);
         return { operationId: BigInt(this.writes.length), applied: true };
       },
-      createFieldIndex: async () => ({ operationId: 1n, applied: true }),
+      createFieldIndex: async () => {
+        this.beforeIndex?.();
+        return { operationId: 1n, applied: true };
+      },
+      deleteFieldIndex: async (_name, key) => {
+        this.deletedIndexes.push(key);
+        return { operationId: 2n, applied: true };
+      },
       get: async (name, ids, payload) => {
         const { points } = this.of(name);
         return this.table(

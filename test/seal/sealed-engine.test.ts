@@ -398,6 +398,12 @@ describe("filters", () => {
     });
     await engine.createFieldIndex("required", "lang.x", "keyword", "");
     await engine.createFieldIndex("optional", "title", "keyword", "");
+    // And taken back when the policy becomes stricter while it is made.
+    fake.beforeIndex = () => fake.setPolicy("optional", policy("required"));
+    await expect(engine.createFieldIndex("optional", "name", "keyword", "")).rejects.toMatchObject({
+      kind: "precondition",
+    });
+    expect(fake.deletedIndexes).toEqual(["name"]);
   });
 
   it("payload selectors always keep the envelopes", async () => {

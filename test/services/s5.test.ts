@@ -1,12 +1,13 @@
 /** sealpoint.v1.S5/Load into collections, as its service does it over the embedded engine. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { sealingDefault } from "../../src/core/index.ts";
 import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
 import { type SealedEngine, sealEngine } from "../../src/engine/index.ts";
 import { S5Sessions } from "../../src/s5/index.ts";
 import { generateKeyPair, openPayload, parsePrivateKey } from "../../src/seal/index.ts";
 import { S5Service } from "../../src/services/index.ts";
 import { hasSealedStored } from "../../src/wire/index.ts";
-import { temporaryFolder } from "../engine/support.ts";
+import { configOf, temporaryFolder } from "../engine/support.ts";
 import { makeDatabase, owner } from "../s5/database.ts";
 import { serve } from "../s5/harness.ts";
 
@@ -56,6 +57,12 @@ test("with a key what is loaded is sealed to it, without one it is plain", async
   }
   await load("plain");
   expect(hasSealedStored((await all("plain")).payload(0) ?? new Uint8Array(0))).toBe(false);
+});
+
+test("required without a key: refused before the first chunk", async () => {
+  await engine.createCollection("required", configOf({ "": [8, "cosine"] }), { ...sealingDefault, mode: "required" });
+  await expect(load("required")).rejects.toMatchObject({ details: { reason: "EncryptionRequired" } });
+  expect((await all("required")).length).toBe(0);
 });
 
 test("a bad key is refused before a collection is made", async () => {
