@@ -3,6 +3,7 @@
  * them, and the differential test. SEALPOINT_DIFFERENTIAL_SECONDS and SEALPOINT_DIFFERENTIAL_SEED make that one longer or repeat it.
  */
 import { execFile } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -51,6 +52,20 @@ describe.skipIf(!addonBuilt || !existsSync(python))("Qdrant's Python client", ()
     console.info(said.trim());
     const cases = Number(/(\d+) cases agree/.exec(said)?.[1]);
     expect(cases).toBeGreaterThan(300);
+  });
+
+  test("agrees on a collection with a graph, and again after kill -9", { timeout: 240_000 }, async () => {
+    const own = await ServerProcess.start({ logLevel: "warn" });
+    try {
+      const seed = String(process.env.SEALPOINT_DIFFERENTIAL_SEED ?? randomInt(2 ** 31));
+      const args = [join(root, "test/compat/indexed.py"), own.address, "--seed", seed];
+      console.info((await run(python, args)).trim());
+      await own.kill("SIGKILL");
+      await own.restart();
+      console.info((await run(python, [...args, "--written"])).trim());
+    } finally {
+      await own.stop();
+    }
   });
 });
 
