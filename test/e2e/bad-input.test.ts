@@ -1,13 +1,13 @@
 /** Bad input over the wire: the right status, a message that names the field and the point, nothing stored, and the server goes on. */
 import { execFile } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { Distance } from "../../gen/qdrant/collections_pb.js";
 import { Collections } from "../../gen/qdrant/collections_service_pb.js";
 import { Points } from "../../gen/qdrant/points_service_pb.js";
@@ -412,6 +412,7 @@ describe("a host other than loopback", () => {
   const run = promisify(execFile);
   const serve = (env: Record<string, string>, ...more: string[]) => {
     const folder = mkdtempSync(join(tmpdir(), "sealpoint-host-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     const args = [launcher, "serve", "--data-dir", folder, "--grpc-port", "0", "--http-port", "0", ...more];
     return run(process.execPath, args, { env: { ...process.env, ...env }, timeout: 20_000 }).then(
       () => {

@@ -3,12 +3,12 @@
  * collection lies in the data folder or in the log.
  */
 import { execFile, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { status } from "@grpc/grpc-js";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { open, payloadFromMessage } from "../../clients/typescript/src/index.ts";
 import { Distance } from "../../gen/qdrant/collections_pb.js";
 import { Collections } from "../../gen/qdrant/collections_service_pb.js";
@@ -240,6 +240,7 @@ describe.skipIf(!addonBuilt)("policies", () => {
 describe.skipIf(!addonBuilt || !existsSync(grpcurl))("grpcurl", () => {
   test("what it shows, sealpoint open opens", { timeout: 60_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), "sealpoint-key-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     const keyPath = join(folder, "k.pem");
     await execute(process.execPath, [launcher, "keygen", "--out", keyPath]);
     const publicKey = readFileSync(join(folder, "k.pub.pem"), "utf8");
