@@ -35,7 +35,7 @@ const data =
   flags.data === undefined ? (existsSync(join(fullData, "vectors.f16")) ? fullData : sliceData) : resolve(flags.data);
 const documents = Number(flags.documents);
 const queries = Number(flags.queries);
-const efs = [16, 32, 64, 128, 256];
+const efs = [16, 32, 64, 96, 128, 256];
 const recallMin = 0.99;
 const isWhole = data === fullData && documents === 0;
 

@@ -12,7 +12,6 @@ Where the in-memory mode is known to differ from the server, the server is follo
 - a date that it cannot read and a polygon that crosses itself are left out (see test/filter/oracle.py, which makes the filters);
 - a partial update of several points, one of which is missing, changes the others there and in Qdrant and then answers NOT_FOUND; Sealpoint
   refuses it whole, on purpose: only single missing points are tried;
-- Qdrant and the in-memory mode answer NOT_FOUND when the vectors of a missing point are deleted, Sealpoint takes it: left out until it does;
 - a range compares an integer exactly with a double there, while the server first turns the integer into a double: integers stay below 2^53 here.
 """
 
@@ -198,9 +197,11 @@ class Round:
         selector = self.selector()
         if isinstance(selector, models.PointIdsList):
             present = [record.id for record in self.local.retrieve(self.name, selector.points, with_payload=False)]
-            if not present:
-                return
-            selector = models.PointIdsList(points=present)
+            # A missing point alone is an error in both; among others it is not (see the header).
+            if present:
+                selector = models.PointIdsList(points=present)
+            else:
+                selector = models.PointIdsList(points=selector.points[:1])
         self.both("delete_vectors", {"vectors": names, "points": selector, "wait": True})
 
     def create_index(self):

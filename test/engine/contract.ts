@@ -182,7 +182,9 @@ export function engineContract(name: string, open: () => Promise<Engine>): void 
         );
         expect(missing.message).toBe("Not found: No point with id 9 found");
         const unnamed = await failure(engine.search(made, query([1])));
-        expect(unnamed.message).toBe("Wrong input: Collection requires specified vector name in the request");
+        expect(unnamed.message).toBe(
+          "Wrong input: Collection requires specified vector name in the request, available names: a, b",
+        );
       });
 
       test("take changes of their payload", async () => {

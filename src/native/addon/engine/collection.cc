@@ -146,7 +146,9 @@ size_t Collection::required_vector(std::string_view name) const {
   const int vector = vector_number(name);
   if (vector >= 0) return static_cast<size_t>(vector);
   if (name.empty() && !record_.vectors.empty()) {
-    throw Error(ErrorKind::kBadInput, "Wrong input: Collection requires specified vector name in the request", "using");
+    std::string names;
+    for (const auto& field : record_.vectors) names += (names.empty() ? "" : ", ") + field.name;
+    throw Error(ErrorKind::kBadInput, "Wrong input: Collection requires specified vector name in the request, available names: " + names, "using");
   }
   throw Error(ErrorKind::kBadInput, "Wrong input: Not existing vector name error: " + std::string(name), "using");
 }

@@ -136,7 +136,7 @@ void Collection::parse_operation(ByteReader& in, WriteContext& context, bool wai
   const uint8_t kind = in.u8();
   const auto name_point = [](const Error& error, size_t place, const PointId& id) {
     return Error(error.kind(), std::string(error.what()) + " (point " + id_text(id) + ", points[" + std::to_string(place) + "].payload)",
-                 "points[" + std::to_string(place) + "].payload" + (error.field().empty() ? "" : "." + error.field()));
+                 "points[" + std::to_string(place) + "]." + (error.field().starts_with("payload") ? error.field() : "payload"));
   };
   if (kind == 1 || kind == 3) {
     const uint32_t count = in.u32();
@@ -194,8 +194,8 @@ void Collection::parse_operation(ByteReader& in, WriteContext& context, bool wai
     }
     return;
   }
-  // Who does not wait is not told of missing points, as in Qdrant; what exists is written.
-  const bool strict = wait && kind != 2 && kind != 4;
+  // Who does not wait is not told of missing points, as in Qdrant; what exists is written. To delete what is missing is no error.
+  const bool strict = wait && kind != 2;
   const std::vector<PointId> ids = select(in, strict);
   const auto each = [&](auto apply) {
     context.changes.reserve(ids.size());
