@@ -65,6 +65,10 @@ export const limits = {
   parsedKeysCacheMax: 1_024,
   /** Seconds that calls in flight may take to end after SIGTERM. */
   drainSecondsMax: 20,
+  /** Memories of write messages kept for the next ones: their number, and the bytes of each. */
+  spareMessagesMax: 8,
+  spareMessageBytesMin: 512 * 1024,
+  spareMessageBytesMax: 2 * 1024 * 1024,
   /** Write batches waiting natively per process; more are refused as exhausted. */
   nativeQueueMax: 4_096,
   /** Bytes of a decrypted S5 manifest and chunk. */

@@ -1,17 +1,38 @@
 /** The writer of the messages that cross to the addon; core/bytes.h is the reader. Little endian. */
-import { type PointId, uuidBytes } from "../core/index.ts";
+import { limits, type PointId, uuidBytes } from "../core/index.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+
+/**
+ * Memories of large messages, used again: a new one for each would be zeroed first and then left to the collector, which
+ * runs a full collection for every few of them.
+ */
+const spare: Uint8Array[] = [];
 
 export class NativeWriter {
   private bytes: Uint8Array;
   private view: DataView;
   private at = 0;
 
-  constructor(capacity = 256) {
-    this.bytes = new Uint8Array(capacity);
+  constructor(capacity: number | Uint8Array = 256) {
+    this.bytes = typeof capacity === "number" ? new Uint8Array(capacity) : capacity;
     this.view = new DataView(this.bytes.buffer);
+  }
+
+  /** A writer over a memory that was released before, when one is large enough. Call release() when the message is done with. */
+  static reusing(capacity: number): NativeWriter {
+    const place = spare.findIndex((bytes) => bytes.length >= capacity);
+    const [bytes] = place < 0 ? [] : spare.splice(place, 1);
+    return new NativeWriter(bytes ?? Math.max(capacity, limits.spareMessageBytesMin));
+  }
+
+  /** Gives the memory back. Neither the writer nor what done() gave may be used after it. */
+  release(): void {
+    const { length } = this.bytes;
+    const worthKeeping = length >= limits.spareMessageBytesMin && length <= limits.spareMessageBytesMax;
+    if (worthKeeping && spare.length < limits.spareMessagesMax) spare.push(this.bytes);
+    this.bytes = new Uint8Array(0);
   }
 
   private room(size: number): void {

@@ -209,8 +209,12 @@ export class EmbeddedEngine implements Engine {
 
   async write(name: string, operation: WriteOperation, options: WriteOptions): Promise<WriteResult> {
     options.signal?.throwIfAborted();
-    const answer = await this.native.call(operations.write, encodeWrite(name, operation, options));
-    return readWriteResult(answer);
+    const message = encodeWrite(name, operation, options);
+    try {
+      return readWriteResult(await this.native.call(operations.write, message.done()));
+    } finally {
+      message.release();
+    }
   }
 
   async createFieldIndex(name: string, key: string, type: FieldIndexType, params: string): Promise<WriteResult> {

@@ -93,9 +93,17 @@ function upsertSize(points: readonly PointInput[]): number {
   return size;
 }
 
-export function encodeWrite(name: string, operation: WriteOperation, options: WriteOptions): Uint8Array {
+/** Smaller messages are not worth keeping their memory. */
+const reusedBytesMin = 64 * 1024;
+
+/** The caller releases the writer once the addon has answered. */
+export function encodeWrite(name: string, operation: WriteOperation, options: WriteOptions): NativeWriter {
   const size = operation.kind === "upsert" ? upsertSize(operation.points) : 1024;
-  const out = new NativeWriter(size + name.length * 3)
+  const out = (
+    size > reusedBytesMin
+      ? NativeWriter.reusing(size + name.length * 3 + 256)
+      : new NativeWriter(size + name.length * 3)
+  )
     .text(name)
     .u8(options.wait ? 1 : 0)
     .u64(BigInt(options.admittedEpoch ?? 0))
@@ -155,7 +163,7 @@ export function encodeWrite(name: string, operation: WriteOperation, options: Wr
       for (const point of operation.points) out.id(point.id).blob(point.envelope).blob(point.clear);
       break;
   }
-  return out.done();
+  return out;
 }
 
 const exactFlag = 1;
