@@ -1,4 +1,4 @@
-#include "collection.h"
+#include "collection_view.h"
 
 #include <chrono>
 #include <filesystem>
@@ -20,13 +20,6 @@ std::unique_ptr<rocksdb::Iterator> iterate(Store& store, rocksdb::ColumnFamilyHa
   options.readahead_size = 256 * 1024;
   options.fill_cache = false;
   return std::unique_ptr<rocksdb::Iterator>(store.db().NewIterator(options, family));
-}
-
-PointId id_of_key(std::string_view key) {
-  key.remove_prefix(4);
-  PointId id;
-  if (!PointId::parse_key(key, id)) throw Error(ErrorKind::kDataLoss, "a point's key in the store is damaged");
-  return id;
 }
 
 }  // namespace
