@@ -43,16 +43,16 @@ export function engineContract(name: string, open: () => Promise<Engine>): void 
       });
 
       test("that are unknown are not found by any call", async () => {
-        const calls: Promise<unknown>[] = [
-          engine.collectionInfo("nobody"),
-          engine.write("nobody", { kind: "upsert", points: [point(1, [1])] }, wait),
-          engine.search("nobody", query([1])),
-          engine.count("nobody", undefined, true),
-          engine.get("nobody", [1n], none, none),
-          engine.scroll("nobody", { limit: 1, payload: none, vectors: none }),
+        const calls: (() => Promise<unknown>)[] = [
+          () => engine.collectionInfo("nobody"),
+          () => engine.write("nobody", { kind: "upsert", points: [point(1, [1])] }, wait),
+          () => engine.search("nobody", query([1])),
+          () => engine.count("nobody", undefined, true),
+          () => engine.get("nobody", [1n], none, none),
+          () => engine.scroll("nobody", { limit: 1, payload: none, vectors: none }),
         ];
         for (const call of calls) {
-          const error = await failure(call);
+          const error = await failure(call());
           expect(error.kind).toBe("not_found");
           expect(error.message).toBe("Not found: Collection `nobody` doesn't exist!");
         }
