@@ -273,9 +273,12 @@ async function main(): Promise<void> {
       },
     );
     const ratio = good === undefined ? "" : ` Search CPU ${(good.cpu_us_each / qdrant.searchMicros).toFixed(2)} x`;
+    const why = bars.every(isPassed)
+      ? ""
+      : "\n\nWhat is missed, and the profile that says why: ARCHITECTURE.md, What the figures say.";
     section(
       "Bars",
-      `${barTable(bars)}\n\nAgainst Qdrant 1.18.3 on the same data (measured earlier, on a machine of this kind: ${qdrant.searchMicros} us at recall ${qdrant.searchRecall}, ${formatNumber(qdrant.ingestPerSecond)} points/s, ${qdrant.residentMegabytes} MB):${ratio}, ingest ${(unary.per_second / qdrant.ingestPerSecond).toFixed(2)} x, resident memory ${(loaded.residentMegabytes / qdrant.residentMegabytes).toFixed(2)} x.`,
+      `${barTable(bars)}${why}\n\nAgainst Qdrant 1.18.3 on the same data (measured earlier, on a machine of this kind: ${qdrant.searchMicros} us at recall ${qdrant.searchRecall}, ${formatNumber(qdrant.ingestPerSecond)} points/s, ${qdrant.residentMegabytes} MB):${ratio}, ingest ${(unary.per_second / qdrant.ingestPerSecond).toFixed(2)} x, resident memory ${(loaded.residentMegabytes / qdrant.residentMegabytes).toFixed(2)} x.`,
     );
   });
 

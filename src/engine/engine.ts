@@ -10,7 +10,6 @@ import type {
   EncodedPayload,
   FieldIndexType,
   Filter,
-  PayloadObject,
   PayloadSelector,
   PointId,
   SealingPolicy,
@@ -211,15 +210,8 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** What the sealed decorator adds for doors that read: how many sealed points a filter passed over. */
-export interface SealedCounts {
-  readonly sealedSkipped: number;
-}
-
 /** The contract with what the sealed decorator adds. */
 export interface SealedEngine extends Engine {
   /** Sealed points that a filter passes over under the present policy: 0 when it asks for clear fields only. */
   sealedSkipped(name: string, filter: Filter | undefined): Promise<number>;
 }
-
-export type { PayloadObject };

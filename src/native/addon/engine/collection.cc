@@ -77,7 +77,6 @@ void Collection::load() {
     PointId id;
   };
   std::vector<std::vector<Missing>> missing(vectors_.size());
-  ids_.begin_load();
   auto it = iterate(store_, store_.points());
   for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
     const PointId id = id_of_key(it->key().ToStringView());

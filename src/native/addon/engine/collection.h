@@ -143,7 +143,6 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::map<std::string, StreamState, std::less<>> streams_;
 
   std::atomic<bool> building_{false};
-  std::atomic<uint64_t> points_written_{0};
   mutable std::atomic<uint64_t> rate_points_{0};
   mutable std::atomic<int64_t> rate_since_ms_{0};
   mutable std::atomic<double> rate_{0};

@@ -6,7 +6,6 @@
 #include <deque>
 #include <filesystem>
 
-#include "../payload/payload.h"
 #include "cursor.h"
 
 namespace sealpoint {

@@ -70,13 +70,11 @@ class IdTable {
   }
 
   // At start only: slots come in any order, so the free list is made once at the end.
-  void begin_load() { loading_ = true; }
   void load(const PointId& id, uint32_t slot) {
     if (slot >= numbers_.size()) numbers_.resize(slot + 1);
     insert(id, slot);
   }
   void end_load() {
-    loading_ = false;
     free_.clear();
     for (uint32_t slot = static_cast<uint32_t>(numbers_.size()); slot-- > 0;) {
       if (!live_.test(slot)) free_.push_back(slot);
@@ -134,7 +132,6 @@ class IdTable {
   std::vector<uint32_t> free_;
   size_t used_ = 0;  // places of table_ that were ever taken since the last rehash
   size_t size_ = 0;
-  bool loading_ = false;
 };
 
 }  // namespace sealpoint
