@@ -58,13 +58,11 @@ function firstLine(command: string, args: readonly string[]): string {
   }
 }
 
-export function describeMachine(): string {
+/** When, on which commit, on what machine and under what load: one line. */
+export function describeRun(): string {
   const flags = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1]?.split(" ") ?? [];
   const simd = ["avx2", "avx512f", "avx512_vnni"].filter((flag) => flags.includes(flag)).join(", ");
   const load = readFileSync("/proc/loadavg", "utf8").split(" ").slice(0, 3).join(" ");
-  return [
-    `- ${cpus()[0]?.model ?? "unknown CPU"}, ${availableParallelism()} cores, ${Math.round(totalmem() / 1024 ** 3)} GB, ${simd || "no AVX2"}`,
-    `- Linux ${release()}, Node ${process.versions.node}, ${firstLine("go", ["version"])}, commit ${firstLine("git", ["rev-parse", "--short", "HEAD"])}`,
-    `- load before the run: ${load}; server and client share the cores`,
-  ].join("\n");
+  const memory = Math.round(totalmem() / 1024 ** 3);
+  return `${new Date().toISOString().slice(0, 16)}Z, commit ${firstLine("git", ["rev-parse", "--short", "HEAD"])}; ${cpus()[0]?.model ?? "unknown CPU"}, ${availableParallelism()} cores, ${memory} GB, ${simd || "no AVX2"}; Linux ${release()}, Node ${process.versions.node}, ${firstLine("go", ["version"])}; load before: ${load}.`;
 }

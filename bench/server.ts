@@ -56,15 +56,19 @@ export class BenchServer {
     rmSync(this.dataDir, { recursive: true, force: true });
   };
 
-  private constructor(dataDir: string, grpcPort: number, httpPort: number) {
+  private readonly env: Readonly<Record<string, string>>;
+
+  private constructor(dataDir: string, grpcPort: number, httpPort: number, env: Readonly<Record<string, string>>) {
+    this.env = env;
     this.dataDir = dataDir;
     this.grpcPort = grpcPort;
     this.httpPort = httpPort;
   }
 
-  static async create(): Promise<BenchServer> {
+  /** `env` goes over this process's environment. */
+  static async create(env: Readonly<Record<string, string>> = {}): Promise<BenchServer> {
     const dataDir = mkdtempSync(join(process.env.SEALPOINT_BENCH_DIR ?? tmpdir(), "sealpoint-bench-"));
-    const server = new BenchServer(dataDir, await freePort(), await freePort());
+    const server = new BenchServer(dataDir, await freePort(), await freePort(), env);
     process.on("exit", server.onExit);
     endOnSignals();
     await server.start();
@@ -88,6 +92,7 @@ export class BenchServer {
         SEALPOINT_GRPC_PORT: String(this.grpcPort),
         SEALPOINT_HTTP_PORT: String(this.httpPort),
         SEALPOINT_LOG_LEVEL: "warn",
+        ...this.env,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
