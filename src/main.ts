@@ -5,13 +5,25 @@ import { status } from "@grpc/grpc-js";
 import { createServiceTables } from "./api/grpc/handlers/index.ts";
 import { type GrpcServer, type ServiceBinding, startGrpcServer } from "./api/grpc/index.ts";
 import { addEngineMetrics, type RestServer, startRestServer } from "./api/rest/index.ts";
+import type { Access, ValueExists } from "./core/index.ts";
 import { openEmbeddedEngine } from "./engine/embedded/index.ts";
-import { sealEngine } from "./engine/index.ts";
-import { createLog, createMetrics, type Logger, type Metrics, productVersion, type ServerConfig } from "./ops/index.ts";
+import { guardEngine, sealEngine } from "./engine/index.ts";
+import {
+  createAuthenticator,
+  createLog,
+  createMetrics,
+  type Logger,
+  type Metrics,
+  productVersion,
+  type ServerConfig,
+} from "./ops/index.ts";
 import { parsePortalUrls, S5Sessions } from "./s5/index.ts";
+import { StreamRegistry } from "./services/index.ts";
 
 interface Database {
   readonly services: readonly ServiceBinding[];
+  servicesFor(access: Access): readonly ServiceBinding[];
+  exists(claim: ValueExists): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -35,12 +47,17 @@ async function openDatabase(config: ServerConfig, log: Logger, metrics: Metrics)
     async () => (await embedded.stats()).storeBytes,
   );
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
+  const streams = new StreamRegistry();
   const s5 = {
     sessions: new S5Sessions({ createIndex: (dimensions) => embedded.createMemoryIndex(dimensions) }),
     portalUrls: parsePortalUrls(config.s5PortalUrls),
   };
   return {
-    services: createServiceTables({ engine, s5 }),
+    services: createServiceTables({ engine, s5, streams }),
+    servicesFor: (access) =>
+      createServiceTables({ engine: guardEngine(engine, access), s5: { ...s5, access }, streams }),
+    // A token's claim is no filter of its bearer: it may name any field that can be read.
+    exists: async ({ collection, filter }) => (await engine.count(collection, filter, true).catch(() => 0)) > 0,
     async close() {
       s5.sessions.closeAll();
       await embedded.close();
@@ -55,8 +72,14 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   let rest: RestServer | undefined;
   let ready = false;
   try {
-    const shared = { host: config.host, apiKeys: config.apiKeys, tls: config.tls, log };
-    grpc = await startGrpcServer({ ...shared, port: config.grpcPort, services: database.services, metrics });
+    const shared = { host: config.host, authenticator: createAuthenticator(config), tls: config.tls, log };
+    grpc = await startGrpcServer({
+      ...shared,
+      port: config.grpcPort,
+      services: database.services,
+      guarded: database,
+      metrics,
+    });
     rest = await startRestServer({
       ...shared,
       port: config.httpPort,

@@ -479,10 +479,14 @@ export const rows: readonly Row[] = [
   { title: "Telemetry and metrics (REST)", probes: [http("/metrics"), http("/telemetry")] },
   {
     title: "API keys",
-    probes: [stated("works: one key, as `api-key` or bearer token; health is exempt", "test/server/messages.test.ts")],
-    note: "No read-only key and no alternative key yet: SEALPOINT_READ_ONLY_API_KEY stops the start.",
+    probes: [
+      stated(
+        "works: two keys and a read-only one, as `api-key` or bearer token; health is exempt",
+        "test/e2e/access.test.ts",
+      ),
+    ],
   },
-  { title: "JWT", probes: [stated("not accepted: refused like any wrong key")] },
+  { title: "JWT", probes: [stated("works: exp, access, value_exists", "test/e2e/access.test.ts")] },
   { title: "TLS", probes: [stated("works, client certificates are not asked for", "test/server/tls.test.ts")] },
   {
     title: "gzip and large messages",

@@ -17,6 +17,9 @@ export function addServeCommand(program: Command): void {
       `
 Further variables:
   SEALPOINT_API_KEY                          callers must send it as api-key or as a bearer token
+  SEALPOINT_ALT_API_KEY                      a second one
+  SEALPOINT_READ_ONLY_API_KEY                admits to reading
+  SEALPOINT_JWT_RBAC                         1: take JSON web tokens signed with one of the first two
   SEALPOINT_TLS_CERT, SEALPOINT_TLS_KEY      PEM files of the certificate chain and its key
   S5_PORTAL_URL                              portals that S5.Load reads from (default http://127.0.0.1:5522)
 

@@ -1,3 +1,4 @@
+export * from "./access.ts";
 export * from "./collection.ts";
 export * from "./errors.ts";
 export * from "./filter.ts";

@@ -63,6 +63,9 @@ export const limits = {
   clearFieldBytesMax: 1_024,
   /** Keys kept parsed and checked, so that equal keys cost one check. */
   parsedKeysCacheMax: 1_024,
+  /** Tokens remembered as valid, so that each is verified once; and service tables kept for what they grant. */
+  verifiedTokensMax: 1_024,
+  guardedTablesMax: 64,
   /** Seconds that calls in flight may take to end after SIGTERM. */
   drainSecondsMax: 20,
   /** Memories of write messages kept for the next ones: their number, and the bytes of each. */

@@ -14,8 +14,12 @@ export interface ServerConfig {
   readonly host: string;
   readonly grpcPort: number;
   readonly httpPort: number;
-  /** Any of these admits a caller; empty means that no key is asked for. */
+  /** Any of these admits a caller to everything and signs tokens; all empty means that no key is asked for. */
   readonly apiKeys: readonly string[];
+  /** Any of these admits a caller to reading. */
+  readonly readOnlyKeys: readonly string[];
+  /** Tokens signed with one of apiKeys are taken (Qdrant's service.jwt_rbac). */
+  readonly jwtRbac: boolean;
   readonly tls?: { readonly certPath: string; readonly keyPath: string };
   readonly insecure: boolean;
   readonly logLevel: LogLevel;
@@ -50,22 +54,26 @@ export function readConfig(
     return value === "" ? undefined : value;
   };
   const host = overrides.host ?? text("SEALPOINT_HOST") ?? "127.0.0.1";
-  const apiKey = text("SEALPOINT_API_KEY");
-  if (apiKey !== undefined && apiKey.length < apiKeyLengthMin) {
-    throw new ConfigError(`SEALPOINT_API_KEY: must have at least ${apiKeyLengthMin} characters`);
-  }
-  if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
-    throw new ConfigError("SEALPOINT_API_KEY: must be printable ASCII without spaces, since it travels in a header");
-  }
-  if (text("SEALPOINT_READ_ONLY_API_KEY") !== undefined) {
-    throw new ConfigError("SEALPOINT_READ_ONLY_API_KEY: read-only keys are not supported yet; unset it");
+  const keys = (...names: readonly string[]): string[] =>
+    names.flatMap((name) => {
+      const key = text(name);
+      return key === undefined ? [] : [checkKey(name, key)];
+    });
+  const apiKeys = keys("SEALPOINT_API_KEY", "SEALPOINT_ALT_API_KEY");
+  const readOnlyKeys = keys("SEALPOINT_READ_ONLY_API_KEY");
+  const jwtRbac = parseFlag("SEALPOINT_JWT_RBAC", text("SEALPOINT_JWT_RBAC"));
+  if (apiKeys.length === 0 && (jwtRbac || readOnlyKeys.length > 0)) {
+    const name = jwtRbac ? "SEALPOINT_JWT_RBAC" : "SEALPOINT_READ_ONLY_API_KEY";
+    throw new ConfigError(`${name}: needs SEALPOINT_API_KEY as well, or nobody could manage anything`);
   }
   const config: ServerConfig = {
     dataDir: resolve(overrides.dataDir ?? text("SEALPOINT_DATA_DIR") ?? "./data"),
     host,
     grpcPort: parsePort("SEALPOINT_GRPC_PORT", overrides.grpcPort ?? text("SEALPOINT_GRPC_PORT") ?? "6334"),
     httpPort: parsePort("SEALPOINT_HTTP_PORT", overrides.httpPort ?? text("SEALPOINT_HTTP_PORT") ?? "6333"),
-    apiKeys: apiKey === undefined ? [] : [apiKey],
+    apiKeys,
+    readOnlyKeys,
+    jwtRbac,
     tls: parseTls(text("SEALPOINT_TLS_CERT"), text("SEALPOINT_TLS_KEY")),
     insecure: overrides.insecure === true || parseFlag("SEALPOINT_INSECURE", text("SEALPOINT_INSECURE")),
     logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
@@ -77,6 +85,14 @@ export function readConfig(
   }
   refuseOpenDoor(config);
   return config;
+}
+
+function checkKey(name: string, key: string): string {
+  if (key.length < apiKeyLengthMin) throw new ConfigError(`${name}: must have at least ${apiKeyLengthMin} characters`);
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    throw new ConfigError(`${name}: must be printable ASCII without spaces, since it travels in a header`);
+  }
+  return key;
 }
 
 /** Everybody on the network could read and write: asked for in so many words or not at all. */

@@ -1,5 +1,5 @@
+export * from "./authenticator.ts";
 export * from "./config.ts";
 export * from "./identity.ts";
-export * from "./key-check.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";

@@ -7,7 +7,7 @@
 import type { PayloadSelector, PointId, VectorsSelector } from "../core/index.ts";
 import { badInput, type CollectionConfig, DomainError, type Filter, limits } from "../core/index.ts";
 import { type Engine, type PointInput, type PointTable, sealedSkippedOf, type WriteTurn } from "../engine/index.ts";
-import { StreamRegistry } from "./streams.ts";
+import type { StreamRegistry } from "./streams.ts";
 
 export interface BulkStart {
   readonly kind: "start";
@@ -71,10 +71,12 @@ const streamIdForm = /^[\x20-\x7e]+$/;
 
 export class IngestService {
   readonly #engine: Engine;
-  readonly #streams = new StreamRegistry();
+  readonly #streams: StreamRegistry;
 
-  constructor(engine: Engine) {
+  /** `streams`: who holds which stream, shared by all services of a process. */
+  constructor(engine: Engine, streams: StreamRegistry) {
     this.#engine = engine;
+    this.#streams = streams;
   }
 
   async *bulkUpsert(messages: AsyncIterable<BulkMessage>, signal: AbortSignal): AsyncGenerator<BulkAnswer> {

@@ -1,5 +1,13 @@
 /** sealpoint.v1.S5: loads encrypted databases into a session index or a collection. */
-import { badInput, DomainError, type EncodedPayload, sealingDefault } from "../core/index.ts";
+import {
+  type Access,
+  badInput,
+  DomainError,
+  type EncodedPayload,
+  fullAccess,
+  requireManage,
+  sealingDefault,
+} from "../core/index.ts";
 import type { Engine, PointInput } from "../engine/index.ts";
 import {
   type LoadEvent,
@@ -31,6 +39,8 @@ export interface S5ServiceOptions {
   readonly engine: Engine;
   readonly sessions: S5Sessions;
   readonly portalUrls: readonly string[];
+  /** Sessions belong to no collection, so only a caller with access to all may use them; absent: full access. */
+  readonly access?: Access;
 }
 
 const writePoints = 1_024;
@@ -48,6 +58,7 @@ export class S5Service {
     try {
       if (target === undefined) throw badInput("target: session_id or collection_name is needed", "target");
       if (target.kind === "collection") checkNewName(target.name, "collection_name");
+      else this.#requireSessions();
       // Before anything is downloaded or made.
       if (publicKey !== undefined) parsePublicKey(publicKey);
       const sink =
@@ -67,12 +78,23 @@ export class S5Service {
     }
   }
 
-  search(sessionId: string, vector: Float32Array, k: number, threshold: number | undefined): Promise<SessionHit[]> {
+  async search(
+    sessionId: string,
+    vector: Float32Array,
+    k: number,
+    threshold: number | undefined,
+  ): Promise<SessionHit[]> {
+    this.#requireSessions();
     return this.#options.sessions.search(sessionId, vector, k, threshold);
   }
 
   close(sessionId: string): boolean {
+    this.#requireSessions();
     return this.#options.sessions.close(sessionId);
+  }
+
+  #requireSessions(): void {
+    requireManage(this.#options.access ?? fullAccess);
   }
 }
 

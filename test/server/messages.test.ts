@@ -3,6 +3,7 @@ import { gzipSync } from "node:zlib";
 import { type Client, Metadata, status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test } from "vitest";
 import { type GrpcServer, rawBidi, rawUnary, serverStream } from "../../src/api/grpc/index.ts";
+import { createAuthenticator } from "../../src/ops/index.ts";
 import {
   callUnary,
   collect,
@@ -98,7 +99,7 @@ describe("large, compressed and unauthenticated messages", () => {
     const key = "correct-horse-battery";
     const client = await start(
       { one: rawUnary(async (request) => request), both: rawBidi((requests) => requests) },
-      { apiKeys: [key] },
+      { authenticator: createAuthenticator({ apiKeys: [key] }) },
     );
     const withHeader = (name: string, value: string) => {
       const metadata = new Metadata();

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { type GrpcServer, rawBidi, rawServerStream, rawUnary, unary } from "../../src/api/grpc/index.ts";
 import { startRestServer } from "../../src/api/rest/index.ts";
 import { badInput } from "../../src/core/index.ts";
-import { createMetrics } from "../../src/ops/index.ts";
+import { createAuthenticator, createMetrics } from "../../src/ops/index.ts";
 import { callUnary, connect, failure, openBoth, openDown, silentLog, startEcho } from "./echo-service.ts";
 
 const run = promisify(execFile);
@@ -207,7 +207,7 @@ describe("the HTTP port", () => {
     const rest = await startRestServer({
       host: "127.0.0.1",
       port: 0,
-      apiKeys: ["a-long-enough-key"],
+      authenticator: createAuthenticator({ apiKeys: ["a-long-enough-key"] }),
       log: silentLog,
       ready: () => ready,
       metrics: metrics.registry,

@@ -8,7 +8,7 @@ import { credentials, Metadata, status } from "@grpc/grpc-js";
 import { describe, expect, test } from "vitest";
 import { rawUnary } from "../../src/api/grpc/index.ts";
 import { startRestServer } from "../../src/api/rest/index.ts";
-import { createMetrics } from "../../src/ops/index.ts";
+import { createAuthenticator, createMetrics } from "../../src/ops/index.ts";
 import { callUnary, connect, failure, paths, silentLog, startEcho } from "./echo-service.ts";
 
 const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
@@ -28,7 +28,10 @@ function makeCertificate() {
 describe.skipIf(!hasOpenssl)("TLS", () => {
   test("gRPC over TLS with an API key; plaintext and old TLS are refused", async () => {
     const tls = makeCertificate();
-    const server = await startEcho({ one: rawUnary(async (bytes) => bytes) }, { tls, apiKeys: [key] });
+    const server = await startEcho(
+      { one: rawUnary(async (bytes) => bytes) },
+      { tls, authenticator: createAuthenticator({ apiKeys: [key] }) },
+    );
     const secure = connect(server.port, {}, credentials.createSsl(readFileSync(tls.certPath)));
     const plain = connect(server.port);
     const strange = connect(server.port, {}, credentials.createSsl());
@@ -72,6 +75,7 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
       port: 0,
       tls,
       log: silentLog,
+      authenticator: createAuthenticator({ apiKeys: [] }),
       ready: () => true,
       metrics: metrics.registry,
     });

@@ -21,6 +21,7 @@ import { createServiceTables } from "../../src/api/grpc/handlers/index.ts";
 import { startGrpcServer } from "../../src/api/grpc/index.ts";
 import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
 import { sealEngine } from "../../src/engine/index.ts";
+import { StreamRegistry } from "../../src/services/index.ts";
 import { temporaryFolder } from "../engine/support.ts";
 
 type Method<I extends DescMessage, O extends DescMessage> = DescMethod & { input: I; output: O };
@@ -41,7 +42,7 @@ export async function startTestServer() {
   const server = await startGrpcServer({
     host: "127.0.0.1",
     port: 0,
-    services: createServiceTables({ engine }),
+    services: createServiceTables({ engine, streams: new StreamRegistry() }),
     log: pino({ level: "silent" }),
   });
   const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());

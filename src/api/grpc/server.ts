@@ -1,7 +1,9 @@
 /** The gRPC server: options, services, start, and an end in which calls in flight are finished. */
 import { Server, type ServerOptions, type status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { limits as defaultLimits } from "../../core/index.ts";
+import { type Access, DomainError, limits as defaultLimits, type ValueExists } from "../../core/index.ts";
+import type { Authenticator } from "../../ops/index.ts";
+import { AccessTables } from "./access.ts";
 import { adaptService } from "./adaptor.ts";
 import type { ServiceBinding } from "./call.ts";
 import type { CallEnvironment, CallObserver } from "./context.ts";
@@ -17,7 +19,12 @@ export interface GrpcServerOptions {
   readonly port: number;
   /** The services and their tables; health and reflection are added. */
   readonly services: readonly ServiceBinding[];
-  readonly apiKeys?: readonly string[];
+  readonly authenticator?: Authenticator;
+  /** The same services for a caller who may not do everything, and how a token's claim on a stored point is judged. */
+  readonly guarded?: {
+    readonly servicesFor: (access: Access) => readonly ServiceBinding[];
+    readonly exists: (claim: ValueExists) => Promise<boolean>;
+  };
   readonly tls?: TlsFiles;
   readonly log: Logger;
   readonly metrics?: CallObserver;
@@ -59,11 +66,19 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
   const descriptors = [...options.services.map((binding) => binding.service), healthService];
   const bindings = [...options.services, createHealthBinding(health), ...createReflectionBindings(descriptors)];
 
-  const server = new Server(serverOptions(limits.messageBytesMax, options.apiKeys ?? [], observer));
+  const { guarded } = options;
+  const server = new Server(serverOptions(options, limits.messageBytesMax, observer));
   widenWindows(server);
+  const tables = new AccessTables((access) => {
+    if (guarded === undefined) throw new DomainError("forbidden", "Forbidden: this server grants full access only");
+    return new Map(
+      guarded.servicesFor(access).map((own) => [own.service.typeName, adaptService(own, environment).implementation]),
+    );
+  });
   for (const binding of bindings) {
     const { definition, implementation } = adaptService(binding, environment);
-    server.addService(definition, implementation);
+    const isOwn = options.services.includes(binding);
+    server.addService(definition, isOwn ? tables.guard(binding.service.typeName, implementation) : implementation);
     health.set(binding.service.typeName, servingStatus.notServing);
   }
   const address = `${options.host.includes(":") && !options.host.startsWith("[") ? `[${options.host}]` : options.host}:${options.port}`;
@@ -115,7 +130,10 @@ async function drainServer(
   return !cut;
 }
 
-function serverOptions(messageBytesMax: number, apiKeys: readonly string[], observer: CallObserver): ServerOptions {
+function serverOptions(options: GrpcServerOptions, messageBytesMax: number, observer: CallObserver): ServerOptions {
+  const { authenticator, guarded } = options;
+  // Without a judge no claim holds.
+  const exists = guarded?.exists ?? (async () => false);
   return {
     "grpc.max_receive_message_length": messageBytesMax,
     // An answer is bounded by what was asked for, not by what we would accept.
@@ -125,6 +143,8 @@ function serverOptions(messageBytesMax: number, apiKeys: readonly string[], obse
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.enable_channelz": 0,
-    ...(apiKeys.length === 0 ? {} : { interceptors: [createKeyInterceptor(apiKeys, observer)] }),
+    ...(authenticator?.asksForKeys === true
+      ? { interceptors: [createKeyInterceptor(authenticator, exists, observer)] }
+      : {}),
   };
 }

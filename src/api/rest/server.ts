@@ -4,13 +4,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import { apiVersion, createKeyCheck, presentedKey, serverTitle } from "../../ops/index.ts";
+import { DomainError, requireGlobalRead } from "../../core/index.ts";
+import { type Authenticator, apiVersion, serverTitle } from "../../ops/index.ts";
 
 export interface RestServerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  readonly apiKeys?: readonly string[];
+  readonly authenticator: Authenticator;
   readonly tls?: { readonly certPath: string; readonly keyPath: string };
   readonly log: Logger;
   /** True while requests are served: false before the engine is open and once the shutdown began. */
@@ -32,8 +33,6 @@ interface Answer {
 type Route = () => Answer | Promise<Answer>;
 
 export async function startRestServer(options: RestServerOptions): Promise<RestServer> {
-  const matches = createKeyCheck(options.apiKeys ?? []);
-  const needsKey = (options.apiKeys ?? []).length > 0;
   const routes = createRoutes(options);
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -47,10 +46,13 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
       send(request, response, notFound(path));
       return;
     }
-    if (needsKey && path === "/metrics") {
-      const key = presentedKey((name) => request.headers[name]);
-      if (key === undefined || !matches(key)) {
-        send(request, response, failed(401, "Must provide an API key or an Authorization bearer token"));
+    if (path === "/metrics") {
+      try {
+        const { access } = await options.authenticator.authenticate((name) => request.headers[name]);
+        requireGlobalRead(access);
+      } catch (error) {
+        if (!(error instanceof DomainError)) throw error;
+        send(request, response, failed(error.kind === "unauthenticated" ? 401 : 403, error.message));
         return;
       }
     }

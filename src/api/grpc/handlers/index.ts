@@ -10,6 +10,7 @@ import {
   S5Service,
   type S5ServiceOptions,
   SealingService,
+  type StreamRegistry,
 } from "../../../services/index.ts";
 import { bindService, type ServiceBinding, unary, unimplemented } from "../call.ts";
 import { bindCollections } from "./collections.ts";
@@ -23,11 +24,12 @@ export interface ServiceTableOptions {
   readonly engine: SealedEngine;
   /** Without it the S5 service answers UNIMPLEMENTED. */
   readonly s5?: Omit<S5ServiceOptions, "engine">;
+  readonly streams: StreamRegistry;
 }
 
 const laterSnapshots = "arrives with snapshots, in a later version";
 
-export function createServiceTables({ engine, s5 }: ServiceTableOptions): ServiceBinding[] {
+export function createServiceTables({ engine, s5, streams }: ServiceTableOptions): ServiceBinding[] {
   return [
     bindCollections(new CollectionsService(engine)),
     bindPoints(new PointsService(engine)),
@@ -44,7 +46,7 @@ export function createServiceTables({ engine, s5 }: ServiceTableOptions): Servic
       healthCheck: unary(async () => ({ title: serverTitle, version: apiVersion })),
     }),
     bindSealing(new SealingService(engine)),
-    bindIngest(new IngestService(engine)),
+    bindIngest(new IngestService(engine, streams)),
     bindS5(s5 === undefined ? undefined : new S5Service({ ...s5, engine })),
   ];
 }

@@ -1,0 +1,102 @@
+/**
+ * Access as a decorator of the engine's contract: a caller whose token grants some collections only gets services over this. A
+ * method that is added to the contract does not compile here until somebody decides what it needs.
+ */
+import { type Access, mayRead, requireCollection, requireManage } from "../core/index.ts";
+import type { SealedEngine } from "./engine.ts";
+
+/** Each method throws forbidden when `access` does not grant what it needs. Closing stays the owner's. */
+export function guardEngine(engine: SealedEngine, access: Access): SealedEngine {
+  const read = (name: string): void => requireCollection(access, name, "r");
+  const write = (name: string): void => requireCollection(access, name, "prw");
+  const change = (name: string): void => requireCollection(access, name, "rw");
+  const manage = (): void => requireManage(access);
+  return {
+    async createCollection(name, config, sealing) {
+      manage();
+      return engine.createCollection(name, config, sealing);
+    },
+    async updateCollection(name, settings) {
+      manage();
+      return engine.updateCollection(name, settings);
+    },
+    async deleteCollection(name) {
+      manage();
+      return engine.deleteCollection(name);
+    },
+    async listCollections() {
+      return (await engine.listCollections()).filter((name) => mayRead(access, name));
+    },
+    async collectionExists(name) {
+      read(name);
+      return engine.collectionExists(name);
+    },
+    async collectionInfo(name) {
+      read(name);
+      return engine.collectionInfo(name);
+    },
+    async updateAliases(actions) {
+      manage();
+      return engine.updateAliases(actions);
+    },
+    async listAliases(collection) {
+      if (collection !== undefined) read(collection);
+      return (await engine.listAliases(collection)).filter(([, name]) => mayRead(access, name));
+    },
+    async setSealingPolicy(name, policy) {
+      manage();
+      return engine.setSealingPolicy(name, policy);
+    },
+    async countPlain(name) {
+      read(name);
+      return engine.countPlain(name);
+    },
+    async write(name, operation, options) {
+      write(name);
+      return engine.write(name, operation, options);
+    },
+    async createFieldIndex(name, key, type, params) {
+      change(name);
+      return engine.createFieldIndex(name, key, type, params);
+    },
+    async deleteFieldIndex(name, key) {
+      change(name);
+      return engine.deleteFieldIndex(name, key);
+    },
+    async streamPosition(name, streamId) {
+      write(name);
+      return engine.streamPosition(name, streamId);
+    },
+    async get(name, ids, payload, vectors) {
+      read(name);
+      return engine.get(name, ids, payload, vectors);
+    },
+    async search(name, query, signal) {
+      read(name);
+      return engine.search(name, query, signal);
+    },
+    async searchBatch(name, queries, signal) {
+      read(name);
+      return engine.searchBatch(name, queries, signal);
+    },
+    async count(name, filter, exact, options) {
+      read(name);
+      return engine.count(name, filter, exact, options);
+    },
+    async scroll(name, request) {
+      read(name);
+      return engine.scroll(name, request);
+    },
+    async openScroll(name, request) {
+      read(name);
+      return engine.openScroll(name, request);
+    },
+    async sealedSkipped(name, filter) {
+      read(name);
+      return engine.sealedSkipped(name, filter);
+    },
+    async close() {
+      throw new Error("a guarded engine is not its caller's to close");
+    },
+  };
+}
