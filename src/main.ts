@@ -38,13 +38,18 @@ export interface RunningServer {
 
 async function openDatabase(config: ServerConfig, log: Logger, metrics: Metrics): Promise<Database> {
   const begunMs = performance.now();
-  const embedded = openEmbeddedEngine({ dataDir: config.dataDir });
+  const embedded = openEmbeddedEngine({ dataDir: config.dataDir, fsync: config.fsync });
   const engine = sealEngine(embedded);
   addEngineMetrics(metrics, engine);
   metrics.addGauge(
     "sealpoint_store_bytes",
     "Bytes of the store on disk.",
     async () => (await embedded.stats()).storeBytes,
+  );
+  metrics.addCounter(
+    "sealpoint_store_syncs_total",
+    "Syncs (fdatasync) of the store's log.",
+    async () => (await embedded.stats()).syncs,
   );
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
   const streams = new StreamRegistry();

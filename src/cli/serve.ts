@@ -21,6 +21,8 @@ Further variables:
   SEALPOINT_READ_ONLY_API_KEY                admits to reading
   SEALPOINT_JWT_RBAC                         1: take JSON web tokens signed with one of the first two
   SEALPOINT_TLS_CERT, SEALPOINT_TLS_KEY      PEM files of the certificate chain and its key
+  SEALPOINT_FSYNC                            always (default), interval or never: when writes reach the disk
+  SEALPOINT_FSYNC_INTERVAL_MS                with interval: milliseconds between syncs (default 1000)
   S5_PORTAL_URL                              portals that S5.Load reads from (default http://127.0.0.1:5522)
 
 A host other than loopback needs an API key and TLS, or --insecure.`,

@@ -74,6 +74,9 @@ export const limits = {
   spareMessageBytesMax: 2 * 1024 * 1024,
   /** Write batches waiting natively per process; more are refused as exhausted. */
   nativeQueueMax: 4_096,
+  /** Milliseconds between two syncs under the fsync policy "interval": all that a power failure may lose. */
+  fsyncIntervalMsDefault: 1_000,
+  fsyncIntervalMsMax: 600_000,
   /** Bytes of a decrypted S5 manifest and chunk. */
   s5ManifestBytesMax: 4 * 1024 * 1024,
   s5ChunkBytesMax: 64 * 1024 * 1024,

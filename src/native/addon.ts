@@ -51,7 +51,15 @@ export const operations = {
 } as const;
 
 interface Addon {
-  open(path: string, readThreads: number, buildThreads: number, queueMax: number, cursorsMax: number): number;
+  open(
+    path: string,
+    readThreads: number,
+    buildThreads: number,
+    queueMax: number,
+    cursorsMax: number,
+    fsync: number,
+    fsyncIntervalMs: number,
+  ): number;
   call(handle: number, operation: number, message: Uint8Array): Promise<ArrayBuffer>;
   close(handle: number): Promise<void>;
   sealBatch(message: Uint8Array): Promise<ArrayBuffer>;
@@ -79,11 +87,25 @@ export function toDomainError(error: unknown): unknown {
   return new DomainError(kind, error.message, field === undefined ? {} : { details: { field } });
 }
 
+/** store/store.h has the same numbers. */
+const fsyncPolicies = { always: 0, interval: 1, never: 2 } as const;
+
+export interface FsyncOptions {
+  /**
+   * When the log is synced: before a write is acknowledged, at least every `intervalMs` while writes come (a power failure loses at most
+   * that much), or when the operating system likes.
+   */
+  readonly policy: keyof typeof fsyncPolicies;
+  /** Of the policy "interval". */
+  readonly intervalMs: number;
+}
+
 export interface NativeOptions {
   /** Threads that serve operations; 0: one per core. */
   readonly readThreads?: number;
   /** Threads that build graphs; 0: one per core. */
   readonly buildThreads?: number;
+  readonly fsync?: FsyncOptions;
 }
 
 export class NativeEngine {
@@ -105,6 +127,8 @@ export class NativeEngine {
         options.buildThreads ?? 0,
         limits.nativeQueueMax,
         limits.streamsMax,
+        fsyncPolicies[options.fsync?.policy ?? "always"],
+        options.fsync?.intervalMs ?? limits.fsyncIntervalMsDefault,
       );
       return new NativeEngine(addon, handle);
     } catch (error) {

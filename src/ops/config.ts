@@ -5,9 +5,13 @@
 import { existsSync } from "node:fs";
 import { isIP } from "node:net";
 import { resolve } from "node:path";
+import { limits } from "../core/index.ts";
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
+
+/** When the store's log is synced; docs/operations.md says what each may lose. */
+const fsyncPolicies = ["always", "interval", "never"] as const;
 
 export interface ServerConfig {
   readonly dataDir: string;
@@ -24,6 +28,7 @@ export interface ServerConfig {
   readonly insecure: boolean;
   readonly logLevel: LogLevel;
   readonly rpcThreads: number;
+  readonly fsync: { readonly policy: (typeof fsyncPolicies)[number]; readonly intervalMs: number };
   /** Portals of S5.Load, separated by commas; the development portal when absent. */
   readonly s5PortalUrls?: string;
 }
@@ -79,6 +84,7 @@ export function readConfig(
     logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
     s5PortalUrls: text("S5_PORTAL_URL"),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
+    fsync: parseFsync(text("SEALPOINT_FSYNC"), text("SEALPOINT_FSYNC_INTERVAL_MS")),
   };
   if (config.grpcPort !== 0 && config.grpcPort === config.httpPort) {
     throw new ConfigError(`SEALPOINT_HTTP_PORT: ${config.httpPort} is taken by SEALPOINT_GRPC_PORT`);
@@ -133,6 +139,23 @@ function parseLogLevel(value: string): LogLevel {
     throw new ConfigError(`SEALPOINT_LOG_LEVEL: ${JSON.stringify(value)} is none of ${logLevels.join(", ")}`);
   }
   return level;
+}
+
+function parseFsync(policy = "always", interval: string | undefined): ServerConfig["fsync"] {
+  const known = fsyncPolicies.find((one) => one === policy.toLowerCase());
+  if (known === undefined) {
+    throw new ConfigError(`SEALPOINT_FSYNC: ${JSON.stringify(policy)} is none of ${fsyncPolicies.join(", ")}`);
+  }
+  if (interval !== undefined && known !== "interval") {
+    throw new ConfigError(`SEALPOINT_FSYNC_INTERVAL_MS: has a meaning only with SEALPOINT_FSYNC=interval`);
+  }
+  const intervalMs = interval === undefined ? limits.fsyncIntervalMsDefault : Number(interval);
+  if (!/^\d{1,6}$/.test(interval ?? "1") || intervalMs < 1 || intervalMs > limits.fsyncIntervalMsMax) {
+    throw new ConfigError(
+      `SEALPOINT_FSYNC_INTERVAL_MS: ${JSON.stringify(interval)} is not a number of milliseconds (1 to ${limits.fsyncIntervalMsMax})`,
+    );
+  }
+  return { policy: known, intervalMs };
 }
 
 function parseRpcThreads(value: string): number {

@@ -59,6 +59,8 @@ export interface Metrics {
   onCallEnd(method: string, code: number, seconds: number): void;
   /** A figure read at each scrape. */
   addGauge(name: string, help: string, read: () => number | Promise<number>): void;
+  /** A count that only grows, read at each scrape. */
+  addCounter(name: string, help: string, read: () => Promise<number>): void;
   /** Figures that differ by labels, all read at each scrape. */
   addGauges(name: string, help: string, read: () => Promise<readonly LabelledValue[]>): void;
   close(): void;
@@ -124,6 +126,9 @@ export function createMetrics(codeName: (code: number) => string): Metrics {
           this.set(await read());
         },
       });
+    },
+    addCounter(name, help, read) {
+      registerSamples(registry, name, help, "counter", async () => [{ labels: {}, value: await read() }]);
     },
     addGauges(name, help, read) {
       registerSamples(registry, name, help, "gauge", read);

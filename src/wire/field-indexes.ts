@@ -8,6 +8,7 @@ import {
 } from "../../gen/qdrant/collections_pb.js";
 import { type CreateFieldIndexCollection, FieldType } from "../../gen/qdrant/points_pb.js";
 import { badInput, type FieldIndex, type FieldIndexType } from "../core/index.ts";
+import { checkOrdering } from "./ordering.ts";
 import { unsupported } from "./vectors.ts";
 
 const fieldTypes: Readonly<Record<number, FieldIndexType>> = {
@@ -42,6 +43,7 @@ export interface CreateFieldIndexRequest {
 
 export function mapCreateFieldIndex(message: CreateFieldIndexCollection): CreateFieldIndexRequest {
   const { fieldType, fieldIndexParams, fieldName: key } = message;
+  checkOrdering(message.ordering);
   if (key === "") throw badInput("field_name: empty", "field_name");
   if (fieldType === undefined) throw badInput("field_type: missing", "field_type");
   const type = fieldTypes[fieldType];

@@ -4,6 +4,7 @@ export * from "./envelope.ts";
 export * from "./field-indexes.ts";
 export * from "./filter.ts";
 export * from "./messages.ts";
+export * from "./ordering.ts";
 export * from "./payload.ts";
 export * from "./point-id.ts";
 export * from "./proto-bytes.ts";

@@ -25,6 +25,7 @@ import {
 } from "../../gen/qdrant/points_pb.js";
 import { badInput, type EncodedPayload, limits, type PointId } from "../core/index.ts";
 import { decodeMessage } from "./messages.ts";
+import { checkOrdering } from "./ordering.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
 import { decoding, joinPieces, MessageReader } from "./reader.ts";
 import { mapPointsSelector, type WirePointsSelector } from "./selectors.ts";
@@ -92,6 +93,7 @@ function splitEntries(bytes: Uint8Array, field: number): { payload: EncodedPaylo
 
 export function decodeDeletePoints(bytes: Uint8Array): WriteRequest {
   const message = decodeMessage(DeletePointsSchema, bytes);
+  checkOrdering(message.ordering);
   return {
     collection: message.collectionName,
     wait: message.wait ?? false,
@@ -101,6 +103,7 @@ export function decodeDeletePoints(bytes: Uint8Array): WriteRequest {
 
 export function decodeUpdatePointVectors(bytes: Uint8Array): WriteRequest {
   const message = decodeMessage(UpdatePointVectorsSchema, bytes);
+  checkOrdering(message.ordering);
   checkUpsertMode(message.updateFilter !== undefined, undefined);
   return {
     collection: message.collectionName,
@@ -125,6 +128,7 @@ function toUpdateVectors(points: readonly PointVectors[], field: string): WireOp
 
 export function decodeDeletePointVectors(bytes: Uint8Array): WriteRequest {
   const message = decodeMessage(DeletePointVectorsSchema, bytes);
+  checkOrdering(message.ordering);
   return {
     collection: message.collectionName,
     wait: message.wait ?? false,
@@ -147,6 +151,7 @@ export function decodeSetPayloadPoints(bytes: Uint8Array, overwrite: boolean): W
   return decoding("qdrant.SetPayloadPoints", () => {
     const { payload, rest } = splitEntries(bytes, 3);
     const message = decodeMessage(SetPayloadPointsSchema, rest);
+    checkOrdering(message.ordering);
     return {
       collection: message.collectionName,
       wait: message.wait ?? false,
@@ -176,6 +181,7 @@ function toSetPayload(
 
 export function decodeDeletePayloadPoints(bytes: Uint8Array): WriteRequest {
   const message = decodeMessage(DeletePayloadPointsSchema, bytes);
+  checkOrdering(message.ordering);
   return {
     collection: message.collectionName,
     wait: message.wait ?? false,
@@ -193,6 +199,7 @@ function toDeletePayload(
 
 export function decodeClearPayloadPoints(bytes: Uint8Array): WriteRequest {
   const message = decodeMessage(ClearPayloadPointsSchema, bytes);
+  checkOrdering(message.ordering);
   return {
     collection: message.collectionName,
     wait: message.wait ?? false,
@@ -221,7 +228,7 @@ export function decodeUpdateBatchPoints(bytes: Uint8Array): WriteBatchRequest {
           operations.push(readOperation(r.slice(), `operations[${operations.length}]`));
           break;
         case 0x22:
-          decodeMessage(WriteOrderingSchema, r.slice(), batchName);
+          checkOrdering(decodeMessage(WriteOrderingSchema, r.slice(), batchName));
           break;
         case 0x28:
           r.u64();

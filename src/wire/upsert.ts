@@ -3,6 +3,7 @@ import { ShardKeySelectorSchema, UpdateMode, WriteOrderingSchema } from "../../g
 import { FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
 import { badInput, DomainError, type EncodedPayload, limits, type PointId } from "../core/index.ts";
 import { decodePieces } from "./messages.ts";
+import { checkOrdering } from "./ordering.ts";
 import { readPointId, requirePointId } from "./point-id.ts";
 import { decoding, fieldMask, joinPieces, MessageReader } from "./reader.ts";
 import { decodeVectors, FloatArena, type NamedVectors, readVectors, unsupported } from "./vectors.ts";
@@ -191,7 +192,7 @@ export function decodeUpsertPoints(bytes: Uint8Array): UpsertRequest {
           break;
         }
         case 0x22:
-          decodePieces(WriteOrderingSchema, [r.slice()]);
+          checkOrdering(decodePieces(WriteOrderingSchema, [r.slice()]));
           break;
         case 0x2a:
           shardKeys = append(shardKeys, r.slice());

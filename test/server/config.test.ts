@@ -22,7 +22,14 @@ describe("configuration", () => {
       tls: undefined,
       insecure: false,
       logLevel: "info",
+      fsync: { policy: "always", intervalMs: 1000 },
     });
+  });
+
+  test("fsync", () => {
+    const set = { SEALPOINT_FSYNC: "interval", SEALPOINT_FSYNC_INTERVAL_MS: "50" };
+    expect(readConfig(set).fsync).toEqual({ policy: "interval", intervalMs: 50 });
+    expect(readConfig({ SEALPOINT_FSYNC: "Never" }).fsync.policy).toBe("never");
   });
 
   test("the command line wins over the environment", () => {
@@ -46,6 +53,11 @@ describe("configuration", () => {
     [{ SEALPOINT_LOG_LEVEL: "loud" }, "SEALPOINT_LOG_LEVEL"],
     [{ SEALPOINT_INSECURE: "maybe" }, "SEALPOINT_INSECURE"],
     [{ SEALPOINT_RPC_THREADS: "4" }, "SEALPOINT_RPC_THREADS"],
+    [{ SEALPOINT_FSYNC: "sometimes" }, "SEALPOINT_FSYNC"],
+    [{ SEALPOINT_FSYNC_INTERVAL_MS: "5" }, "SEALPOINT_FSYNC_INTERVAL_MS"],
+    [{ SEALPOINT_FSYNC: "interval", SEALPOINT_FSYNC_INTERVAL_MS: "0" }, "SEALPOINT_FSYNC_INTERVAL_MS"],
+    [{ SEALPOINT_FSYNC: "interval", SEALPOINT_FSYNC_INTERVAL_MS: "1e3" }, "SEALPOINT_FSYNC_INTERVAL_MS"],
+    [{ SEALPOINT_FSYNC: "interval", SEALPOINT_FSYNC_INTERVAL_MS: "600001" }, "SEALPOINT_FSYNC_INTERVAL_MS"],
     [{ SEALPOINT_TLS_CERT: cert }, "SEALPOINT_TLS_KEY"],
     [{ SEALPOINT_TLS_KEY: cert }, "SEALPOINT_TLS_CERT"],
     [{ SEALPOINT_TLS_CERT: "/none", SEALPOINT_TLS_KEY: cert }, "SEALPOINT_TLS_CERT"],

@@ -3,6 +3,7 @@ import { Points } from "../../../../gen/qdrant/points_service_pb.js";
 import { TimeSlices } from "../../../seal/index.ts";
 import type { PointsService } from "../../../services/index.ts";
 import {
+  checkOrdering,
   decodeClearPayloadPoints,
   decodeDeletePayloadPoints,
   decodeDeletePoints,
@@ -102,8 +103,9 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const { operationId, completed } = await points.createFieldIndex(collection, key, type, params, wait);
       return { result: { operationId, status: completed ? 2 : 1 }, time: secondsSince(startMs) };
     }),
-    deleteFieldIndex: unary(async ({ collectionName, fieldName, wait }) => {
+    deleteFieldIndex: unary(async ({ collectionName, fieldName, wait, ordering }) => {
       const startMs = performance.now();
+      checkOrdering(ordering);
       const { operationId, completed } = await points.deleteFieldIndex(collectionName, fieldName, wait ?? false);
       return { result: { operationId, status: completed ? 2 : 1 }, time: secondsSince(startMs) };
     }),

@@ -50,6 +50,13 @@ std::string_view name_of(std::string_view message) {
   return size <= message.size() ? message.substr(0, size) : std::string_view();
 }
 
+// Who does not wait for a write hears of it once it is in the log. The flag stands right behind the name.
+bool waits_for_disk(Operation operation, std::string_view message) {
+  if (operation != Operation::kWrite) return true;
+  const size_t at = sizeof(uint32_t) + name_of(message).size();
+  return at >= message.size() || message[at] != 0;
+}
+
 // glibc keeps freed memory per thread and raises its own thresholds as it goes; a server that loads 100,000 points would keep
 // three times what it uses. Fixed thresholds and few arenas let it go back.
 void bound_malloc() {
@@ -117,7 +124,7 @@ std::shared_ptr<Engine> Engine::open(const std::string& path, const EngineOption
   return engine;
 }
 
-Engine::Engine(const std::string& path, const EngineOptions& options) : path_(path), options_(options), store_(std::make_unique<Store>(path)) {
+Engine::Engine(const std::string& path, const EngineOptions& options) : path_(path), options_(options), store_(std::make_unique<Store>(path, options.store)) {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   load();
   readers_ = std::make_unique<ThreadPool>(options.read_threads != 0 ? options.read_threads : cores);
@@ -187,7 +194,9 @@ void Engine::submit(Operation operation, std::string_view message, std::shared_p
       idle_.notify_all();
     }
   };
-  auto job = [this, operation, message, counted = std::move(counted)]() mutable { finish(operation, run(operation, message), std::move(counted)); };
+  auto job = [this, operation, message, counted = std::move(counted)]() mutable {
+    finish(operation, waits_for_disk(operation, message), run(operation, message), std::move(counted));
+  };
   if (ordered(operation)) {
     if (const auto collection = find(name_of(message))) {
       std::shared_ptr<Strand> strand;
@@ -204,9 +213,14 @@ void Engine::submit(Operation operation, std::string_view message, std::shared_p
   readers_->post(std::move(job));
 }
 
-void Engine::finish(Operation operation, Outcome outcome, Done done) {
+void Engine::finish(Operation operation, bool waits, Outcome outcome, Done done) {
   if (!outcome.ok || !changes_store(operation)) {
     done(std::move(outcome));
+    return;
+  }
+  if (!waits) {
+    done(std::move(outcome));
+    store_->nudge();
     return;
   }
   store_->when_durable([outcome = std::move(outcome), done = std::move(done)](bool durable) mutable {
@@ -365,7 +379,7 @@ std::string Engine::execute(Operation operation, ByteReader& in) {
     }
     case Operation::kStats:
       out.u64(store_->syncs());
-      out.u64(store_->memory_bytes());
+      out.u64(store_->disk_bytes());
       out.u64(memory_.bytes());
       out.u64(in_flight_);
       break;

@@ -65,6 +65,7 @@ struct EngineOptions {
   unsigned build_threads = 0;  // 0: one per core
   size_t queue_max = 4096;     // operations waiting
   size_t cursors_max = 256;
+  StoreOptions store;
 };
 
 // Throws kNotFound in Qdrant's words.
@@ -96,7 +97,7 @@ class Engine {
   std::string list_aliases(ByteReader& in);
   std::shared_ptr<Collection> find(std::string_view name) const;
   std::shared_ptr<Collection> require(std::string_view name) const;
-  void finish(Operation operation, Outcome outcome, Done done);
+  void finish(Operation operation, bool waits, Outcome outcome, Done done);
   void optimize_loop();
   void load();
 

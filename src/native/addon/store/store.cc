@@ -1,10 +1,12 @@
 #include "store.h"
 
+#include <rocksdb/file_checksum.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_buffer_manager.h>
 
-#include <atomic>
+#include <chrono>
 #include <filesystem>
 
 namespace sealpoint {
@@ -48,7 +50,24 @@ void check(const rocksdb::Status& status, const char* doing) {
   throw Error(ErrorKind::kInternal, text);
 }
 
-Store::Store(const std::string& path) {
+// RocksDB's own syncs, of logs that a flush closes for instance, can fail as well. After any fault but a full disk no page that was written since
+// can be trusted, so writes end; a full disk makes the log suspect until Resume has put all of the memtables into tables.
+class Store::Listener : public rocksdb::EventListener {
+ public:
+  explicit Listener(Store& store) : store_(store) {}
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
+    if (status->IsNoSpace()) {
+      store_.suspect_ = true;
+    } else if (!status->ok()) {
+      store_.failed_ = true;
+    }
+  }
+
+ private:
+  Store& store_;
+};
+
+Store::Store(const std::string& path, const StoreOptions& store_options) : options_(store_options) {
   std::error_code failure;
   std::filesystem::create_directories(path, failure);
   if (failure) throw Error(ErrorKind::kUnavailable, "cannot create the data folder: " + failure.message());
@@ -66,6 +85,11 @@ Store::Store(const std::string& path) {
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.paranoid_checks = true;
   options.avoid_unnecessary_blocking_io = true;
+  options.track_and_verify_wals_in_manifest = true;
+  // Checksums of whole files stand in the manifest, so that damage to a blob file is found without reading each vector.
+  options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();
+  options.listeners.push_back(std::make_shared<Listener>(*this));
+  if (options_.env != nullptr) options.env = options_.env;
 
   auto vectors = family(cache_, 16 * kMiB, 4096);
   // Vectors never change in place: blob files keep compaction from copying them again and again.
@@ -103,20 +127,34 @@ Store::~Store() {
 }
 
 void Store::write(rocksdb::WriteBatch& batch) {
-  if (failed_) {
-    throw Error(ErrorKind::kUnavailable, "the store takes no writes: an earlier sync failed; restart the server when the disk is well");
-  }
+  const char* refusal = "the store takes no writes: the disk failed earlier; restart the server when it is well";
+  if (failed_) throw Error(ErrorKind::kUnavailable, refusal);
   rocksdb::WriteOptions options;
   options.sync = false;
   auto status = db_->Write(options, &batch);
-  if (!status.ok() && status.severity() >= rocksdb::Status::kSoftError && db_->Resume().ok()) {
+  if (!status.ok() && status.severity() >= rocksdb::Status::kSoftError && !failed_ && db_->Resume().ok()) {
     // A full disk that has room again: RocksDB resumes, and the write is tried once more.
+    suspect_ = false;
     status = db_->Write(options, &batch);
   }
+  if (status.IsNoSpace()) throw Error(ErrorKind::kExhausted, "the disk is full: nothing was written; make room and try again");
+  if (!status.ok() && failed_) throw Error(ErrorKind::kUnavailable, refusal);
   check(status, "cannot write");
+  if (options_.fsync != FsyncPolicy::kInterval) return;
+  std::lock_guard lock(mutex_);
+  if (!dirty_) wake_.notify_one();
+  dirty_ = true;
 }
 
 void Store::when_durable(std::function<void(bool)> done) {
+  if (options_.fsync != FsyncPolicy::kAlways) {
+    done(!failed_);
+    return;
+  }
+  enqueue(std::move(done));
+}
+
+void Store::enqueue(std::function<void(bool)> done) {
   {
     std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(done));
@@ -124,11 +162,15 @@ void Store::when_durable(std::function<void(bool)> done) {
   wake_.notify_one();
 }
 
+void Store::nudge() {
+  if (options_.fsync == FsyncPolicy::kAlways) enqueue([](bool) {});
+}
+
 void Store::sync() {
   std::mutex mutex;
   std::condition_variable ready;
   int outcome = -1;
-  when_durable([&](bool durable) {
+  enqueue([&](bool durable) {
     std::lock_guard lock(mutex);
     outcome = durable ? 1 : 0;
     ready.notify_one();
@@ -138,21 +180,42 @@ void Store::sync() {
   if (outcome == 0) throw Error(ErrorKind::kUnavailable, "the disk did not confirm the write");
 }
 
+bool Store::sync_log() {
+  // After a failed fsync the kernel may have dropped the pages, so no later success can be trusted.
+  if (failed_) return false;
+  if (suspect_) {
+    if (!db_->Resume().ok()) return false;
+    suspect_ = false;
+  }
+  const bool durable = db_->SyncWAL().ok();
+  if (!durable) failed_ = true;
+  ++syncs_;
+  return durable && !failed_;
+}
+
 void Store::sync_loop() {
+  const auto interval = std::chrono::milliseconds(std::max(1u, options_.fsync_interval_ms));
+  auto due = std::chrono::steady_clock::time_point::max();
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
-    if (waiting_.empty()) return;
+    if (dirty_ && due == std::chrono::steady_clock::time_point::max()) due = std::chrono::steady_clock::now() + interval;
+    const auto called = [&] { return stopping_ || !waiting_.empty() || (dirty_ && due == std::chrono::steady_clock::time_point::max()); };
+    if (due == std::chrono::steady_clock::time_point::max()) {
+      wake_.wait(lock, called);
+    } else {
+      wake_.wait_until(lock, due, called);
+    }
+    const bool is_due = std::chrono::steady_clock::now() >= due;
+    if (waiting_.empty() && !is_due) {
+      if (stopping_) return;
+      continue;
+    }
     auto batch = std::move(waiting_);
     waiting_.clear();
+    dirty_ = false;
+    due = std::chrono::steady_clock::time_point::max();
     lock.unlock();
-    // After a failed fsync the kernel may have dropped the pages, so no later success can be trusted.
-    bool durable = false;
-    if (!failed_) {
-      durable = db_->SyncWAL().ok();
-      if (!durable) failed_ = true;
-      ++syncs_;
-    }
+    const bool durable = sync_log();
     for (auto& done : batch) done(durable);
     batch.clear();
     lock.lock();
@@ -170,7 +233,16 @@ size_t Store::memtable_bytes() {
   return memtables;
 }
 
-size_t Store::memory_bytes() { return memtable_bytes() + cache_->GetUsage(); }
+size_t Store::disk_bytes() {
+  uint64_t total = 0;
+  for (auto* handle : handles_) {
+    uint64_t tables = 0, blobs = 0;
+    db_->GetIntProperty(handle, rocksdb::DB::Properties::kTotalSstFilesSize, &tables);
+    db_->GetIntProperty(handle, rocksdb::DB::Properties::kTotalBlobFileSize, &blobs);
+    total += tables + blobs;
+  }
+  return total;
+}
 
 void Store::flush() {
   rocksdb::FlushOptions options;

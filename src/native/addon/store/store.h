@@ -1,5 +1,5 @@
 // RocksDB, the only truth. One write batch holds everything that a write changes; it is in the log before anybody hears of
-// it, and SyncQueue makes many writes share one fdatasync.
+// it, and many writes share one fdatasync.
 //
 // Keys are a disk format and may never change:
 //   meta      "c" cid            collection record (engine/collection_record.h)
@@ -12,6 +12,7 @@
 //   vectors   cid vector id      f32 LE values; vector is the place of the name in the collection record, u16 BE
 // cid is u32 BE; id is PointId's key form, so an iterator gives Qdrant's order.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -29,13 +30,26 @@
 
 namespace sealpoint {
 
+// When the log is synced.
+enum class FsyncPolicy : uint8_t {
+  kAlways = 0,    // before a write is acknowledged; all writes that wait share one sync
+  kInterval = 1,  // at least every so many milliseconds while writes come: a power failure loses at most that much
+  kNever = 2,     // when the operating system likes
+};
+
+struct StoreOptions {
+  FsyncPolicy fsync = FsyncPolicy::kAlways;
+  uint32_t fsync_interval_ms = 1000;
+  rocksdb::Env* env = nullptr;  // nullptr: the real one. Only the addon's own checks set it, to inject faults; the addon's door never does
+};
+
 // A RocksDB snapshot that releases itself.
 using Snapshot = std::shared_ptr<const rocksdb::Snapshot>;
 
 class Store {
  public:
   // Creates the folder when it is missing. Throws kUnavailable when another process holds it, kDataLoss when it cannot be read.
-  explicit Store(const std::string& path);
+  explicit Store(const std::string& path, const StoreOptions& options = {});
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -48,13 +62,17 @@ class Store {
 
   // Puts the batch into the log and the memtables, without a sync. Throws; then nothing of the batch is there.
   void write(rocksdb::WriteBatch& batch);
-  // Calls `done` on the sync thread once all writes made before this call survive power loss; with false when they may not.
+  // Calls `done` once all writes made before this call are as durable as the policy has it, on the sync thread or at once;
+  // with false when the disk refused.
   void when_durable(std::function<void(bool durable)> done);
-  // The same, waiting for it. Throws kUnavailable.
+  // Under the policy "always": lets a sync begin soon, for writes whose callers do not wait for it.
+  void nudge();
+  // Syncs now, whatever the policy. Throws kUnavailable.
   void sync();
   Snapshot snapshot();
   uint64_t syncs() const { return syncs_; }
-  size_t memory_bytes();
+  // Of the tables and blob files; without the log.
+  size_t disk_bytes();
   size_t memtable_bytes();
   // Flushes memtables, so that the next start has no log to replay.
   void flush();
@@ -65,8 +83,12 @@ class Store {
   static std::string vector_key(uint32_t cid, uint16_t vector, const PointId& id);
 
  private:
+  class Listener;
   void sync_loop();
+  void enqueue(std::function<void(bool)> done);
+  bool sync_log();
 
+  const StoreOptions options_;
   std::unique_ptr<rocksdb::DB> db_;
   std::shared_ptr<rocksdb::Cache> cache_;
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
@@ -75,7 +97,9 @@ class Store {
   std::condition_variable wake_;
   std::vector<std::function<void(bool)>> waiting_;
   bool stopping_ = false;
-  std::atomic<bool> failed_{false};
+  bool dirty_ = false;                // written since the last sync
+  std::atomic<bool> failed_{false};   // no write is taken any more
+  std::atomic<bool> suspect_{false};  // RocksDB ran into a full disk: its log is to be trusted again only after Resume
   std::atomic<uint64_t> syncs_{0};
   std::thread syncer_;
 };
