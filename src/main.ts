@@ -16,6 +16,7 @@ import {
   type Metrics,
   productVersion,
   type ServerConfig,
+  type Settings,
 } from "./ops/index.ts";
 import { parsePortalUrls, S5Sessions } from "./s5/index.ts";
 import { StreamRegistry } from "./services/index.ts";
@@ -121,8 +122,10 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
 const repeatedSignalMs = 500;
 
 /** Runs until a signal; gives the exit code. */
-export async function runServer(config: ServerConfig): Promise<number> {
+export async function runServer({ config, files, ignored }: Settings): Promise<number> {
   const log = createLog(config.logLevel);
+  if (files.length > 0) log.info({ files }, "configuration read");
+  if (ignored.length > 0) log.warn({ ignored }, "settings of Qdrant's that change nothing here");
   process.on("uncaughtException", (error) => {
     log.fatal({ err: error }, "uncaught exception");
     process.exit(70);

@@ -1,6 +1,6 @@
 /** `sealpoint serve`: the server in the foreground. */
 import type { Command } from "commander";
-import { type ConfigOverrides, readConfig } from "../ops/index.ts";
+import { type ConfigOverrides, readSettings } from "../ops/index.ts";
 
 export function addServeCommand(program: Command): void {
   program
@@ -10,6 +10,7 @@ export function addServeCommand(program: Command): void {
     .option("--host <address>", "address to listen on (SEALPOINT_HOST, default 127.0.0.1)")
     .option("--grpc-port <port>", "gRPC port (SEALPOINT_GRPC_PORT, default 6334)")
     .option("--http-port <port>", "HTTP port: health, metrics (SEALPOINT_HTTP_PORT, default 6333)")
+    .option("--config <file>", "sealpoint.yaml or a config.yaml of Qdrant's (SEALPOINT_CONFIG)")
     .option("--insecure", "serve other machines without API key and TLS (SEALPOINT_INSECURE=1)")
     .option("--log-level <level>", "trace, debug, info, warn, error or silent (SEALPOINT_LOG_LEVEL, default info)")
     .addHelpText(
@@ -27,9 +28,9 @@ Further variables:
 
 A host other than loopback needs an API key and TLS, or --insecure.`,
     )
-    .action(async (options: ConfigOverrides) => {
+    .action(async (options: ConfigOverrides & { readonly config?: string }) => {
       // Loaded here, so that the other commands start quickly and need no addon.
       const { runServer } = await import("../main.ts");
-      process.exitCode = await runServer(readConfig(process.env, options));
+      process.exitCode = await runServer(readSettings(process.env, options));
     });
 }

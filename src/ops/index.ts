@@ -3,3 +3,4 @@ export * from "./config.ts";
 export * from "./identity.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
+export { readSettings, type Settings } from "./settings.ts";

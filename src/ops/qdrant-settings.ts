@@ -1,0 +1,75 @@
+/** Qdrant 1.19's settings (its config/config.yaml, QDRANT__ variables with `__` for the dots): what they are called here, and which change nothing. */
+import type { Setting } from "./settings.ts";
+
+interface Translation {
+  readonly name: string;
+  readonly translate: (value: string) => string;
+}
+
+const same = (name: string): Translation => ({ name, translate: (value) => value });
+const flag = (name: string): Translation => ({
+  name,
+  translate: (value) => (/^(?:true|1|yes|on)$/i.test(value) ? "1" : /^(?:false|0|no|off)$/i.test(value) ? "0" : value),
+});
+
+const qdrantKeys: ReadonlyMap<string, Translation> = new Map<string, Translation>([
+  ["log_level", { name: "SEALPOINT_LOG_LEVEL", translate: logLevel }],
+  ["logger.log_level", { name: "SEALPOINT_LOG_LEVEL", translate: logLevel }],
+  ["storage.storage_path", same("SEALPOINT_DATA_DIR")],
+  ["service.host", same("SEALPOINT_HOST")],
+  ["service.http_port", same("SEALPOINT_HTTP_PORT")],
+  ["service.grpc_port", same("SEALPOINT_GRPC_PORT")],
+  ["service.api_key", same("SEALPOINT_API_KEY")],
+  ["service.alt_api_key", same("SEALPOINT_ALT_API_KEY")],
+  ["service.read_only_api_key", same("SEALPOINT_READ_ONLY_API_KEY")],
+  ["service.jwt_rbac", flag("SEALPOINT_JWT_RBAC")],
+  ["tls.cert", same("SEALPOINT_TLS_CERT")],
+  ["tls.key", same("SEALPOINT_TLS_KEY")],
+]);
+
+/** Rust's filters such as `info,actix=warn` say the level first. */
+function logLevel(value: string): string {
+  const [level = value] = value.split(",");
+  return level.trim().toLowerCase();
+}
+
+/** Groups and keys that Qdrant knows and that change nothing here: one node, another storage engine, no web server of actix. */
+const ignoredKeys: readonly RegExp[] = [
+  /^telemetry_disabled$/,
+  /^debugger$/,
+  /^logger\./,
+  /^storage\.(?:snapshots_path|temp_path|snapshots_config|on_disk_payload|wal|node_type|performance|optimizers|optimizers_overwrite|hnsw_index|hnsw_global_config|collection|shard_transfer_method|max_collections|update_concurrency|update_queue_size|handle_collection_load_errors|recovery_mode|async_scorer|skip_file_download|quantization|mmap_advice)\b/,
+  /^service\.(?:max_request_size_mb|max_workers|enable_cors|enable_static_content|static_content_dir|enable_tls|verify_https_client_certificate|grpc_timeout_ms|hardware_reporting|metrics_prefix|metrics_port|slow_query_secs|slow_search_threshold_ms|audit|audit_log|enable_dashboard)\b/,
+  /^tls\.(?:ca_cert|cert_ttl)$/,
+  /^cluster\b/,
+  /^inference\b/,
+  /^audit\b/,
+  /^gpu\b/,
+  /^feature_flags\b/,
+];
+
+/**
+ * From Qdrant's dotted keys to SEALPOINT_ names. `ignored`: what is known and changes nothing here; `unknown`: the origin of
+ * a key that Qdrant has not either.
+ */
+export function translateQdrant(given: ReadonlyMap<string, Setting>): {
+  readonly settings: ReadonlyMap<string, Setting>;
+  readonly ignored: readonly string[];
+  readonly unknown: string | undefined;
+} {
+  const settings = new Map<string, Setting>();
+  const ignored: string[] = [];
+  // Qdrant's file names a certificate even where it is not to be used.
+  const usesTls = /^(?:true|1)$/i.test(given.get("service.enable_tls")?.value ?? "");
+  for (const [key, { value, origin }] of given) {
+    const known = qdrantKeys.get(key);
+    if (known !== undefined && (usesTls || !key.startsWith("tls."))) {
+      settings.set(known.name, { value: known.translate(value), origin });
+    } else if (known !== undefined || ignoredKeys.some((pattern) => pattern.test(key))) {
+      if (key !== "service.enable_tls") ignored.push(origin);
+    } else {
+      return { settings, ignored, unknown: origin };
+    }
+  }
+  return { settings, ignored, unknown: undefined };
+}

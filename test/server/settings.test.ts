@@ -1,0 +1,124 @@
+/** Settings from files and from Qdrant's names: strength, translation, what is ignored, and messages that name what was written. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { ConfigError, readSettings } from "../../src/ops/index.ts";
+
+const home = process.cwd();
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "sealpoint-settings-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+beforeEach(() => process.chdir(mkdtempSync(join(folder, "one-"))));
+afterEach(() => process.chdir(home));
+
+function write(path: string, content: string): string {
+  mkdirSync(join(path, ".."), { recursive: true });
+  writeFileSync(path, content);
+  return path;
+}
+
+function refusal(read: () => unknown): string {
+  try {
+    read();
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as Error).message;
+  }
+  throw new Error("it was accepted");
+}
+
+/** The groups of the file that Qdrant 1.19 ships, its values changed. */
+const qdrantFile = `
+log_level: WARN
+storage:
+  storage_path: ./kept
+  snapshots_path: ./snapshots
+  on_disk_payload: true
+  wal: { wal_capacity_mb: 32 }
+  hnsw_index: { m: 16 }
+service:
+  host: 127.0.0.1
+  http_port: 7333
+  grpc_port: 7334
+  enable_cors: true
+  enable_tls: false
+  api_key: a-key-from-the-file
+  jwt_rbac: true
+cluster: { enabled: false }
+telemetry_disabled: false
+tls: { cert: ./tls/cert.pem, key: ./tls/key.pem, cert_ttl: 3600 }
+`;
+
+describe("settings", () => {
+  test("nothing said: the defaults, no file, nothing ignored", () => {
+    const { config, files, ignored } = readSettings({});
+    expect(config).toMatchObject({ grpcPort: 6334, httpPort: 6333, host: "127.0.0.1" });
+    expect({ files, ignored }).toEqual({ files: [], ignored: [] });
+  });
+
+  test("Qdrant's file is read, and what changes nothing is told", () => {
+    write("config/config.yaml", qdrantFile);
+    const { config, files, ignored } = readSettings({});
+    expect(config).toMatchObject({
+      grpcPort: 7334,
+      httpPort: 7333,
+      logLevel: "warn",
+      apiKeys: ["a-key-from-the-file"],
+      jwtRbac: true,
+    });
+    expect(config.tls).toBeUndefined();
+    expect(config.dataDir.endsWith("/kept")).toBe(true);
+    expect(files).toEqual(["config/config.yaml"]);
+    expect(ignored).toContain("storage.wal.wal_capacity_mb in config/config.yaml");
+    expect(ignored).toContain("tls.cert in config/config.yaml");
+    expect(ignored.join()).not.toContain("a-key");
+  });
+
+  test("strength: command line, our variables, our file, Qdrant's variables, Qdrant's files", () => {
+    write("config/config.yaml", "service: { grpc_port: 1001, http_port: 1002, host: 127.0.0.9 }\nlog_level: ERROR\n");
+    write("config/local.yaml", "service: { http_port: 1003 }\n");
+    write("sealpoint.yaml", "log_level: debug\ngrpc_port: 1004\n");
+    const environment = { QDRANT__SERVICE__GRPC_PORT: "1005", QDRANT__SERVICE__HTTP_PORT: "1006" };
+    expect(readSettings(environment).config).toMatchObject({
+      grpcPort: 1004,
+      httpPort: 1006,
+      host: "127.0.0.9",
+      logLevel: "debug",
+    });
+    expect(readSettings({ ...environment, SEALPOINT_GRPC_PORT: "1007" }).config.grpcPort).toBe(1007);
+    expect(readSettings({ SEALPOINT_GRPC_PORT: "1007" }, { grpcPort: "1008" }).config.grpcPort).toBe(1008);
+    expect(readSettings({}).config.httpPort).toBe(1003);
+  });
+
+  test("a named file is read alone, and has to be there", () => {
+    write("sealpoint.yaml", "grpc_port: 1004\n");
+    const path = write("other.yaml", "http_port: 1010\ntls: {}\ns5_portal_url: http://127.0.0.1:1\n");
+    const { config, files } = readSettings({ SEALPOINT_CONFIG: path });
+    expect(config).toMatchObject({ grpcPort: 6334, httpPort: 1010, s5PortalUrls: "http://127.0.0.1:1" });
+    expect(files).toEqual([path]);
+    expect(refusal(() => readSettings({}, { config: "none.yaml" }))).toContain("none.yaml");
+  });
+
+  test.each([
+    ["sealpoint.yaml", "grpc_prot: 1\n", "grpc_prot in sealpoint.yaml"],
+    ["sealpoint.yaml", "grpc_port: none\n", "grpc_port in sealpoint.yaml"],
+    ["sealpoint.yaml", "- a\n", "sealpoint.yaml"],
+    ["sealpoint.yaml", "a: [\n", "line"],
+    ["config/config.yaml", "service: { grpc_port: 70000 }\n", "service.grpc_port in config/config.yaml"],
+    ["config/config.yaml", "service: { frobnicate: 1 }\n", "service.frobnicate in config/config.yaml"],
+  ])("refuses %s with %j, naming it", (path, content, name) => {
+    write(path, content);
+    expect(refusal(() => readSettings({}))).toContain(name);
+  });
+
+  test("a variable of Qdrant's is named as it was written, and a key never shows", () => {
+    expect(refusal(() => readSettings({ QDRANT__SERVICE__GRPC_PORT: "x" }))).toContain("QDRANT__SERVICE__GRPC_PORT");
+    const message = refusal(() => readSettings({ QDRANT__SERVICE__API_KEY: "hush" }));
+    expect(message).toContain("QDRANT__SERVICE__API_KEY");
+    expect(message).not.toContain("hush");
+  });
+});
