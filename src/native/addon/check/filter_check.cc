@@ -278,6 +278,24 @@ void test_index_edges() {
   CHECK(plan(R"({"a":"0a0b0c0d00000000000000000000000f"})", "a", FieldType::kKeyword, uuid).count == 0);
 }
 
+// What a build may order its rows by.
+void test_groups() {
+  const auto indexes = PayloadIndexes::create();
+  indexes->add_index("t", FieldType::kKeyword, R"({"keywordIndexParams":{"isTenant":false}})");
+  CHECK(!indexes->has_groups());
+  indexes->add_index("t", FieldType::kKeyword, R"({"keywordIndexParams":{"isTenant":true,"onDisk":true}})");
+  CHECK(indexes->has_groups());
+  const std::string a = P(R"({"t":"a"})"), b = P(R"({"t":["b","c"]})"), none = P(R"({"t":5})");
+  indexes->insert(0, a), indexes->insert(1, b), indexes->insert(2, a), indexes->insert(3, none);
+  CHECK(indexes->group_of(0) != 0 && indexes->group_of(0) == indexes->group_of(2));
+  CHECK(indexes->group_of(1) != 0 && indexes->group_of(1) != indexes->group_of(0));
+  CHECK(indexes->group_of(3) == 0 && indexes->group_of(1000) == 0);
+  indexes->erase(0, a);
+  CHECK(indexes->group_of(0) == 0 && indexes->group_of(2) != 0);
+  CHECK(indexes->drop_index("t"));
+  CHECK(!indexes->has_groups() && indexes->group_of(2) == 0);
+}
+
 void test_mutations(Random& random, int rounds) {
   Context context;
   const PointId id = PointId::number(1);
@@ -423,6 +441,7 @@ int main(int argc, char** argv) {
   test_datetime();
   test_filters();
   test_index_edges();
+  test_groups();
   test_plans(random, 300);
   test_mutations(random, 20'000);
   if (argc > 2) test_cases(argv[2]);

@@ -28,7 +28,9 @@ Answer at_most(Bitset slots) { return Answer{true, false, std::move(slots)}; }
 
 class KeywordIndex final : public FieldIndex {
  public:
-  KeywordIndex(const payload::Path& path, bool uuid) : FieldIndex(path), uuid_(uuid) {}
+  KeywordIndex(const payload::Path& path, bool uuid, bool grouped) : FieldIndex(path), uuid_(uuid), grouped_(grouped) {}
+
+  uint32_t group_of(uint32_t slot) const override { return slot < groups_.size() ? groups_[slot] : 0; }
 
  private:
   struct TextHash {
@@ -51,17 +53,29 @@ class KeywordIndex final : public FieldIndex {
           at = postings_.emplace(text, Posting()).first;
         }
         at->second.insert(slot);
+        // A slot with several values stands with the first of them.
+        if (grouped_ && &text == &found_.front()) group(slot, at->first);
       } else if (at != postings_.end()) {
         at->second.erase(slot);
         if (at->second.count() == 0) {
           text_bytes_ -= text.size() > 15 ? text.size() + 1 : 0;
+          if (grouped_) group_numbers_.erase(at->first);
           postings_.erase(at);
         }
       }
     }
+    if (!insert && slot < groups_.size()) groups_[slot] = 0;
     const size_t count = found_.size();
     found_.clear();
     return count;
+  }
+  // Numbers are given in the order of the values' coming and never twice, so a value that goes and comes back is
+  // another group: that costs an order of rows, never an answer.
+  void group(uint32_t slot, const std::string& text) {
+    if (slot >= groups_.size()) groups_.resize(slot + size_t{1} + slot / 8);
+    uint32_t& number = group_numbers_[text];
+    if (number == 0) number = ++last_group_;
+    groups_[slot] = number;
   }
   Answer ask_typed(const Condition& condition) const override {
     switch (condition.kind) {
@@ -75,7 +89,8 @@ class KeywordIndex final : public FieldIndex {
     }
   }
   uint64_t typed_bytes() const override {
-    uint64_t total = postings_.bucket_count() * sizeof(void*) + text_bytes_;
+    uint64_t total = postings_.bucket_count() * sizeof(void*) + text_bytes_ + groups_.capacity() * sizeof(uint32_t);
+    for (const auto& [text, number] : group_numbers_) total += sizeof(text) + text.capacity() + 3 * sizeof(void*);
     for (const auto& [text, posting] : postings_) total += sizeof(text) + 2 * sizeof(void*) + posting.bytes();
     return total;
   }
@@ -89,9 +104,13 @@ class KeywordIndex final : public FieldIndex {
   }
 
   const bool uuid_;
+  const bool grouped_;
   std::unordered_map<std::string, Posting, TextHash, std::equal_to<>> postings_;
   uint64_t text_bytes_ = 0;
   std::vector<std::string> found_;
+  std::vector<uint32_t> groups_;  // by slot
+  std::unordered_map<std::string, uint32_t> group_numbers_;
+  uint32_t last_group_ = 0;
 };
 
 // Integer, float and datetime fields: values in order.
@@ -341,12 +360,12 @@ class TextIndex final : public FieldIndex {
 
 }  // namespace
 
-std::unique_ptr<FieldIndex> FieldIndex::create(const payload::Path& path, FieldType type) {
+std::unique_ptr<FieldIndex> FieldIndex::create(const payload::Path& path, FieldType type, bool grouped) {
   switch (type) {
     case FieldType::kKeyword:
-      return std::make_unique<KeywordIndex>(path, false);
+      return std::make_unique<KeywordIndex>(path, false, grouped);
     case FieldType::kUuid:
-      return std::make_unique<KeywordIndex>(path, true);
+      return std::make_unique<KeywordIndex>(path, true, grouped);
     case FieldType::kInteger:
       return std::make_unique<IntegerIndex>(path);
     case FieldType::kFloat:

@@ -22,7 +22,7 @@ struct Answer {
 
 class FieldIndex {
  public:
-  static std::unique_ptr<FieldIndex> create(const payload::Path& path, FieldType type);
+  static std::unique_ptr<FieldIndex> create(const payload::Path& path, FieldType type, bool grouped);
   virtual ~FieldIndex() = default;
 
   void insert(uint32_t slot, std::string_view payload);
@@ -31,6 +31,12 @@ class FieldIndex {
   const Bitset& filled() const { return filled_; }
   // Any condition with a key but is_empty, values_count and nested.
   Answer ask(const Condition& condition) const;
+
+  // Of an index made `grouped`: slots with one value have one number, from 1; 0: none.
+  virtual uint32_t group_of(uint32_t slot) const {
+    static_cast<void>(slot);
+    return 0;
+  }
 
   uint64_t points() const { return points_; }
   uint64_t bytes() const;

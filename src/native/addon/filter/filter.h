@@ -91,6 +91,10 @@ class PayloadIndexes {
   // One point, one index (while filling a new one).
   virtual void insert_into(const std::string& key, uint32_t slot, std::string_view payload) = 0;
   virtual FilterPlan plan(const Filter& filter, const FilterContext& context) const = 0;
+  // True when a keyword or UUID index is marked `is_tenant`; group_of then tells which of its values a slot holds:
+  // numbers from 1, 0 for a slot without one. Numbers hold as long as the index does.
+  virtual bool has_groups() const = 0;
+  virtual uint32_t group_of(uint32_t slot) const = 0;
 };
 
 }  // namespace sealpoint

@@ -17,6 +17,7 @@ struct IndexEntry {
   FieldType type;
   std::string params;
   std::unique_ptr<FieldIndex> index;
+  bool tenant = false;
 };
 
 using IndexMap = std::map<std::string, IndexEntry, std::less<>>;  // by canonical path
@@ -191,12 +192,17 @@ class Indexes final : public PayloadIndexes {
       throw Error(ErrorKind::kBadInput, "a collection can have " + std::to_string(kIndexesMax) + " payload indexes",
                   "field_name");
     }
-    indexes_[canonical] = IndexEntry{key, type, params, FieldIndex::create(path, type)};
+    // protobuf's JSON, in which no text of a client's stands for these types.
+    const bool tenant = (type == FieldType::kKeyword || type == FieldType::kUuid) &&
+                        params.find("\"isTenant\":true") != std::string::npos;
+    indexes_[canonical] = IndexEntry{key, type, params, FieldIndex::create(path, type, tenant), tenant};
+    find_groups();
   }
   bool drop_index(const std::string& key) override {
     const auto at = find(key);
     if (at == indexes_.end()) return false;
     indexes_.erase(at);
+    find_groups();
     return true;
   }
   bool has_index(const std::string& key) const override {
@@ -229,13 +235,23 @@ class Indexes final : public PayloadIndexes {
     if (program == nullptr) throw Error(ErrorKind::kInternal, "a filter that is no program cannot be planned");
     return Planner(indexes_, context).plan(program->tree());
   }
+  bool has_groups() const override { return groups_ != nullptr; }
+  uint32_t group_of(uint32_t slot) const override { return groups_ == nullptr ? 0 : groups_->group_of(slot); }
 
  private:
   IndexMap::iterator find(const std::string& key) {
     return indexes_.find(payload::Path::parse(key, "field_name").canonical());
   }
 
+  // With several tenants' indexes the first by name counts.
+  void find_groups() {
+    const auto at =
+        std::find_if(indexes_.begin(), indexes_.end(), [](const auto& entry) { return entry.second.tenant; });
+    groups_ = at == indexes_.end() ? nullptr : at->second.index.get();
+  }
+
   IndexMap indexes_;
+  const FieldIndex* groups_ = nullptr;
 };
 
 }  // namespace
