@@ -46,7 +46,7 @@ set -- $library $programs
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -c 'set -uo pipefail; compile "$1"' "$0" {}
 
 objects() { for file in "$@"; do echo "$out/$(echo "${file#"$src"/}" | tr / _).o"; done; }
-libs="-l:libfaiss.a -lrocksdb -lgomp -lpthread -ldl"
+libs="-l:libfaiss.a -lroaring -lrocksdb -lgomp -lpthread -ldl"
 if [ "$mode" = check ]; then
   # The addon itself takes libcrypto from the Node that loads it.
   libs="$libs -lcrypto"

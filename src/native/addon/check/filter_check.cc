@@ -162,7 +162,7 @@ void test_filters() {
 
 // Plans through random indexes against matches() on every point, while points come, change and go.
 void test_plans(Random& random, int rounds) {
-  size_t exact = 0, narrowed = 0, plans = 0;
+  size_t exact = 0, narrowed = 0, plans = 0, with_temporary = 0;
   for (int round = 0; round < rounds; ++round) {
     const auto indexes = PayloadIndexes::create();
     Context context;
@@ -178,6 +178,11 @@ void test_plans(Random& random, int rounds) {
       indexes->add_index(path, static_cast<FieldType>(random.below(8)), "");
       for (const auto& [slot, payload] : points) indexes->insert_into(path, slot, payload);
     };
+    const auto add_temporary = [&](const std::string& path, FieldType type) {
+      auto build = PayloadIndexes::begin(path, type, "");
+      for (const auto& [slot, payload] : points) build->insert(slot, payload);
+      indexes->adopt(std::move(build), true);
+    };
     for (uint64_t left = random.below(9); left > 0; --left) add_index();
     for (uint32_t step = 0; step < slots * 2; ++step) {
       const uint32_t slot = static_cast<uint32_t>(random.below(slots));
@@ -192,12 +197,28 @@ void test_plans(Random& random, int rounds) {
       indexes->insert(slot, points[slot]);
       context.live_slots.set(slot);
       if (random.one_in(40)) add_index();
+      if (random.one_in(40)) add_temporary(random_path(random), static_cast<FieldType>(random.below(7)));
+      if (random.one_in(60)) {
+        for (const auto& info : indexes->temporaries()) {
+          if (random.one_in(2)) CHECK(indexes->drop_temporary(info.key, info.type));
+        }
+      }
     }
     for (int i = 0; i < 20; ++i) {
       const std::string bytes = '\x01' + random_filter(random, 2);
       const auto filter = Filter::decode(bytes);
-      const FilterPlan plan = indexes->plan(*filter, context);
+      PlanNode tree;
+      const bool explained = random.one_in(2);
+      const FilterPlan plan = indexes->plan(*filter, context, explained ? &tree : nullptr);
       ++plans;
+      if (explained) CHECK((tree.slots == plan.count || plan.count == 0) && (tree.exact == plan.exact || plan.count == 0));
+      // What a plan asked for makes the next one no worse.
+      if (random.one_in(4) && !plan.wanted.empty()) {
+        for (const WantedIndex& wanted : plan.wanted) add_temporary(wanted.key, wanted.type);
+        const FilterPlan next = indexes->plan(*filter, context);
+        CHECK(next.count <= plan.count && (next.temporary || plan.count == 0 || next.count == 0 || !next.exact));
+        with_temporary += next.exact && !plan.exact ? 1 : 0;
+      }
       exact += plan.exact ? 1 : 0;
       narrowed += plan.count < points.size() ? 1 : 0;
       CHECK(plan.count == plan.slots.count());
@@ -220,11 +241,12 @@ void test_plans(Random& random, int rounds) {
     // What erase removes leaves no trace: an index emptied point by point has the size of nothing.
     for (const auto& [slot, payload] : points) indexes->erase(slot, payload);
     for (const auto& info : indexes->infos()) CHECK(info.points == 0);
+    for (const auto& info : indexes->temporaries()) CHECK(info.points == 0);
     const FilterPlan none = indexes->plan(*Filter::decode(program(std::vector<std::string>{})), Context());
     CHECK(none.exact && none.count == 0);
   }
-  std::printf("plans: %zu, exact %zu, narrowed %zu\n", plans, exact, narrowed);
-  CHECK(exact > plans / 10 && exact < plans);
+  std::printf("plans: %zu, exact %zu, narrowed %zu, made exact by temporary indexes %zu\n", plans, exact, narrowed, with_temporary);
+  CHECK(exact > plans / 10 && exact < plans && with_temporary > plans / 100);
 }
 
 // What random points meet too rarely: one point, one index, and whether the plan finds it.
@@ -276,24 +298,6 @@ void test_index_edges() {
       condition(Kind::kMatchKeyword, "a", [](ByteWriter& out) { out.text("0A0B0C0D-0000-0000-0000-00000000000F"); });
   CHECK(plan(R"({"a":"0a0b0c0d00000000000000000000000f"})", "a", FieldType::kUuid, uuid).count == 1);
   CHECK(plan(R"({"a":"0a0b0c0d00000000000000000000000f"})", "a", FieldType::kKeyword, uuid).count == 0);
-}
-
-// What a build may order its rows by.
-void test_groups() {
-  const auto indexes = PayloadIndexes::create();
-  indexes->add_index("t", FieldType::kKeyword, R"({"keywordIndexParams":{"isTenant":false}})");
-  CHECK(!indexes->has_groups());
-  indexes->add_index("t", FieldType::kKeyword, R"({"keywordIndexParams":{"isTenant":true,"onDisk":true}})");
-  CHECK(indexes->has_groups());
-  const std::string a = P(R"({"t":"a"})"), b = P(R"({"t":["b","c"]})"), none = P(R"({"t":5})");
-  indexes->insert(0, a), indexes->insert(1, b), indexes->insert(2, a), indexes->insert(3, none);
-  CHECK(indexes->group_of(0) != 0 && indexes->group_of(0) == indexes->group_of(2));
-  CHECK(indexes->group_of(1) != 0 && indexes->group_of(1) != indexes->group_of(0));
-  CHECK(indexes->group_of(3) == 0 && indexes->group_of(1000) == 0);
-  indexes->erase(0, a);
-  CHECK(indexes->group_of(0) == 0 && indexes->group_of(2) != 0);
-  CHECK(indexes->drop_index("t"));
-  CHECK(!indexes->has_groups() && indexes->group_of(2) == 0);
 }
 
 void test_mutations(Random& random, int rounds) {
@@ -441,7 +445,6 @@ int main(int argc, char** argv) {
   test_datetime();
   test_filters();
   test_index_edges();
-  test_groups();
   test_plans(random, 300);
   test_mutations(random, 20'000);
   if (argc > 2) test_cases(argv[2]);

@@ -7,6 +7,9 @@
 
 namespace sealpoint {
 
+// Bits set in `size` words.
+size_t count_bits(const uint64_t* words, size_t size);
+
 class Bitset {
  public:
   Bitset() = default;
@@ -25,13 +28,11 @@ class Bitset {
     const size_t word = slot >> 6;
     if (word < words_.size()) words_[word] &= ~(uint64_t{1} << (slot & 63));
   }
-  size_t count() const {
-    size_t total = 0;
-    for (uint64_t word : words_) total += static_cast<size_t>(__builtin_popcountll(word));
-    return total;
-  }
+  size_t count() const { return count_bits(words_.data(), words_.size()); }
   void and_with(const Bitset& other) {
-    for (size_t i = 0; i < words_.size(); ++i) words_[i] &= i < other.words_.size() ? other.words_[i] : 0;
+    const size_t n = words_.size() < other.words_.size() ? words_.size() : other.words_.size();
+    for (size_t i = 0; i < n; ++i) words_[i] &= other.words_[i];
+    words_.resize(n);
   }
   void or_with(const Bitset& other) {
     if (other.words_.size() > words_.size()) words_.resize(other.words_.size());

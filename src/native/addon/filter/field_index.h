@@ -1,44 +1,63 @@
 // The index of one payload field. It holds the values of its own type and remembers, per slot, what else stands at the
 // key, so that a plan knows when its answer is the whole truth.
 #pragma once
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include "../core/bitset.h"
 #include "../payload/json_path.h"
+#include "cardinality.h"
 #include "filter.h"
+#include "slot_set.h"
 #include "tree.h"
 
 namespace sealpoint::filter {
 
-// What an index can say about a condition: `slots` holds every slot that fulfils it; when `exact`, no others (dead
-// slots aside).
+// What an index can say about a condition: `slots` holds every slot that fulfils it, or with `negated` all live slots
+// but those; when `exact`, no others.
 struct Answer {
   bool known = false;
   bool exact = false;
-  Bitset slots;
+  bool negated = false;
+  SlotSet slots;
+};
+
+inline Answer exactly(SlotSet slots) { return Answer{true, true, false, std::move(slots)}; }
+inline Answer at_most(SlotSet slots) { return Answer{true, false, false, std::move(slots)}; }
+
+// What the parameters of an index change in what it does. The text is protobuf's JSON, in which no text of a client's
+// stands for these types.
+struct IndexParams {
+  bool tenant = false;  // is_tenant: slots with one value have one number
+  bool lookup = true;   // an integer index that is asked for equal values
+  bool range = true;    // an integer index that is asked for ranges
+  static IndexParams parse(FieldType type, const std::string& params);
 };
 
 class FieldIndex {
  public:
-  static std::unique_ptr<FieldIndex> create(const payload::Path& path, FieldType type, bool grouped);
+  static std::unique_ptr<FieldIndex> create(const payload::Path& path, FieldType type, const IndexParams& params);
   virtual ~FieldIndex() = default;
 
   void insert(uint32_t slot, std::string_view payload);
   void erase(uint32_t slot, std::string_view payload);
-  // Slots where is_empty does not hold.
-  const Bitset& filled() const { return filled_; }
-  // Any condition with a key but is_empty, values_count and nested.
+  // Any condition with a key but nested ones. Those of absence (is_empty, values_count) speak of all of a point.
   Answer ask(const Condition& condition) const;
-
-  // Of an index made `grouped`: slots with one value have one number, from 1; 0: none.
+  // What ask() would give, from counts alone; false when it would know nothing.
+  bool estimate(const Condition& condition, uint64_t live, Cardinality& out) const;
+  // Values that ask() has to read one by one, about.
+  virtual uint64_t cost(const Condition& condition) const {
+    static_cast<void>(condition);
+    return 0;
+  }
+  // Of an index with IndexParams::tenant: slots with one value have one number, from 1; 0: none.
   virtual uint32_t group_of(uint32_t slot) const {
     static_cast<void>(slot);
     return 0;
   }
 
-  uint64_t points() const { return points_; }
+  uint64_t points() const { return held_.count(); }
   uint64_t bytes() const;
 
  protected:
@@ -49,28 +68,41 @@ class FieldIndex {
   // Moves what was collected into (or out of) the postings of a slot; gives the number of distinct values.
   virtual size_t apply(uint32_t slot, bool insert) = 0;
   virtual Answer ask_typed(const Condition& condition) const = 0;
+  virtual bool estimate_typed(const Condition& condition, Cardinality& out) const = 0;
   virtual uint64_t typed_bytes() const = 0;
 
   // Slots with a value that is not null: what `except` can at most give.
-  Bitset any_value() const;
+  SlotSet any_value() const;
   // `union_of_listed` holds the slots with a listed value; exact unless a slot has listed and other values at once.
-  Answer except(const Bitset& union_of_listed) const;
+  Answer except(const SlotSet& union_of_listed) const;
+  Cardinality except(const Cardinality& listed) const;
+  // Of `values` values in the index, among `size` in all.
+  Cardinality of_values(uint64_t values, uint64_t size) const;
 
   payload::Path path_;
-  Bitset held_;             // a value of this type
-  Bitset multi_;            // more than one distinct value of this type
-  Bitset foreign_;          // a value of another type, null aside
-  Bitset foreign_numbers_;  // a number that this index does not hold
-  Bitset filled_;           // not empty in the sense of is_empty
-  Bitset nulls_;            // null in the sense of is_null
+  SlotSet held_;             // a value of this type
+  SlotSet multi_;            // more than one distinct value of this type
+  SlotSet foreign_;          // a value of another type, null aside
+  SlotSet foreign_numbers_;  // a number that this index does not hold
+  SlotSet filled_;           // not empty in the sense of is_empty
+  SlotSet nulls_;            // null in the sense of is_null
 
  private:
+  // Of values_count: up to so many the slots of each count are known.
+  static constexpr size_t kCountsMax = 16;
   struct Traits {
-    bool held = false, foreign = false, foreign_number = false, filled = false, null = false;
+    bool held = false, foreign = false, foreign_number = false, filled = false, null = false, present = false;
+    bool many = false;     // kCountsMax or more values
+    uint32_t counts = 0;  // a bit for each lesser count
   };
   Traits read(std::string_view payload);
+  Answer ask_count(const Range<uint64_t>& counts) const;
 
-  uint64_t points_ = 0;
+  SlotSet present_;  // the key is there, whatever its value
+  SlotSet many_;
+  std::array<SlotSet, kCountsMax> counts_;
 };
+
+std::unique_ptr<FieldIndex> make_geo_index(const payload::Path& path);
 
 }  // namespace sealpoint::filter

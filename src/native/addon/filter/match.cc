@@ -166,6 +166,18 @@ bool FilterProgram::matches(const FilterPoint& point, const FilterContext& conte
   return check_filter(tree_, Scope{&point, context, point.payload, payload::kRootField});
 }
 
+}  // namespace sealpoint::filter
+
+namespace sealpoint {
+
+bool Filter::fulfils(const filter::Condition& condition, const FilterPoint& point, const FilterContext& context) {
+  return filter::check_condition(condition, filter::Scope{&point, context, point.payload, payload::kRootField});
+}
+
+}  // namespace sealpoint
+
+namespace sealpoint::filter {
+
 bool read_geo_point(const Value& value, GeoPoint& point) {
   if (value.kind != Kind::kStruct) return false;
   bool lon = false, lat = false;

@@ -1,12 +1,12 @@
 // The slots that hold one value. Most keywords of a collection stand in one point and a few in very many, so a posting
-// changes its form as it grows: one slot in place, a sorted list, a bitset.
+// changes its form as it grows: one slot in place, a sorted list, a Roaring bitmap.
 #pragma once
 #include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-#include "../core/bitset.h"
+#include "slot_set.h"
 
 namespace sealpoint::filter {
 
@@ -15,9 +15,9 @@ class Posting {
   uint32_t count() const { return count_; }
 
   void insert(uint32_t slot) {
-    if (dense_) {
-      if (dense_->test(slot)) return;
-      dense_->set(slot);
+    if (set_) {
+      if (set_->contains(slot)) return;
+      set_->add(slot);
     } else if (count_ == 0) {
       single_ = slot;
     } else if (count_ == 1 && !list_) {
@@ -30,12 +30,8 @@ class Posting {
           list_->empty() || list_->back() < slot ? list_->end() : std::lower_bound(list_->begin(), list_->end(), slot);
       if (at != list_->end() && *at == slot) return;
       list_->insert(at, slot);
-      // A list entry is 32 bits, a bitset's is one: beyond a 32nd of all slots the bitset is smaller, and far faster to
-      // combine.
-      if (list_->size() >= kDenseMin && list_->size() > list_->back() / 32) {
-        dense_ = std::make_unique<Bitset>();
-        dense_->set(list_->back());
-        for (const uint32_t entry : *list_) dense_->set(entry);
+      if (list_->size() > kListMax) {
+        set_ = std::make_unique<SlotSet>(SlotSet::from(*list_));
         list_.reset();
       }
     }
@@ -43,10 +39,10 @@ class Posting {
   }
 
   void erase(uint32_t slot) {
-    if (dense_) {
-      if (!dense_->test(slot)) return;
-      dense_->reset(slot);
-      if (--count_ == 0) dense_.reset();
+    if (set_) {
+      if (!set_->contains(slot)) return;
+      set_->remove(slot);
+      if (--count_ == 0) set_.reset();
       return;
     }
     if (!list_) {
@@ -59,28 +55,29 @@ class Posting {
     if (--count_ == 0) list_.reset();
   }
 
-  void add_to(Bitset& set) const {
-    if (dense_) {
-      set.or_with(*dense_);
+  void add_to(SlotSet& set) const {
+    if (set_) {
+      set.or_with(*set_);
     } else if (list_) {
-      for (const uint32_t slot : *list_) set.set(slot);
+      for (const uint32_t slot : *list_) set.add(slot);
     } else if (count_ == 1) {
-      set.set(single_);
+      set.add(single_);
     }
   }
 
   size_t bytes() const {
-    return sizeof(Posting) + (list_ ? list_->capacity() * sizeof(uint32_t) : 0) +
-           (dense_ ? dense_->words().capacity() * 8 : 0);
+    return sizeof(Posting) + (list_ ? sizeof(*list_) + list_->capacity() * sizeof(uint32_t) : 0) +
+           (set_ ? sizeof(*set_) + set_->bytes() : 0);
   }
 
  private:
-  static constexpr size_t kDenseMin = 1024;
+  // A bitmap costs about 100 bytes before its first slot.
+  static constexpr size_t kListMax = 64;
 
   uint32_t count_ = 0;
   uint32_t single_ = 0;
   std::unique_ptr<std::vector<uint32_t>> list_;
-  std::unique_ptr<Bitset> dense_;
+  std::unique_ptr<SlotSet> set_;
 };
 
 }  // namespace sealpoint::filter

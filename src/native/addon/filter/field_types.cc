@@ -1,0 +1,380 @@
+// The indexes by type of value.
+#include <cmath>
+#include <functional>
+#include <unordered_map>
+#include <utility>
+
+#include "datetime.h"
+#include "field_index.h"
+#include "ordered.h"
+#include "posting.h"
+
+namespace sealpoint::filter {
+namespace {
+
+using payload::Kind;
+using payload::Value;
+
+class KeywordIndex final : public FieldIndex {
+ public:
+  KeywordIndex(const payload::Path& path, bool uuid, bool grouped) : FieldIndex(path), uuid_(uuid), grouped_(grouped) {}
+
+  uint32_t group_of(uint32_t slot) const override { return slot < groups_.size() ? groups_[slot] : 0; }
+
+ private:
+  struct TextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+
+  bool collect(const Value& value) override {
+    if (value.kind != Kind::kString) return false;
+    found_.push_back(uuid_ ? canonical_uuid(value.body) : std::string(value.body));
+    return true;
+  }
+  size_t apply(uint32_t slot, bool insert) override {
+    sort_unique(found_);
+    for (std::string& text : found_) {
+      auto at = postings_.find(text);
+      if (insert) {
+        if (at == postings_.end()) {
+          text_bytes_ += text.size() > 15 ? text.size() + 1 : 0;
+          at = postings_.emplace(text, Posting()).first;
+        }
+        at->second.insert(slot);
+        // A slot with several values stands with the first of them.
+        if (grouped_ && &text == &found_.front()) group(slot, at->first);
+      } else if (at != postings_.end()) {
+        at->second.erase(slot);
+        if (at->second.count() == 0) {
+          text_bytes_ -= text.size() > 15 ? text.size() + 1 : 0;
+          if (grouped_) group_numbers_.erase(at->first);
+          postings_.erase(at);
+        }
+      }
+    }
+    if (!insert && slot < groups_.size()) groups_[slot] = 0;
+    const size_t count = found_.size();
+    found_.clear();
+    return count;
+  }
+  // Numbers are given in the order of the values' coming and never twice, so a value that goes and comes back is
+  // another group: that costs an order of rows, never an answer.
+  void group(uint32_t slot, const std::string& text) {
+    if (slot >= groups_.size()) groups_.resize(slot + size_t{1} + slot / 8);
+    uint32_t& number = group_numbers_[text];
+    if (number == 0) number = ++last_group_;
+    groups_[slot] = number;
+  }
+  Answer ask_typed(const Condition& condition) const override {
+    switch (condition.kind) {
+      case ConditionKind::kMatchKeyword:
+      case ConditionKind::kAnyKeywords:
+        return exactly(listed(condition));
+      case ConditionKind::kExceptKeywords:
+        return except(listed(condition));
+      default:
+        return {};
+    }
+  }
+  uint64_t typed_bytes() const override {
+    uint64_t total = postings_.bucket_count() * sizeof(void*) + text_bytes_ + groups_.capacity() * sizeof(uint32_t);
+    for (const auto& [text, number] : group_numbers_) total += sizeof(text) + text.capacity() + 3 * sizeof(void*);
+    for (const auto& [text, posting] : postings_) total += sizeof(text) + 2 * sizeof(void*) + posting.bytes();
+    return total;
+  }
+  bool estimate_typed(const Condition& condition, Cardinality& out) const override {
+    if (condition.kind != ConditionKind::kMatchKeyword && condition.kind != ConditionKind::kAnyKeywords &&
+        condition.kind != ConditionKind::kExceptKeywords) {
+      return false;
+    }
+    out = {};
+    for (const std::string& keyword : uuid_ ? condition.uuids : condition.keywords) {
+      const auto at = postings_.find(std::string_view(keyword));
+      if (at == postings_.end()) continue;
+      out.min = std::max<uint64_t>(out.min, at->second.count());
+      out.max += at->second.count();
+    }
+    if (multi_.empty()) out.min = out.max;
+    out = {out.min, out.max, out.max};
+    out = out.bounded(held_.count());
+    if (condition.kind == ConditionKind::kExceptKeywords) out = except(out);
+    return true;
+  }
+  SlotSet listed(const Condition& condition) const {
+    SlotSet slots;
+    for (const std::string& keyword : uuid_ ? condition.uuids : condition.keywords) {
+      const auto at = postings_.find(std::string_view(keyword));
+      if (at != postings_.end()) at->second.add_to(slots);
+    }
+    return slots;
+  }
+
+  const bool uuid_;
+  const bool grouped_;
+  std::unordered_map<std::string, Posting, TextHash, std::equal_to<>> postings_;
+  uint64_t text_bytes_ = 0;
+  std::vector<std::string> found_;
+  std::vector<uint32_t> groups_;  // by slot
+  std::unordered_map<std::string, uint32_t> group_numbers_;
+  uint32_t last_group_ = 0;
+};
+
+// Integer, float and datetime fields: values in order.
+template <typename V>
+class NumberIndex : public FieldIndex {
+ protected:
+  using FieldIndex::FieldIndex;
+  size_t apply(uint32_t slot, bool insert) override {
+    sort_unique(found_);
+    for (const V& value : found_) {
+      if (insert) {
+        values_.insert(value, slot);
+      } else {
+        values_.erase(value, slot, found_.size() == 1);
+      }
+    }
+    const size_t count = found_.size();
+    found_.clear();
+    return count;
+  }
+  uint64_t typed_bytes() const override { return values_.bytes(); }
+  template <typename R>
+  SlotSet in_range(const Range<R>& range) const {
+    return values_.slots([&](const V& value) { return range.below(static_cast<R>(value)); },
+                         [&](const V& value) { return range.above(static_cast<R>(value)); });
+  }
+  template <typename R>
+  uint64_t count_range(const Range<R>& range) const {
+    return values_.count([&](const V& value) { return range.below(static_cast<R>(value)); },
+                         [&](const V& value) { return range.above(static_cast<R>(value)); });
+  }
+  SlotSet listed(const std::vector<int64_t>& integers) const {
+    SlotSet slots;
+    for (const int64_t integer : integers) {
+      const V value = static_cast<V>(integer);
+      slots.or_with(values_.slots([&](const V& other) { return other < value; }, [&](const V& other) { return value < other; }));
+    }
+    return slots;
+  }
+  Cardinality estimate_listed(const std::vector<int64_t>& integers) const {
+    Cardinality out;
+    for (const int64_t integer : integers) {
+      const V value = static_cast<V>(integer);
+      const uint64_t count =
+          values_.count([&](const V& other) { return other < value; }, [&](const V& other) { return value < other; });
+      out.min = std::max(out.min, count);
+      out.max += count;
+    }
+    if (multi_.empty()) out.min = out.max;
+    out.expected = out.max;
+    return out.bounded(held_.count());
+  }
+
+  OrderedIndex<V> values_;
+  std::vector<V> found_;
+};
+
+class IntegerIndex final : public NumberIndex<int64_t> {
+ public:
+  IntegerIndex(const payload::Path& path, const IndexParams& params) : NumberIndex(path), params_(params) {}
+
+ private:
+  bool collect(const Value& value) override {
+    if (value.kind != Kind::kInteger) return false;
+    found_.push_back(value.integer);
+    return true;
+  }
+  Answer ask_typed(const Condition& condition) const override {
+    switch (condition.kind) {
+      case ConditionKind::kMatchInteger:
+      case ConditionKind::kAnyIntegers:
+        return params_.lookup ? exactly(listed(condition.integers)) : Answer();
+      case ConditionKind::kExceptIntegers:
+        return params_.lookup ? except(listed(condition.integers)) : Answer();
+      case ConditionKind::kRange: {
+        if (!params_.range) return {};
+        // A range speaks of all numbers, and doubles are not held here.
+        SlotSet slots = in_range(condition.range);
+        SlotSet unsure = foreign_numbers_;
+        unsure.and_not(slots);
+        const bool exact = unsure.empty();
+        slots.or_with(unsure);
+        return Answer{true, exact, false, std::move(slots)};
+      }
+      default:
+        return {};
+    }
+  }
+  bool estimate_typed(const Condition& condition, Cardinality& out) const override {
+    switch (condition.kind) {
+      case ConditionKind::kMatchInteger:
+      case ConditionKind::kAnyIntegers:
+        if (params_.lookup) out = estimate_listed(condition.integers);
+        return params_.lookup;
+      case ConditionKind::kExceptIntegers:
+        if (params_.lookup) out = except(estimate_listed(condition.integers));
+        return params_.lookup;
+      case ConditionKind::kRange:
+        if (!params_.range) return false;
+        out = of_values(count_range(condition.range), values_.size());
+        out.max += foreign_numbers_.count();
+        return true;
+      default:
+        return false;
+    }
+  }
+  uint64_t cost(const Condition& condition) const override {
+    return condition.kind == ConditionKind::kRange ? count_range(condition.range) : 0;
+  }
+
+  const IndexParams params_;
+};
+
+class FloatIndex final : public NumberIndex<double> {
+ public:
+  explicit FloatIndex(const payload::Path& path) : NumberIndex(path) {}
+
+ private:
+  bool collect(const Value& value) override {
+    if (value.kind == Kind::kInteger) {
+      found_.push_back(static_cast<double>(value.integer));
+    } else if (value.kind == Kind::kDouble && !std::isnan(value.number)) {
+      found_.push_back(value.number);
+    } else {
+      return false;
+    }
+    return true;
+  }
+  Answer ask_typed(const Condition& condition) const override {
+    switch (condition.kind) {
+      case ConditionKind::kRange:
+        return exactly(in_range(condition.range));
+      case ConditionKind::kMatchInteger:
+      case ConditionKind::kAnyIntegers:
+        return at_most(listed(condition.integers));  // 1 and 1.0 are one value here, two to a match
+      default:
+        return {};
+    }
+  }
+  bool estimate_typed(const Condition& condition, Cardinality& out) const override {
+    switch (condition.kind) {
+      case ConditionKind::kRange:
+        out = of_values(count_range(condition.range), values_.size());
+        return true;
+      case ConditionKind::kMatchInteger:
+      case ConditionKind::kAnyIntegers:
+        out = estimate_listed(condition.integers);
+        out.min = 0;
+        return true;
+      default:
+        return false;
+    }
+  }
+  uint64_t cost(const Condition& condition) const override {
+    return condition.kind == ConditionKind::kRange ? count_range(condition.range) : 0;
+  }
+};
+
+class DatetimeIndex final : public NumberIndex<int64_t> {
+ public:
+  explicit DatetimeIndex(const payload::Path& path) : NumberIndex(path) {}
+
+ private:
+  bool collect(const Value& value) override {
+    int64_t micros;
+    if (value.kind != Kind::kString || !parse_datetime(value.body, micros)) return false;
+    found_.push_back(micros);
+    return true;
+  }
+  Answer ask_typed(const Condition& condition) const override {
+    if (condition.kind != ConditionKind::kDatetimeRange) return {};
+    return exactly(in_range(condition.datetimes));
+  }
+  bool estimate_typed(const Condition& condition, Cardinality& out) const override {
+    if (condition.kind != ConditionKind::kDatetimeRange) return false;
+    out = of_values(count_range(condition.datetimes), values_.size());
+    return true;
+  }
+  uint64_t cost(const Condition& condition) const override {
+    return condition.kind == ConditionKind::kDatetimeRange ? count_range(condition.datetimes) : 0;
+  }
+};
+
+class BoolIndex final : public FieldIndex {
+ public:
+  explicit BoolIndex(const payload::Path& path) : FieldIndex(path) {}
+
+ private:
+  bool collect(const Value& value) override {
+    if (value.kind != Kind::kBool) return false;
+    found_[value.flag ? 1 : 0] = true;
+    return true;
+  }
+  size_t apply(uint32_t slot, bool insert) override {
+    size_t count = 0;
+    for (size_t i = 0; i < 2; ++i) {
+      if (!found_[i]) continue;
+      found_[i] = false;
+      ++count;
+      if (insert) {
+        slots_[i].add(slot);
+      } else {
+        slots_[i].remove(slot);
+      }
+    }
+    return count;
+  }
+  Answer ask_typed(const Condition& condition) const override {
+    if (condition.kind != ConditionKind::kMatchBool) return {};
+    return exactly(slots_[condition.flag ? 1 : 0]);
+  }
+  bool estimate_typed(const Condition& condition, Cardinality& out) const override {
+    if (condition.kind != ConditionKind::kMatchBool) return false;
+    out = Cardinality::exactly(slots_[condition.flag ? 1 : 0].count());
+    return true;
+  }
+  uint64_t typed_bytes() const override { return slots_[0].bytes() + slots_[1].bytes(); }
+
+  SlotSet slots_[2];
+  bool found_[2] = {};
+};
+
+// Text conditions come with a later issue; until then the index answers only is_empty, is_null and values_count.
+class TextIndex final : public FieldIndex {
+ public:
+  explicit TextIndex(const payload::Path& path) : FieldIndex(path) {}
+
+ private:
+  bool collect(const Value& value) override { return value.kind == Kind::kString; }
+  size_t apply(uint32_t, bool) override { return 0; }
+  Answer ask_typed(const Condition&) const override { return {}; }
+  bool estimate_typed(const Condition&, Cardinality&) const override { return false; }
+  uint64_t typed_bytes() const override { return 0; }
+};
+
+}  // namespace
+
+std::unique_ptr<FieldIndex> FieldIndex::create(const payload::Path& path, FieldType type, const IndexParams& params) {
+  switch (type) {
+    case FieldType::kKeyword:
+      return std::make_unique<KeywordIndex>(path, false, params.tenant);
+    case FieldType::kUuid:
+      return std::make_unique<KeywordIndex>(path, true, params.tenant);
+    case FieldType::kInteger:
+      return std::make_unique<IntegerIndex>(path, params);
+    case FieldType::kFloat:
+      return std::make_unique<FloatIndex>(path);
+    case FieldType::kDatetime:
+      return std::make_unique<DatetimeIndex>(path);
+    case FieldType::kBool:
+      return std::make_unique<BoolIndex>(path);
+    case FieldType::kGeo:
+      return make_geo_index(path);
+    case FieldType::kText:
+      break;
+  }
+  return std::make_unique<TextIndex>(path);
+}
+
+}  // namespace sealpoint::filter

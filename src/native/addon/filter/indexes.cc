@@ -1,0 +1,136 @@
+// PayloadIndexes: the indexes of one collection, those that were asked for and those that it made for itself.
+#include <utility>
+
+#include "../core/status.h"
+#include "planner.h"
+
+namespace sealpoint::filter {
+namespace {
+
+// core/limits.ts: fieldIndexesPerCollectionMax.
+constexpr size_t kIndexesMax = 256;
+
+class Build final : public FieldIndexBuild {
+ public:
+  Build(const std::string& key, FieldType type, const std::string& params) {
+    const payload::Path path = payload::Path::parse(key, "field_name");
+    canonical = path.canonical();
+    const IndexParams parsed = IndexParams::parse(type, params);
+    entry = IndexEntry{key, type, params, parsed.tenant, FieldIndex::create(path, type, parsed)};
+  }
+  void insert(uint32_t slot, std::string_view payload) override { entry.index->insert(slot, payload); }
+  void erase(uint32_t slot, std::string_view payload) override { entry.index->erase(slot, payload); }
+  uint64_t bytes() const override { return entry.index->bytes(); }
+
+  std::string canonical;
+  IndexEntry entry;
+};
+
+class Indexes final : public PayloadIndexes {
+ public:
+  void add_index(const std::string& key, FieldType type, const std::string& params) override {
+    adopt(std::make_unique<Build>(key, type, params), false);
+  }
+  bool drop_index(const std::string& key) override {
+    const auto at = find(key);
+    if (at == indexes_.end()) return false;
+    indexes_.erase(at);
+    find_groups();
+    return true;
+  }
+  bool has_index(const std::string& key) const override {
+    return indexes_.find(payload::Path::parse(key, "field_name").canonical()) != indexes_.end();
+  }
+  std::vector<FieldIndexInfo> infos() const override {
+    std::vector<FieldIndexInfo> infos;
+    for (const auto& [canonical, entry] : indexes_) {
+      infos.push_back({entry.key, entry.type, entry.params, entry.index->points(), entry.index->bytes()});
+    }
+    return infos;
+  }
+  bool empty() const override { return indexes_.empty() && temporaries_.empty(); }
+  bool is_uuid_field(std::string_view key) const override {
+    const auto at = indexes_.find(key);
+    return at != indexes_.end() && at->second.type == FieldType::kUuid;
+  }
+  std::vector<std::string> uuid_fields() const override {
+    std::vector<std::string> keys;
+    for (const auto& [canonical, entry] : indexes_) {
+      if (entry.type == FieldType::kUuid) keys.push_back(canonical);
+    }
+    return keys;
+  }
+  void insert(uint32_t slot, std::string_view payload) override {
+    for (auto& [canonical, entry] : indexes_) entry.index->insert(slot, payload);
+    for (auto& [key, temporary] : temporaries_) temporary.index->insert(slot, payload);
+  }
+  void erase(uint32_t slot, std::string_view payload) override {
+    for (auto& [canonical, entry] : indexes_) entry.index->erase(slot, payload);
+    for (auto& [key, temporary] : temporaries_) temporary.index->erase(slot, payload);
+  }
+  void insert_into(const std::string& key, uint32_t slot, std::string_view payload) override {
+    const auto at = find(key);
+    if (at != indexes_.end()) at->second.index->insert(slot, payload);
+  }
+  FilterPlan plan(const Filter& filter, const FilterContext& context, PlanNode* explain) const override {
+    const auto* program = dynamic_cast<const FilterProgram*>(&filter);
+    if (program == nullptr) throw Error(ErrorKind::kInternal, "a filter that is no program cannot be planned");
+    return Planner(indexes_, temporaries_, context).plan(program->tree(), explain);
+  }
+  bool has_groups() const override { return groups_ != nullptr; }
+  uint32_t group_of(uint32_t slot) const override { return groups_ == nullptr ? 0 : groups_->group_of(slot); }
+
+  void adopt(std::unique_ptr<FieldIndexBuild> given, bool temporary) override {
+    auto& build = dynamic_cast<Build&>(*given);
+    if (temporary) {
+      TemporaryIndex& entry = temporaries_[{build.canonical, build.entry.type}];
+      entry.index = std::move(build.entry.index);
+      entry.used_ms = steady_ms();
+      return;
+    }
+    if (indexes_.size() >= kIndexesMax && indexes_.find(build.canonical) == indexes_.end()) {
+      throw Error(ErrorKind::kBadInput, "a collection can have " + std::to_string(kIndexesMax) + " payload indexes",
+                  "field_name");
+    }
+    // Its own temporary one has nothing more to answer.
+    temporaries_.erase({build.canonical, build.entry.type});
+    indexes_[build.canonical] = std::move(build.entry);
+    find_groups();
+  }
+  std::vector<TemporaryIndexInfo> temporaries() const override {
+    std::vector<TemporaryIndexInfo> infos;
+    for (const auto& [key, temporary] : temporaries_) {
+      infos.push_back({key.first, key.second, temporary.index->points(), temporary.index->bytes(), temporary.used_ms});
+    }
+    return infos;
+  }
+  bool drop_temporary(const std::string& key, FieldType type) override { return temporaries_.erase({key, type}) != 0; }
+
+ private:
+  IndexMap::iterator find(const std::string& key) {
+    return indexes_.find(payload::Path::parse(key, "field_name").canonical());
+  }
+  // With several tenants' indexes the first by name counts.
+  void find_groups() {
+    const auto at =
+        std::find_if(indexes_.begin(), indexes_.end(), [](const auto& entry) { return entry.second.tenant; });
+    groups_ = at == indexes_.end() ? nullptr : at->second.index.get();
+  }
+
+  IndexMap indexes_;
+  TemporaryMap temporaries_;
+  const FieldIndex* groups_ = nullptr;
+};
+
+}  // namespace
+}  // namespace sealpoint::filter
+
+namespace sealpoint {
+
+std::unique_ptr<PayloadIndexes> PayloadIndexes::create() { return std::make_unique<filter::Indexes>(); }
+
+std::unique_ptr<FieldIndexBuild> PayloadIndexes::begin(const std::string& key, FieldType type, const std::string& params) {
+  return std::make_unique<filter::Build>(key, type, params);
+}
+
+}  // namespace sealpoint
