@@ -1,5 +1,6 @@
 #include "collection_view.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -295,6 +296,11 @@ bool Collection::wants_build(bool idle) const {
   return false;
 }
 
+bool Collection::damaged() const {
+  std::shared_lock lock(state_mutex_);
+  return std::any_of(vectors_.begin(), vectors_.end(), [](const auto& vectors) { return vectors->damaged_rows(); });
+}
+
 size_t Collection::repair() {
   std::lock_guard writer(write_mutex_);
   size_t repaired = 0;
@@ -302,6 +308,10 @@ size_t Collection::repair() {
     std::vector<uint32_t> slots;
     {
       std::shared_lock lock(state_mutex_);
+      if (!vectors_[vector]->damaged_rows()) continue;
+      // What one search met may be a part of it only.
+      std::string why;
+      (void)vectors_[vector]->verify_rows(why);
       slots = vectors_[vector]->damaged_slots();
     }
     std::vector<float> values(record_.vectors[vector].dim);

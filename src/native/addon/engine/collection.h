@@ -81,6 +81,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   bool wants_build(bool idle) const;
   // Writes rows whose checksums were found bad anew from the store; the number of them.
   size_t repair();
+  // Whether a search or a build met rows that want repair().
+  bool damaged() const;
   // Points written per second, over the last second or so.
   double write_rate() const;
   // Moves an idle collection's snapshot on, so that it keeps no old versions of others alive.

@@ -1,4 +1,4 @@
-// The background thread: builds graphs when the load allows it, repairs what a build found damaged, and gives memory back in quiet moments.
+// The background thread: builds graphs when the load allows it, repairs what searches and builds found damaged, and gives memory back in quiet moments.
 #include <malloc.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -23,6 +23,15 @@ constexpr auto kFailureDelay = std::chrono::seconds(10);
 // What memtables may keep while nothing is written.
 constexpr size_t kMemtableIdleMax = 4 << 20;
 constexpr auto kSnapshotAgeMax = std::chrono::seconds(10);
+
+bool repair(Collection& collection) {
+  try {
+    return collection.repair() > 0;
+  } catch (const Error&) {
+    // The store cannot give them either: the collection's status says what the build said.
+    return false;
+  }
+}
 
 }  // namespace
 
@@ -55,6 +64,7 @@ void Engine::optimize_loop() {
         idle_since.erase(cid);
         quiet = false;
       }
+      if (collection->damaged()) repair(*collection);
       const bool idle = now - idle_since.try_emplace(cid, now).first->second > kIdleMin;
       if (!collection->wants_build(idle)) {
         wanted_since.erase(cid);
@@ -70,11 +80,7 @@ void Engine::optimize_loop() {
       } else {
         // Rows that a build found damaged come back from the store, and the next try has them.
         failed_at[cid] = now;
-        try {
-          if (collection->repair() > 0) failed_at.erase(cid);
-        } catch (const Error&) {
-          // The store cannot give them either: the collection's status says what the build said.
-        }
+        if (repair(*collection)) failed_at.erase(cid);
       }
       wanted_since.erase(cid);
     }

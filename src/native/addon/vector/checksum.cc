@@ -36,19 +36,17 @@ uint32_t finish(const uint32_t* lanes, uint64_t size) {
   return ~word_soft(crc, size);
 }
 
-uint32_t checksum_soft(const uint8_t* at, size_t size) {
-  uint32_t lanes[4] = {~0u, ~0u, ~0u, ~0u};
+void lanes_soft(uint32_t* lanes, const uint8_t* at, size_t size) {
   size_t i = 0;
   for (; i + 32 <= size; i += 32) {
     for (size_t lane = 0; lane < 4; ++lane) lanes[lane] = word_soft(lanes[lane], read_word(at + i + lane * 8));
   }
   for (; i < size; ++i) lanes[0] = byte_soft(lanes[0], at[i]);
-  return finish(lanes, size);
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) uint32_t checksum_hard(const uint8_t* at, size_t size) {
-  uint64_t a = 0xffffffff, b = a, c = a, d = a;
+__attribute__((target("sse4.2"))) void lanes_hard(uint32_t* lanes, const uint8_t* at, size_t size) {
+  uint64_t a = lanes[0], b = lanes[1], c = lanes[2], d = lanes[3];
   size_t i = 0;
   for (; i + 32 <= size; i += 32) {
     a = __builtin_ia32_crc32di(a, read_word(at + i));
@@ -56,22 +54,32 @@ __attribute__((target("sse4.2"))) uint32_t checksum_hard(const uint8_t* at, size
     c = __builtin_ia32_crc32di(c, read_word(at + i + 16));
     d = __builtin_ia32_crc32di(d, read_word(at + i + 24));
   }
-  uint32_t lanes[4] = {static_cast<uint32_t>(a), static_cast<uint32_t>(b), static_cast<uint32_t>(c),
-                       static_cast<uint32_t>(d)};
+  lanes[0] = static_cast<uint32_t>(a);
+  lanes[1] = static_cast<uint32_t>(b);
+  lanes[2] = static_cast<uint32_t>(c);
+  lanes[3] = static_cast<uint32_t>(d);
   for (; i < size; ++i) lanes[0] = __builtin_ia32_crc32qi(lanes[0], at[i]);
-  return finish(lanes, size);
 }
 #endif
 
 }  // namespace
 
-uint32_t lane_crc32c(const void* data, size_t size) {
+void LaneChecksum::add(const void* data, size_t size) {
   const auto* at = static_cast<const uint8_t*>(data);
+  size_ += size;
 #if defined(__x86_64__)
   static const bool hard = __builtin_cpu_supports("sse4.2");
-  if (hard) return checksum_hard(at, size);
+  if (hard) return lanes_hard(lanes_, at, size);
 #endif
-  return checksum_soft(at, size);
+  lanes_soft(lanes_, at, size);
+}
+
+uint32_t LaneChecksum::value() const { return finish(lanes_, size_); }
+
+uint32_t lane_crc32c(const void* data, size_t size) {
+  LaneChecksum checksum;
+  checksum.add(data, size);
+  return checksum.value();
 }
 
 }  // namespace sealpoint

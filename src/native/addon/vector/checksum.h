@@ -9,4 +9,16 @@ namespace sealpoint {
 
 uint32_t lane_crc32c(const void* data, size_t size);
 
+// The same over pieces. Every piece but the last is a multiple of kStep long.
+class LaneChecksum {
+ public:
+  static constexpr size_t kStep = 32;
+  void add(const void* data, size_t size);
+  uint32_t value() const;
+
+ private:
+  uint32_t lanes_[4] = {~0u, ~0u, ~0u, ~0u};
+  uint64_t size_ = 0;
+};
+
 }  // namespace sealpoint

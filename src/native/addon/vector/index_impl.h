@@ -25,11 +25,12 @@ class VectorIndexImpl final : public VectorIndex {
   VectorIndexStats stats() const override;
   bool wants_build() const override;
   bool wants_build_when_idle() const override;
-  std::unique_ptr<Build> begin_build() override;
+  std::unique_ptr<Build> begin_build(std::vector<uint32_t> groups) override;
   void finish_build(Build& build, bool succeeded) override;
   void reconfigure(const VectorIndexConfig& config) override;
   bool verify_rows(std::string& why) const override;
   std::vector<uint32_t> damaged_slots() const override;
+  bool damaged_rows() const override;
 
  private:
   struct Part {
@@ -49,7 +50,6 @@ class VectorIndexImpl final : public VectorIndex {
   bool needs_rebuild(const Segment& segment) const;
   uint64_t kilobytes(uint64_t rows) const { return rows * config_.dim * sizeof(float) / 1024; }
   uint64_t tail_live() const;
-  const float* find_row(uint32_t slot) const;
   void put_back();
 
   void scan_tail(const Tail& tail, SearchState& state) const;

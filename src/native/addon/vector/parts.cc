@@ -21,6 +21,12 @@ bool Segment::verify() const {
   return sound;
 }
 
+void Segment::throw_lost(uint32_t row) const {
+  bad_[row / kRowsPerCheck].store(true, std::memory_order_relaxed);
+  any_bad_.store(true, std::memory_order_relaxed);
+  throw Error(ErrorKind::kDataLoss, "vector row " + std::to_string(row) + " of " + file->path() + " cannot be read");
+}
+
 void Segment::throw_bad(uint32_t row) const {
   throw Error(ErrorKind::kDataLoss,
               "vector row " + std::to_string(row) + " of " + file->path() + " fails its checksum");

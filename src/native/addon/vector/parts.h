@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "mapped_read.h"
 #include "segment_file.h"
 #include "walk.h"
 
@@ -89,14 +90,33 @@ class Segment {
   bool any_bad() const { return any_bad_.load(std::memory_order_relaxed); }
   // Reads all rows; false when a block is damaged, which is remembered.
   bool verify() const;
-  // The row, or kDataLoss when its checksum is known bad.
-  const float* row(uint32_t row) const {
-    if (known_bad(row)) throw_bad(row);
-    return file->row(row);
+  // Calls read(row) for each of the rows, whose numbers come as an array. Throws kDataLoss when one is known bad or the file is cut short;
+  // `read` may then be left anywhere, see mapped_read.
+  template <typename Read>
+  void read_rows(const uint32_t* rows, size_t count, Read read) const {
+    if (any_bad()) {
+      for (size_t i = 0; i < count; ++i) {
+        if (known_bad(rows[i])) throw_bad(rows[i]);
+      }
+    }
+    volatile size_t at = 0;
+    const bool there = mapped_read([&] {
+      for (size_t i = 0; i < count; ++i) {
+        at = i;
+        read(i, file->row(rows[i]));
+      }
+    });
+    if (!there) throw_lost(rows[at]);
+  }
+  // Any other reading of mapped parts.
+  template <typename Read>
+  void read_mapped(Read read) const {
+    if (!mapped_read(read)) throw_lost(0);
   }
 
  private:
   [[noreturn]] void throw_bad(uint32_t row) const;
+  [[noreturn]] void throw_lost(uint32_t row) const;
 
   std::unique_ptr<std::atomic<bool>[]> bad_;
   mutable std::atomic<bool> any_bad_{false};

@@ -70,8 +70,16 @@ struct VectorIndexImpl::SearchState {
     return std::isnan(key) ? std::numeric_limits<float>::infinity() : key;
   }
 
-  void offer(uint32_t slot, const float* row) {
-    const float key = key_of(row);
+  void offer(uint32_t slot, const float* row) { offer_key(slot, key_of(row)); }
+
+  // Up to kScanBatch rows of a segment.
+  void offer_rows(const Segment& segment, const uint32_t* rows, size_t count) {
+    float keys[kScanBatch];
+    segment.read_rows(rows, count, [&](size_t i, const float* row) { keys[i] = key_of(row); });
+    for (size_t i = 0; i < count; ++i) offer_key(segment.file->slot(rows[i]), keys[i]);
+  }
+
+  void offer_key(uint32_t slot, float key) {
     if (request.has_threshold && key > (score_is_similarity(distance) ? -request.threshold : request.threshold)) return;
     auto& best = scratch.best;
     const Entry entry{key, slot};
@@ -137,8 +145,15 @@ void VectorIndexImpl::scan_tail(const Tail& tail, SearchState& state) const {
 void VectorIndexImpl::scan_rows(const Segment& segment, SearchState& state) const {
   const SegmentFile& file = *segment.file;
   if (state.request.allowed == nullptr) file.expect_all_rows();
-  state.for_each_match(file, filter_of(segment, state.request.allowed),
-                       [&](uint32_t row) { state.offer(file.slot(row), segment.row(row)); });
+  uint32_t rows[kScanBatch];
+  size_t count = 0;
+  state.for_each_match(file, filter_of(segment, state.request.allowed), [&](uint32_t row) {
+    rows[count++] = row;
+    if (count < kScanBatch) return;
+    state.offer_rows(segment, rows, count);
+    count = 0;
+  });
+  state.offer_rows(segment, rows, count);
 }
 
 void VectorIndexImpl::scan_codes(const Segment& segment, const CodeScorer& scorer, SearchState& state) const {
@@ -147,7 +162,11 @@ void VectorIndexImpl::scan_codes(const Segment& segment, const CodeScorer& score
   float distances[kScanBatch];
   size_t count = 0;
   auto flush = [&] {
-    scorer.score(rows, count, distances);
+    if (file.in_memory()) {
+      scorer.score(rows, count, distances);
+    } else {
+      segment.read_mapped([&] { scorer.score(rows, count, distances); });
+    }
     for (size_t i = 0; i < count; ++i) state.offer_candidate({distances[i], rows[i], &segment});
     count = 0;
   };
@@ -178,25 +197,43 @@ void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, Sea
   if (walk_cost >= matches) return scan_codes(segment, scorer, state);
   WalkScratch& walk = state.scratch.walk;
   const RowFilter filter = filter_of(segment, request.allowed);
-  if (request.allowed == nullptr && segment.live == file.rows()) {
-    walk_all(file, scorer, ef, walk);
-  } else if (!walk_filtered(file, scorer, filter, ef, static_cast<size_t>(matches / 2), walk)) {
-    // Matches far from the query: the walk has cost as much as a scan by now and is not near its end.
-    return scan_codes(segment, scorer, state);
+  bool walked = true;
+  auto run = [&] {
+    if (request.allowed == nullptr && segment.live == file.rows()) {
+      walk_all(file, scorer, ef, walk);
+    } else {
+      walked = walk_filtered(file, scorer, filter, ef, static_cast<size_t>(matches / 2), walk);
+    }
+  };
+  if (file.in_memory()) {
+    run();
+  } else {
+    segment.read_mapped(run);
   }
+  // Matches far from the query: the walk has cost as much as a scan by now and is not near its end.
+  if (!walked) return scan_codes(segment, scorer, state);
   for (const ScoredRow& row : walk.found) state.offer_candidate({row.distance, row.row, &segment});
 }
 
 void VectorIndexImpl::rescore(SearchState& state) const {
   auto& candidates = state.scratch.candidates;
   const size_t bytes = std::min<size_t>(state.dim * sizeof(float), 256);
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    if (i + 2 < candidates.size()) {
-      const auto* ahead = reinterpret_cast<const char*>(candidates[i + 2].segment->file->row(candidates[i + 2].row));
+  // By segment, and ascending, which is the order of the file.
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return a.segment->number != b.segment->number ? a.segment->number < b.segment->number : a.row < b.row;
+  });
+  uint32_t rows[kScanBatch];
+  for (size_t first = 0; first < candidates.size();) {
+    const Segment& segment = *candidates[first].segment;
+    size_t count = 0;
+    while (count < kScanBatch && first + count < candidates.size() && candidates[first + count].segment == &segment) {
+      rows[count] = candidates[first + count].row;
+      const auto* ahead = reinterpret_cast<const char*>(segment.file->row(rows[count]));
       for (size_t j = 0; j < bytes; j += 64) __builtin_prefetch(ahead + j);
+      ++count;
     }
-    const Candidate& candidate = candidates[i];
-    state.offer(candidate.segment->file->slot(candidate.row), candidate.segment->row(candidate.row));
+    state.offer_rows(segment, rows, count);
+    first += count;
   }
 }
 

@@ -1,16 +1,15 @@
 #include "segment_build.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include "../core/status.h"
 #include "checksum.h"
 #include "graph_build.h"
+#include "walk_order.h"
 
 namespace sealpoint {
 
@@ -22,16 +21,36 @@ constexpr double kScaleQuantile = 0.9999;
 }  // namespace
 
 struct SegmentBuild::Codes {
-  struct Free {
-    void operator()(uint8_t* at) const { std::free(at); }
-  };
-  std::unique_ptr<uint8_t, Free> bytes;
+  HotMemory bytes;
   size_t row_bytes = 0;
   float scale = 1;
   std::vector<int32_t> biases;
   std::vector<int32_t> norms;
-  std::vector<uint32_t> checks;
+  std::vector<uint32_t> order;  // by place in the segment: the row as it was built
 };
+
+void BuildSource::copy_row(uint32_t row, uint32_t dim, float* out) const {
+  const size_t bytes = dim * sizeof(float);
+  if (tail) {
+    std::memcpy(out, tail->row(row), bytes);
+  } else {
+    segment->read_rows(&row, 1, [&](size_t, const float* from) { std::memcpy(out, from, bytes); });
+  }
+}
+
+uint64_t BuildSource::version(uint32_t row) const {
+  if (tail) return tail->version(row);
+  uint64_t version = 0;
+  segment->read_mapped([&] { version = segment->file->version(row); });
+  return version;
+}
+
+void SegmentBuild::copy_rows(size_t first, size_t count, float* out) const {
+  for (size_t i = 0; i < count; ++i) {
+    const SourceRow& row = rows_[first + i];
+    sources_[row.source].copy_row(row.row, config_.dim, out + i * config_.dim);
+  }
+}
 
 SegmentBuild::~SegmentBuild() {
   // Written, but never taken into the index.
@@ -44,8 +63,9 @@ float SegmentBuild::choose_scale() const {
   const size_t step = std::max<size_t>(1, rows_.size() * dim / 2000000);
   std::vector<float> sizes;
   sizes.reserve((rows_.size() / step + 1) * dim);
+  std::vector<float> values(dim);
   for (size_t i = 0; i < rows_.size(); i += step) {
-    const float* values = vector(rows_[i]);
+    copy_rows(i, 1, values.data());
     for (size_t j = 0; j < dim; ++j) {
       const float size = std::fabs(values[j]);
       if (std::isfinite(size)) sizes.push_back(size);
@@ -63,11 +83,7 @@ bool SegmentBuild::encode(const std::atomic<bool>& cancel, Codes& codes) const {
   const size_t dim = config_.dim;
   codes.row_bytes = code_bytes_of(config_.dim);
   codes.scale = choose_scale();
-  const size_t huge = size_t{2} << 20;
-  const size_t total = (rows_.size() * codes.row_bytes + huge - 1) / huge * huge;
-  codes.bytes.reset(static_cast<uint8_t*>(std::aligned_alloc(huge, total)));
-  if (!codes.bytes) throw Error(ErrorKind::kExhausted, "no memory for building a segment");
-  ::madvise(codes.bytes.get(), total, MADV_HUGEPAGE);
+  codes.bytes = HotMemory(rows_.size() * codes.row_bytes);
   const bool manhattan = config_.distance == Distance::kManhattan;
   if (!manhattan) codes.biases.resize(rows_.size());
   if (config_.distance == Distance::kEuclid) codes.norms.resize(rows_.size());
@@ -76,10 +92,10 @@ bool SegmentBuild::encode(const std::atomic<bool>& cancel, Codes& codes) const {
   for (size_t first = 0; first < rows_.size(); first += kRowsPerCheck) {
     if (cancel.load(std::memory_order_relaxed)) return false;
     const size_t count = std::min<size_t>(kRowsPerCheck, rows_.size() - first);
+    copy_rows(first, count, block.data());
     for (size_t i = 0; i < count; ++i) {
-      const float* values = vector(rows_[first + i]);
-      std::memcpy(block.data() + i * dim, values, dim * sizeof(float));
-      uint8_t* code = codes.bytes.get() + (first + i) * codes.row_bytes;
+      const float* values = block.data() + i * dim;
+      uint8_t* code = codes.bytes.data() + (first + i) * codes.row_bytes;
       int32_t sum = 0;
       int32_t norm = 0;
       for (size_t j = 0; j < dim; ++j) {
@@ -92,48 +108,92 @@ bool SegmentBuild::encode(const std::atomic<bool>& cancel, Codes& codes) const {
       if (!manhattan) codes.biases[first + i] = 128 * sum;
       if (!codes.norms.empty()) codes.norms[first + i] = norm;
     }
-    codes.checks.push_back(lane_crc32c(block.data(), count * dim * sizeof(float)));
   }
   return true;
 }
 
-bool SegmentBuild::write(const std::atomic<bool>& cancel, const Codes& codes, const Graph& graph) const {
+// Rows take the order in which a walk would meet them.
+void SegmentBuild::reorder(const Graph& graph, Codes& codes) {
+  codes.order = walk_order(graph, static_cast<uint32_t>(rows_.size()), config_.m);
+  if (!groups_.empty()) {
+    // A group lies together, whatever the graph says.
+    auto group = [&](uint32_t row) { return rows_[row].slot < groups_.size() ? groups_[rows_[row].slot] : 0; };
+    std::stable_sort(codes.order.begin(), codes.order.end(), [&](uint32_t a, uint32_t b) { return group(a) < group(b); });
+  }
+  std::vector<SourceRow> rows(rows_.size());
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = rows_[codes.order[i]];
+  rows_.swap(rows);
+}
+
+bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Graph& graph) const {
   const size_t dim = config_.dim;
+  const size_t count = rows_.size();
+  const size_t links = size_t{2} * config_.m;
+  std::vector<uint32_t> place(count);  // where a row of the graph is now
+  for (size_t i = 0; i < count; ++i) place[codes.order[i]] = static_cast<uint32_t>(i);
+  auto placed = [&](uint32_t row) { return row == kNoRow ? kNoRow : place[row]; };
   SegmentWriter writer(path_);
-  {
-    std::vector<uint32_t> slots(rows_.size());
-    std::vector<uint64_t> versions(rows_.size());
-    for (size_t i = 0; i < rows_.size(); ++i) {
-      slots[i] = rows_[i].slot;
-      versions[i] = sources_[rows_[i].source].version(rows_[i].row);
+  // The rows of a section from the places where they were built, a piece at a time.
+  constexpr size_t kPieceRows = 1024;
+  auto write_rows_of = [&](Section section, size_t row_bytes, auto fill) {
+    std::vector<uint8_t> piece(kPieceRows * row_bytes);
+    writer.begin_section(section, count * row_bytes);
+    for (size_t first = 0; first < count; first += kPieceRows) {
+      const size_t n = std::min(kPieceRows, count - first);
+      for (size_t i = 0; i < n; ++i) fill(first + i, piece.data() + i * row_bytes);
+      writer.write_piece(piece.data(), n * row_bytes);
     }
-    writer.write_section(kSlots, slots.data(), slots.size() * 4);
-    writer.write_section(kVersions, versions.data(), versions.size() * 8);
+    writer.end_section();
+  };
+  write_rows_of(kSlots, 4, [&](size_t i, uint8_t* out) { std::memcpy(out, &rows_[i].slot, 4); });
+  write_rows_of(kVersions, 8, [&](size_t i, uint8_t* out) {
+    const uint64_t version = sources_[rows_[i].source].version(rows_[i].row);
+    std::memcpy(out, &version, 8);
+  });
+  // Rows were built in the order of their slots.
+  writer.write_section(kOrder, place.data(), count * 4);
+  write_rows_of(kCodes, codes.row_bytes, [&](size_t i, uint8_t* out) {
+    std::memcpy(out, codes.bytes.data() + codes.order[i] * codes.row_bytes, codes.row_bytes);
+  });
+  if (!codes.norms.empty()) {
+    write_rows_of(kNorms, 4, [&](size_t i, uint8_t* out) { std::memcpy(out, &codes.norms[codes.order[i]], 4); });
+  } else {
+    writer.write_section(kNorms, nullptr, 0);
   }
-  writer.write_section(kCodes, codes.bytes.get(), rows_.size() * codes.row_bytes);
-  writer.write_section(kNorms, codes.norms.data(), codes.norms.size() * 4);
-  writer.write_section(kLinks, graph.links.data(), graph.links.size() * 4);
-  writer.write_section(kUpperNodes, graph.upper_nodes.data(), graph.upper_nodes.size() * sizeof(UpperNode));
-  writer.write_section(kUpperLinks, graph.upper_links.data(), graph.upper_links.size() * 4);
-  writer.write_section(kRowChecks, codes.checks.data(), codes.checks.size() * 4);
-  writer.begin_rows(rows_.size() * dim * sizeof(float));
+  write_rows_of(kLinks, links * 4, [&](size_t i, uint8_t* out) {
+    const uint32_t* from = graph.links.data() + codes.order[i] * links;
+    for (size_t j = 0; j < links; ++j) {
+      const uint32_t to = placed(from[j]);
+      std::memcpy(out + j * 4, &to, 4);
+    }
+  });
+  std::vector<UpperNode> nodes = graph.upper_nodes;
+  for (UpperNode& node : nodes) node.row = place[node.row];
+  std::sort(nodes.begin(), nodes.end(), [](const UpperNode& a, const UpperNode& b) { return a.row < b.row; });
+  std::vector<uint32_t> upper(graph.upper_links.size());
+  std::transform(graph.upper_links.begin(), graph.upper_links.end(), upper.begin(), placed);
+  writer.write_section(kUpperNodes, nodes.data(), nodes.size() * sizeof(UpperNode));
+  writer.write_section(kUpperLinks, upper.data(), upper.size() * 4);
+  std::vector<uint32_t> checks;
   std::vector<float> block(kRowsPerCheck * dim);
-  for (size_t first = 0; first < rows_.size(); first += kRowsPerCheck) {
+  writer.begin_section(kRows, count * dim * sizeof(float));
+  for (size_t first = 0; first < count; first += kRowsPerCheck) {
     if (cancel.load(std::memory_order_relaxed)) return false;
-    const size_t count = std::min<size_t>(kRowsPerCheck, rows_.size() - first);
-    for (size_t i = 0; i < count; ++i) {
-      std::memcpy(block.data() + i * dim, vector(rows_[first + i]), dim * sizeof(float));
-    }
-    writer.write_rows(block.data(), count * dim * sizeof(float));
+    const size_t n = std::min<size_t>(kRowsPerCheck, count - first);
+    copy_rows(first, n, block.data());
+    checks.push_back(lane_crc32c(block.data(), n * dim * sizeof(float)));
+    writer.write_piece(block.data(), n * dim * sizeof(float));
   }
+  writer.end_section();
+  writer.write_section(kRowChecks, checks.data(), checks.size() * 4);
   SegmentHeader header{};
   header.dim = config_.dim;
   header.distance = static_cast<uint32_t>(config_.distance);
-  header.rows = static_cast<uint32_t>(rows_.size());
+  header.rows = static_cast<uint32_t>(count);
   header.m = config_.m;
   header.ef_construct = config_.ef_construct;
   header.code_bytes = static_cast<uint32_t>(codes.row_bytes);
-  header.entry = graph.entry;
+  header.entry = place[graph.entry];
   header.max_level = graph.max_level;
   header.scale = codes.scale;
   writer.commit(header);
@@ -150,23 +210,27 @@ bool SegmentBuild::run(const std::atomic<bool>& cancel, unsigned threads) {
   for (const BuildSource& source : sources_) {
     if (source.segment) (void)source.segment->verify();
   }
-  Codes codes;
-  if (!encode(cancel, codes)) return false;
-  GraphInput input;
-  input.codes = codes.bytes.get();
-  input.code_bytes = codes.row_bytes;
-  input.rows = static_cast<uint32_t>(rows_.size());
-  input.distance = config_.distance;
-  input.biases = codes.biases.data();
-  input.norms = codes.norms.data();
-  input.m = config_.m;
-  input.ef_construct = config_.ef_construct;
-  Graph graph;
-  if (!build_graph(input, threads, cancel, graph)) return false;
-  if (!write(cancel, codes, graph)) return false;
+  {
+    Codes codes;
+    if (!encode(cancel, codes)) return false;
+    GraphInput input;
+    input.codes = codes.bytes.data();
+    input.code_bytes = codes.row_bytes;
+    input.rows = static_cast<uint32_t>(rows_.size());
+    input.distance = config_.distance;
+    input.biases = codes.biases.data();
+    input.norms = codes.norms.data();
+    input.m = config_.m;
+    input.ef_construct = config_.ef_construct;
+    Graph graph;
+    if (!build_graph(input, threads, cancel, graph)) return false;
+    reorder(graph, codes);
+    if (!write(cancel, codes, graph)) return false;
+    // What was built goes before what was written is read, so that it is in memory once.
+  }
   written_ = true;
   std::string why;
-  file_ = SegmentFile::open(path_, config_.dim, config_.distance, why);
+  file_ = SegmentFile::open(path_, config_.dim, config_.distance, config_.placement, why);
   if (!file_) {
     ::unlink(path_.c_str());
     throw Error(ErrorKind::kDataLoss, "the segment just written to " + path_ + " cannot be read: " + why);

@@ -14,8 +14,9 @@ struct BuildSource {
   std::shared_ptr<const Segment> segment;
   uint32_t number;
 
-  const float* row(uint32_t row) const { return tail ? tail->row(row) : segment->row(row); }
-  uint64_t version(uint32_t row) const { return tail ? tail->version(row) : segment->file->version(row); }
+  // Copies a row; throws kDataLoss when it cannot be read.
+  void copy_row(uint32_t row, uint32_t dim, float* out) const;
+  uint64_t version(uint32_t row) const;
 };
 
 struct SourceRow {
@@ -27,8 +28,12 @@ struct SourceRow {
 class SegmentBuild final : public VectorIndex::Build {
  public:
   SegmentBuild(const VectorIndexConfig& config, std::string path, std::vector<BuildSource> sources,
-               std::vector<SourceRow> rows)
-      : config_(config), path_(std::move(path)), sources_(std::move(sources)), rows_(std::move(rows)) {}
+               std::vector<SourceRow> rows, std::vector<uint32_t> groups)
+      : config_(config),
+        path_(std::move(path)),
+        sources_(std::move(sources)),
+        groups_(std::move(groups)),
+        rows_(std::move(rows)) {}
   ~SegmentBuild() override;
 
   bool run(const std::atomic<bool>& cancel, unsigned threads) override;
@@ -43,14 +48,17 @@ class SegmentBuild final : public VectorIndex::Build {
  private:
   struct Codes;
   bool encode(const std::atomic<bool>& cancel, Codes& codes) const;
-  bool write(const std::atomic<bool>& cancel, const Codes& codes, const Graph& graph) const;
+  bool write(const std::atomic<bool>& cancel, Codes& codes, const Graph& graph) const;
   float choose_scale() const;
-  const float* vector(const SourceRow& row) const { return sources_[row.source].row(row.row); }
+  // Copies `count` rows from the given one on.
+  void copy_rows(size_t first, size_t count, float* out) const;
+  void reorder(const Graph& graph, Codes& codes);
 
   const VectorIndexConfig config_;
   const std::string path_;
   const std::vector<BuildSource> sources_;
-  const std::vector<SourceRow> rows_;
+  const std::vector<uint32_t> groups_;  // by slot; rows of one group lie together
+  std::vector<SourceRow> rows_;  // by slot at first, in the segment's order in the end
   std::unique_ptr<SegmentFile> file_;
   bool done_ = false;
   bool written_ = false;

@@ -6,16 +6,25 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <system_error>
+#include <thread>
 
 #include "../core/status.h"
-#include "checksum.h"
+#include "mapped_read.h"
 
 namespace sealpoint {
 namespace {
 
+// What a walk reads. Slots and row checks, the first two, are always in memory: everything reads slots, and the checks tell what is damaged.
+constexpr Section kHotSections[] = {kSlots, kRowChecks, kCodes, kLinks, kNorms, kUpperNodes, kUpperLinks};
+constexpr size_t kAlwaysHot = 2;
+constexpr size_t kReadPiece = 1 << 20;
+// Codes of at least this many bytes are read by a thread of their own.
+constexpr size_t kThreadedBytes = 16 << 20;
 constexpr char kMagic[8] = {'S', 'P', 'V', 'E', 'C', 'S', 'E', 'G'};
 
 [[noreturn]] void throw_io(const std::string& what, const std::string& path) {
@@ -41,6 +50,21 @@ void write_fully(int fd, const void* data, size_t bytes, uint64_t offset, const 
     offset += static_cast<uint64_t>(written);
     bytes -= static_cast<size_t>(written);
   }
+}
+
+// False when the file ends before.
+bool read_fully(int fd, void* data, size_t bytes, uint64_t offset, const std::string& path) {
+  auto* at = static_cast<char*>(data);
+  while (bytes > 0) {
+    const ssize_t got = ::pread(fd, at, bytes, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw_io("cannot read", path);
+    if (got == 0) return false;
+    at += got;
+    offset += static_cast<uint64_t>(got);
+    bytes -= static_cast<size_t>(got);
+  }
+  return true;
 }
 
 uint32_t header_check(const SegmentHeader& header) { return lane_crc32c(&header, offsetof(SegmentHeader, check)); }
@@ -94,21 +118,29 @@ void SegmentWriter::write_at(const void* data, size_t bytes, uint64_t offset) {
   write_fully(fd_, data, bytes, offset, temporary_);
 }
 
+void SegmentWriter::begin_section(Section section, size_t bytes) {
+  sections_[section] = {end_, bytes, 0, 0};
+  section_ = section;
+  checksum_ = {};
+  at_ = end_;
+  end_ = (end_ + bytes + kPage - 1) / kPage * kPage;
+}
+
+void SegmentWriter::write_piece(const void* data, size_t bytes) {
+  write_at(data, bytes, at_);
+  // The rows have checks of their own.
+  if (section_ != kRows) checksum_.add(data, bytes);
+  at_ += bytes;
+}
+
+void SegmentWriter::end_section() {
+  if (section_ != kRows) sections_[section_].check = checksum_.value();
+}
+
 void SegmentWriter::write_section(Section section, const void* data, size_t bytes) {
-  sections_[section] = {end_, bytes, lane_crc32c(data, bytes), 0};
-  write_at(data, bytes, end_);
-  end_ = (end_ + bytes + kPage - 1) / kPage * kPage;
-}
-
-void SegmentWriter::begin_rows(size_t bytes) {
-  sections_[kRows] = {end_, bytes, 0, 0};
-  rows_at_ = end_;
-  end_ = (end_ + bytes + kPage - 1) / kPage * kPage;
-}
-
-void SegmentWriter::write_rows(const void* data, size_t bytes) {
-  write_at(data, bytes, rows_at_);
-  rows_at_ += bytes;
+  begin_section(section, bytes);
+  write_piece(data, bytes);
+  end_section();
 }
 
 void SegmentWriter::commit(SegmentHeader header) {
@@ -130,8 +162,15 @@ SegmentFile::~SegmentFile() {
 }
 
 std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, uint32_t dim, Distance distance,
-                                               std::string& why) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+                                               Placement placement, std::string& why) {
+  struct Descriptor {
+    int fd;
+    ~Descriptor() {
+      if (fd >= 0) ::close(fd);
+    }
+  };
+  const Descriptor file_descriptor{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const int fd = file_descriptor.fd;
   if (fd < 0) {
     if (errno != ENOENT) throw_io("cannot open", path);
     why = "the file is missing";
@@ -140,32 +179,25 @@ std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, uint32_t
   std::unique_ptr<SegmentFile> file(new SegmentFile);
   file->path_ = path;
   struct stat info;
-  if (::fstat(fd, &info) != 0) {
-    const int code = errno;
-    ::close(fd);
-    errno = code;
-    throw_io("cannot look at", path);
-  }
+  if (::fstat(fd, &info) != 0) throw_io("cannot look at", path);
   file->bytes_ = static_cast<size_t>(info.st_size);
-  if (file->bytes_ < kPage) {
-    ::close(fd);
+  if (file->bytes_ < kPage || !read_fully(fd, &file->header_, sizeof(SegmentHeader), 0, path)) {
     why = "the file is cut short";
     return nullptr;
   }
+  if (!file->check_header(dim, distance, why)) return nullptr;
   void* base = ::mmap(nullptr, file->bytes_, PROT_READ, MAP_SHARED, fd, 0);
-  const int code = errno;
-  ::close(fd);
-  if (base == MAP_FAILED) {
-    errno = code;
-    throw_io("cannot map", path);
-  }
+  if (base == MAP_FAILED) throw_io("cannot map", path);
   file->base_ = static_cast<const uint8_t*>(base);
-  if (!file->map_sections(dim, distance, why) || !file->check_links(why)) return nullptr;
-  return file;
+  if (!file->load_sections(fd, placement, why)) return nullptr;
+  bool sound = false;
+  const bool there = mapped_read([&] { sound = file->links_sound(); });
+  if (there && sound) return file;
+  why = there ? "the graph is inconsistent" : "the file was cut short while it was read";
+  return nullptr;
 }
 
-bool SegmentFile::map_sections(uint32_t dim, Distance distance, std::string& why) {
-  std::memcpy(&header_, base_, sizeof(header_));
+bool SegmentFile::check_header(uint32_t dim, Distance distance, std::string& why) const {
   const SegmentHeader& h = header_;
   if (std::memcmp(h.magic, kMagic, sizeof(kMagic)) != 0 || h.check != header_check(h)) {
     why = "the header is damaged";
@@ -181,7 +213,7 @@ bool SegmentFile::map_sections(uint32_t dim, Distance distance, std::string& why
   }
   const uint64_t rows = h.rows;
   const uint64_t expected[kSectionCount] = {
-      rows * 4, rows * 8, rows * h.code_bytes, distance == Distance::kEuclid ? rows * 4 : 0,
+      rows * 4, rows * 8, rows * 4, rows * h.code_bytes, distance == Distance::kEuclid ? rows * 4 : 0,
       rows * h.m * 8, h.sections[kUpperNodes].bytes, h.sections[kUpperLinks].bytes,
       static_cast<uint64_t>(check_blocks()) * 4, rows * dim * 4};
   bool sound = rows > 0 && h.m > 0 && h.entry < rows && h.code_bytes == code_bytes_of(dim);
@@ -191,19 +223,73 @@ bool SegmentFile::map_sections(uint32_t dim, Distance distance, std::string& why
     sound = sound && entry.bytes == expected[i] && entry.offset % kPage == 0 && entry.offset <= bytes_ &&
             entry.bytes <= bytes_ - entry.offset;
   }
-  if (!sound) {
-    why = "the file is cut short or its header is wrong";
-    return false;
+  if (!sound) why = "the file is cut short or its header is wrong";
+  return sound;
+}
+
+// Copies a section to memory if `to` says where; either way false when it fails its checksum.
+bool SegmentFile::load_section(int fd, Section which, uint8_t* to) const {
+  const SectionEntry& entry = header_.sections[which];
+  if (to == nullptr) return lane_crc32c(base_ + entry.offset, entry.bytes) == entry.check;
+  // In pieces that are still in the processor's cache when their checksum is taken.
+  LaneChecksum checksum;
+  for (uint64_t done = 0; done < entry.bytes;) {
+    const size_t piece = std::min<uint64_t>(kReadPiece, entry.bytes - done);
+    if (!read_fully(fd, to + done, piece, entry.offset + done, path_)) return false;
+    checksum.add(to + done, piece);
+    done += piece;
   }
-  ::madvise(const_cast<uint8_t*>(base_), h.sections[kRows].offset, MADV_WILLNEED);
-  ::madvise(const_cast<uint8_t*>(base_ + h.sections[kRows].offset), h.sections[kRows].bytes, MADV_RANDOM);
-  for (uint32_t i = 0; i < kSectionCount; ++i) {
-    if (i == kRows || lane_crc32c(base_ + h.sections[i].offset, h.sections[i].bytes) == h.sections[i].check) continue;
-    why = "section " + std::to_string(i) + " fails its checksum";
+  return checksum.value() == entry.check;
+}
+
+bool SegmentFile::load_sections(int fd, Placement placement, std::string& why) {
+  const SegmentHeader& h = header_;
+  const SectionEntry& all_rows = h.sections[kRows];
+  ::madvise(const_cast<uint8_t*>(base_ + all_rows.offset), all_rows.bytes, MADV_RANDOM);
+  uint8_t* to[kSectionCount] = {};
+  in_memory_ = placement == Placement::kMemory;
+  const size_t hot_count = in_memory_ ? std::size(kHotSections) : kAlwaysHot;
+  auto padded = [&](size_t hot) { return (h.sections[kHotSections[hot]].bytes + 63) / 64 * 64; };
+  size_t bytes = 0;
+  for (size_t hot = 0; hot < hot_count; ++hot) bytes += padded(hot);
+  hot_ = HotMemory(bytes);
+  bytes = 0;
+  for (size_t hot = 0; hot < hot_count; ++hot) {
+    to[kHotSections[hot]] = hot_.data() + bytes;
+    bytes += padded(hot);
+  }
+  for (uint32_t i = 0; i < kSectionCount; ++i) at_[i] = to[i] != nullptr ? to[i] : base_ + h.sections[i].offset;
+  // The codes are three quarters of it all, so they are worth a thread of their own.
+  std::atomic<uint32_t> failed{kSectionCount};
+  auto load = [&](uint32_t section) {
+    bool sound = false;
+    try {
+      const bool there = mapped_read([&] { sound = load_section(fd, static_cast<Section>(section), to[section]); });
+      sound = sound && there;
+    } catch (const Error&) {
+      sound = false;
+    }
+    if (!sound) failed.store(section);
+  };
+  std::thread helper;
+  if (h.sections[kCodes].bytes >= kThreadedBytes) {
+    try {
+      helper = std::thread(load, kCodes);
+    } catch (const std::system_error&) {
+      // Then this thread reads them too.
+    }
+  }
+  for (uint32_t i = 0; i < kRows; ++i) {
+    if (i != kCodes || !helper.joinable()) load(i);
+  }
+  if (helper.joinable()) helper.join();
+  if (failed.load() != kSectionCount) {
+    why = "section " + std::to_string(failed.load()) + " fails its checksum";
     return false;
   }
   slots_ = section<uint32_t>(kSlots);
   versions_ = section<uint64_t>(kVersions);
+  order_ = section<uint32_t>(kOrder);
   codes_ = section<uint8_t>(kCodes);
   norms_ = section<int32_t>(kNorms);
   links_ = section<uint32_t>(kLinks);
@@ -216,18 +302,20 @@ bool SegmentFile::map_sections(uint32_t dim, Distance distance, std::string& why
 }
 
 // The checksums are right by now, so this guards against a writer's mistake: a walk must never leave the file.
-bool SegmentFile::check_links(std::string& why) const {
+bool SegmentFile::links_sound() const {
   const uint32_t rows = header_.rows;
   const uint64_t upper_links = header_.sections[kUpperLinks].bytes / 4;
   bool sound = links_in_range(links_, static_cast<size_t>(rows) * 2 * header_.m, rows) &&
                links_in_range(upper_links_, upper_links, rows);
-  for (uint32_t i = 1; i < rows; ++i) sound = sound && slots_[i - 1] < slots_[i];
+  // Ascending slots over the order's rows: so no row comes twice.
+  for (uint32_t i = 0; i < rows && sound; ++i) {
+    sound = order_[i] < rows && (i == 0 || slots_[order_[i - 1]] < slots_[order_[i]]);
+  }
   for (size_t i = 0; i < upper_count_; ++i) {
     const UpperNode& node = upper_nodes_[i];
     sound = sound && node.row < rows && (i == 0 || upper_nodes_[i - 1].row < node.row) && node.level <= 64 &&
             node.first <= upper_links && static_cast<uint64_t>(node.level) * header_.m <= upper_links - node.first;
   }
-  if (!sound) why = "the graph is inconsistent";
   return sound;
 }
 
@@ -239,17 +327,30 @@ const uint32_t* SegmentFile::upper_links(uint32_t row, uint32_t level) const {
   return upper_links_ + node->first + static_cast<size_t>(level - 1) * header_.m;
 }
 
-uint32_t SegmentFile::find_slot(uint32_t slot, uint32_t hint) const {
-  if (hint < header_.rows && slots_[hint] == slot) return hint;
-  const uint32_t* end = slots_ + header_.rows;
-  const uint32_t* found = std::lower_bound(slots_, end, slot);
-  return found == end || *found != slot ? kNoRow : static_cast<uint32_t>(found - slots_);
+uint32_t SegmentFile::find_slot(uint32_t slot, uint32_t& hint) const {
+  uint32_t row = kNoRow;
+  // A file that is cut short has no slots any more.
+  const bool there = mapped_read([&] {
+    if (hint >= header_.rows || slots_[order_[hint]] != slot) {
+      const uint32_t* end = order_ + header_.rows;
+      const uint32_t* found =
+          std::lower_bound(order_, end, slot, [&](uint32_t at, uint32_t wanted) { return slots_[at] < wanted; });
+      if (found == end || slots_[*found] != slot) return;
+      hint = static_cast<uint32_t>(found - order_);
+    }
+    row = order_[hint++];
+  });
+  return there ? row : kNoRow;
 }
 
 bool SegmentFile::verify_block(uint32_t block) const {
   const uint32_t first = block * kRowsPerCheck;
   const uint32_t count = std::min(kRowsPerCheck, header_.rows - first);
-  return lane_crc32c(row(first), static_cast<size_t>(count) * header_.dim * 4) == row_checks_[block];
+  bool sound = false;
+  return mapped_read([&] {
+           sound = lane_crc32c(row(first), static_cast<size_t>(count) * header_.dim * 4) == row_checks_[block];
+         }) &&
+         sound;
 }
 
 void SegmentFile::expect_all_rows() const {

@@ -1,28 +1,31 @@
 // The file of one immutable segment. A disk format: changing it needs a new kSegmentFormat.
 //
-// One page of header, then sections, each starting on a page: slots u32[rows] ascending, versions u64[rows], codes
-// (rows of code_bytes), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32 row, u32 level, u64
-// first}, upper links u32[], row checks u32[] (one per kRowsPerCheck rows), rows f32[rows][dim]. Little-endian. Every
-// section but the rows has a checksum in the header, and the header one of itself. The rows come last so that all that
-// must be hot stands together.
+// One page of header, then sections, each starting on a page: slots u32[rows], versions u64[rows], order u32[rows] (the
+// row numbers by ascending slot), codes (rows of code_bytes), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32
+// row, u32 level, u64 first} by ascending row, upper links u32[], row checks u32[] (one per kRowsPerCheck rows), rows
+// f32[rows][dim]. Little-endian. Every section but the rows has a checksum in the header, and the header one of itself. Rows
+// that are near in the graph are near in the file, which is what makes a walk fast.
 #pragma once
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "checksum.h"
 #include "graph_build.h"
+#include "hot_memory.h"
 #include "vector_index.h"
 
 namespace sealpoint {
 
-constexpr uint32_t kSegmentFormat = 1;
+constexpr uint32_t kSegmentFormat = 2;
 constexpr uint32_t kRowsPerCheck = 64;
 constexpr size_t kPage = 4096;
 
 enum Section : uint32_t {
   kSlots,
   kVersions,
+  kOrder,
   kCodes,
   kNorms,
   kLinks,
@@ -69,9 +72,10 @@ class SegmentWriter {
   SegmentWriter& operator=(const SegmentWriter&) = delete;
 
   void write_section(Section section, const void* data, size_t bytes);
-  // The rows are written in pieces, one check each.
-  void begin_rows(size_t bytes);
-  void write_rows(const void* data, size_t bytes);
+  // The same in pieces, `bytes` together; all but the last are multiples of LaneChecksum::kStep.
+  void begin_section(Section section, size_t bytes);
+  void write_piece(const void* data, size_t bytes);
+  void end_section();
   void commit(SegmentHeader header);
 
  private:
@@ -81,17 +85,21 @@ class SegmentWriter {
   std::string temporary_;
   int fd_ = -1;
   uint64_t end_ = kPage;
-  uint64_t rows_at_ = 0;
+  uint64_t at_ = 0;
+  Section section_ = kSectionCount;
+  LaneChecksum checksum_;
   SectionEntry sections_[kSectionCount] = {};
   bool committed_ = false;
 };
 
-// A mapped segment file. open() checks the header, the bounds of everything and all checksums but those of the rows; it
+// A segment file: mapped, and in Placement::kMemory with copies in memory of all that a walk reads, which leaves only rows, versions and order to
+// the mapping. open() checks the header, the bounds of everything and all checksums but those of the rows; it
 // gives nullptr with the reason in `why` for a damaged or missing file, and throws for what may pass (no memory, no
-// descriptors).
+// descriptors). What reads mapped parts goes through mapped_read, since a file may be cut short under us.
 class SegmentFile {
  public:
-  static std::unique_ptr<SegmentFile> open(const std::string& path, uint32_t dim, Distance distance, std::string& why);
+  static std::unique_ptr<SegmentFile> open(const std::string& path, uint32_t dim, Distance distance, Placement placement,
+                                           std::string& why);
   ~SegmentFile();
   SegmentFile(const SegmentFile&) = delete;
   SegmentFile& operator=(const SegmentFile&) = delete;
@@ -99,6 +107,9 @@ class SegmentFile {
   const SegmentHeader& header() const { return header_; }
   const std::string& path() const { return path_; }
   size_t bytes() const { return bytes_; }
+  size_t hot_bytes() const { return hot_.bytes(); }
+  // Whether a walk reads no mapped memory.
+  bool in_memory() const { return in_memory_; }
   uint32_t rows() const { return header_.rows; }
 
   uint32_t slot(uint32_t row) const { return slots_[row]; }
@@ -110,8 +121,8 @@ class SegmentFile {
   // Links of a row on a level from 1 up; nullptr when it is not there.
   const uint32_t* upper_links(uint32_t row, uint32_t level) const;
   const float* row(uint32_t row) const { return rows_ + static_cast<size_t>(row) * header_.dim; }
-  // Row number of a slot, or kNoRow. `hint` is where to look first.
-  uint32_t find_slot(uint32_t slot, uint32_t hint) const;
+  // Row number of a slot, or kNoRow. `hint` is where to look first, and becomes the place after it: slots are mostly asked for in ascending order.
+  uint32_t find_slot(uint32_t slot, uint32_t& hint) const;
 
   // Reads a block of rows against its checksum.
   uint32_t check_blocks() const { return (header_.rows + kRowsPerCheck - 1) / kRowsPerCheck; }
@@ -121,19 +132,25 @@ class SegmentFile {
 
  private:
   SegmentFile() = default;
-  bool map_sections(uint32_t dim, Distance distance, std::string& why);
-  bool check_links(std::string& why) const;
+  bool check_header(uint32_t dim, Distance distance, std::string& why) const;
+  bool load_sections(int fd, Placement placement, std::string& why);
+  bool load_section(int fd, Section which, uint8_t* to) const;
+  bool links_sound() const;
   template <typename T>
   const T* section(Section which) const {
-    return reinterpret_cast<const T*>(base_ + header_.sections[which].offset);
+    return reinterpret_cast<const T*>(at_[which]);
   }
 
   std::string path_;
   SegmentHeader header_{};
   const uint8_t* base_ = nullptr;
   size_t bytes_ = 0;
+  HotMemory hot_;
+  bool in_memory_ = false;
+  const uint8_t* at_[kSectionCount] = {};
   const uint32_t* slots_ = nullptr;
   const uint64_t* versions_ = nullptr;
+  const uint32_t* order_ = nullptr;
   const uint8_t* codes_ = nullptr;
   const int32_t* norms_ = nullptr;
   const uint32_t* links_ = nullptr;

@@ -119,7 +119,7 @@ void VectorIndexImpl::load() {
 
 void VectorIndexImpl::load_segment(const std::string& name) {
   std::string why;
-  auto file = SegmentFile::open(config_.dir + "/" + name, config_.dim, config_.distance, why);
+  auto file = SegmentFile::open(config_.dir + "/" + name, config_.dim, config_.distance, config_.placement, why);
   if (!file) {
     damaged_.push_back(name + ": " + why);
     return;
@@ -166,7 +166,6 @@ bool VectorIndexImpl::adopt(uint32_t slot, uint64_t version) {
   for (const auto& segment : segments_) {
     const uint32_t row = segment->file->find_slot(slot, segment->hint);
     if (row == kNoRow) continue;
-    segment->hint = row + 1;
     if (segment->file->version(row) != version) continue;
     forget(slot);
     place(slot, {segment->number, row});
@@ -195,17 +194,16 @@ bool VectorIndexImpl::contains(uint32_t slot) const {
   return slot < locations_.size() && locations_[slot].part != kNoPart;
 }
 
-const float* VectorIndexImpl::find_row(uint32_t slot) const {
-  if (!contains(slot)) return nullptr;
+bool VectorIndexImpl::get(uint32_t slot, float* out) const {
+  if (!contains(slot)) return false;
   const Location location = locations_[slot];
   const Part& part = parts_[location.part];
-  return part.segment ? part.segment->row(location.row) : part.tail->row(location.row);
-}
-
-bool VectorIndexImpl::get(uint32_t slot, float* out) const {
-  const float* row = find_row(slot);
-  if (row == nullptr) return false;
-  std::memcpy(out, row, config_.dim * sizeof(float));
+  const size_t bytes = config_.dim * sizeof(float);
+  if (part.segment) {
+    part.segment->read_rows(&location.row, 1, [&](size_t, const float* row) { std::memcpy(out, row, bytes); });
+  } else {
+    std::memcpy(out, part.tail->row(location.row), bytes);
+  }
   return true;
 }
 
@@ -224,6 +222,7 @@ VectorIndexStats VectorIndexImpl::stats() const {
   for (const auto& segment : segments_) {
     stats.indexed += segment->live;
     stats.mapped += segment->file->bytes();
+    stats.anonymous += segment->file->hot_bytes();
   }
   return stats;
 }
@@ -248,7 +247,7 @@ bool VectorIndexImpl::wants_build_when_idle() const {
   return kilobytes(tail_live()) * 8 > config_.indexing_threshold_kb;
 }
 
-std::unique_ptr<VectorIndex::Build> VectorIndexImpl::begin_build() {
+std::unique_ptr<VectorIndex::Build> VectorIndexImpl::begin_build(std::vector<uint32_t> groups) {
   if (config_.m == 0 || building_) return nullptr;
   std::vector<std::shared_ptr<Segment>> rest;
   std::vector<std::shared_ptr<Segment>> chosen;
@@ -287,7 +286,7 @@ std::unique_ptr<VectorIndex::Build> VectorIndexImpl::begin_build() {
     rows.push_back({slot, source_of[location.part], location.row});
   }
   auto build = std::make_unique<SegmentBuild>(config_, config_.dir + "/" + segment_name(next_file_), std::move(sources),
-                                              std::move(rows));
+                                              std::move(rows), std::move(groups));
   ++next_file_;
   add_tail();
   building_ = true;
@@ -371,6 +370,11 @@ bool VectorIndexImpl::verify_rows(std::string& why) const {
     why += "vector rows of " + segment->file->path() + " fail their checksum";
   }
   return why.empty();
+}
+
+bool VectorIndexImpl::damaged_rows() const {
+  return std::any_of(segments_.begin(), segments_.end(),
+                     [](const auto& segment) { return segment->any_bad() && segment->live > 0; });
 }
 
 std::vector<uint32_t> VectorIndexImpl::damaged_slots() const {

@@ -18,6 +18,9 @@ namespace sealpoint {
 // The numbers are qdrant.Distance's.
 enum class Distance : uint8_t { kCosine = 1, kEuclid = 2, kDot = 3, kManhattan = 4 };
 
+// Where a segment's codes and links are: in memory, or only mapped, for what should cost little memory and may be slow.
+enum class Placement : uint8_t { kMemory, kOnDisk };
+
 struct VectorIndexConfig {
   uint32_t dim = 0;
   Distance distance = Distance::kCosine;
@@ -25,6 +28,7 @@ struct VectorIndexConfig {
   uint32_t ef_construct = 128;
   uint64_t full_scan_threshold_kb = 10000;  // below this many kilobytes of live f32 vectors, searches scan
   uint64_t indexing_threshold_kb = 10000;   // a tail above this wants a build
+  Placement placement = Placement::kMemory;
   std::string dir;                          // folder of this index's files; exists
 };
 
@@ -88,8 +92,9 @@ class VectorIndex {
   virtual VectorIndexStats stats() const = 0;
   virtual bool wants_build() const = 0;
 
-  // [exclusive] Freezes what the build will read; nullptr when nothing is to do. At most one build at a time.
-  virtual std::unique_ptr<Build> begin_build() = 0;
+  // [exclusive] Freezes what the build will read; nullptr when nothing is to do. At most one build at a time. `groups`,
+  // by slot, says which vectors are read together: they will lie together.
+  virtual std::unique_ptr<Build> begin_build(std::vector<uint32_t> groups = {}) = 0;
   // [exclusive] Swaps the built segment in and rewrites the manifest (atomic rename, fsync). Replaced files are
   // unlinked when their last reader is gone. With a failed or cancelled build: puts everything back.
   virtual void finish_build(Build& build, bool succeeded) = 0;
@@ -101,6 +106,8 @@ class VectorIndex {
   // [shared] Live slots whose f32 rows verify_rows or a build found damaged, ascending. Repair is upsert of each from
   // the store; until then get() and searches that meet them throw kDataLoss, and builds that would read them fail.
   virtual std::vector<uint32_t> damaged_slots() const = 0;
+  // [shared] Whether a live row is known to be damaged or was lost under a search; verify_rows then finds all of them.
+  virtual bool damaged_rows() const = 0;
   // [shared] True when wants_build() is, and also for a small tail beside segments: worth building when no writes come.
   virtual bool wants_build_when_idle() const = 0;
 };

@@ -9,6 +9,8 @@
 namespace sealpoint {
 namespace {
 
+// New rows that come among the next so many get their links prefetched at once.
+constexpr size_t kLookAhead = 8;
 constexpr uint32_t kExpanded = 0x80000000u;  // rows are below 2^31
 
 inline void prefetch_code(const uint8_t* code, size_t bytes) {
@@ -26,14 +28,39 @@ inline bool visit(std::vector<uint64_t>& visited, uint32_t row) {
 }
 
 // Collects the rows not yet seen among `links`, and asks for their codes.
-inline void collect_fresh(const SegmentFile& file, const uint32_t* links, size_t count, WalkScratch& scratch) {
-  scratch.fresh.clear();
-  const size_t bytes = file.header().code_bytes;
-  for (size_t i = 0; i < count && links[i] != kNoRow; ++i) {
-    if (!visit(scratch.visited, links[i])) continue;
-    scratch.fresh.push_back(links[i]);
-    prefetch_code(file.code(links[i]), bytes);
+inline size_t collect_fresh(const SegmentFile& file, const uint32_t* links, size_t count, WalkScratch& scratch) {
+  // Whether a row was seen is as good as random, so nothing here depends on it by a branch.
+  uint32_t* const fresh = scratch.fresh.data();
+  uint64_t* const visited = scratch.visited.data();
+  size_t found = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t row = links[i];
+    if (row == kNoRow) break;
+    uint64_t& word = visited[row >> 6];
+    const uint64_t bit = uint64_t{1} << (row & 63);
+    fresh[found] = row;
+    found += (word & bit) == 0 ? 1 : 0;
+    word |= bit;
   }
+  const size_t bytes = file.header().code_bytes;
+  for (size_t i = 0; i < found; ++i) prefetch_code(file.code(fresh[i]), bytes);
+  return found;
+}
+
+inline void prefetch_links(const SegmentFile& file, uint32_t row, size_t count) {
+  const auto* links = reinterpret_cast<const char*>(file.links(row));
+  for (size_t i = 0; i < count * 4; i += 64) __builtin_prefetch(links + i);
+}
+
+// The first place in an ascending list whose distance is greater, without branches that nobody can foretell.
+inline size_t place_of(const ScoredRow* list, size_t size, float distance) {
+  const ScoredRow* base = list;
+  while (size > 1) {
+    const size_t half = size / 2;
+    base = base[half - 1].distance <= distance ? base + half : base;
+    size -= half;
+  }
+  return static_cast<size_t>(base - list) + (size == 1 && base->distance <= distance ? 1 : 0);
 }
 
 ScoredRow descend(const SegmentFile& file, const CodeScorer& scorer, WalkScratch& scratch) {
@@ -67,7 +94,7 @@ void start(const SegmentFile& file, WalkScratch& scratch) {
   std::memset(scratch.visited.data(), 0, words * 8);
   const size_t links = static_cast<size_t>(file.header().m) * 2;
   if (scratch.distances.size() < links) scratch.distances.resize(links);
-  if (scratch.fresh.capacity() < links) scratch.fresh.reserve(links);
+  if (scratch.fresh.size() < links) scratch.fresh.resize(links);
   scratch.found.clear();
 }
 
@@ -161,22 +188,20 @@ void walk_all(const SegmentFile& file, const CodeScorer& scorer, size_t ef, Walk
     }
     const uint32_t row = list[at].row;
     list[at].row |= kExpanded;
-    collect_fresh(file, file.links(row), links, scratch);
-    const size_t count = scratch.fresh.size();
+    const size_t count = collect_fresh(file, file.links(row), links, scratch);
     scorer.score(scratch.fresh.data(), count, scratch.distances.data());
     size_t lowest = at + 1;
     for (size_t i = 0; i < count; ++i) {
       const float distance = scratch.distances[i];
       if (size == ef && !(distance < list[size - 1].distance)) continue;
-      ScoredRow* place = std::upper_bound(list, list + size, ScoredRow{distance, 0}, FarthestFirst());
-      const size_t moved = static_cast<size_t>(list + size - place) - (size == ef ? 1 : 0);
-      std::memmove(place + 1, place, moved * sizeof(ScoredRow));
-      *place = {distance, scratch.fresh[i]};
+      const size_t place = place_of(list, size, distance);
       if (size < ef) ++size;
-      lowest = std::min(lowest, static_cast<size_t>(place - list));
+      std::memmove(list + place + 1, list + place, (size - 1 - place) * sizeof(ScoredRow));
+      list[place] = {distance, scratch.fresh[i]};
+      if (place < lowest) lowest = place;
+      if (place < at + kLookAhead) prefetch_links(file, scratch.fresh[i], links);
     }
     at = lowest;
-    if (at < size) __builtin_prefetch(file.links(list[at].row & ~kExpanded));
   }
   scratch.found.assign(list, list + size);
   for (ScoredRow& row : scratch.found) row.row &= ~kExpanded;
@@ -199,8 +224,7 @@ bool walk_filtered(const SegmentFile& file, const CodeScorer& scorer, const RowF
     if (found.size() >= ef && nearest.distance > found.front().distance) break;
     std::pop_heap(queue.begin(), queue.end(), NearestFirst());
     queue.pop_back();
-    collect_fresh(file, file.links(nearest.row), links, scratch);
-    const size_t count = scratch.fresh.size();
+    const size_t count = collect_fresh(file, file.links(nearest.row), links, scratch);
     scored += count;
     if (scored > max_scored) return false;
     scorer.score(scratch.fresh.data(), count, scratch.distances.data());
