@@ -55,6 +55,10 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       write(name);
       return engine.write(name, operation, options);
     },
+    async writeEncoded(name, points, options) {
+      write(name);
+      return engine.writeEncoded(name, points, options);
+    },
     async createFieldIndex(name, key, type, params) {
       change(name);
       return engine.createFieldIndex(name, key, type, params);

@@ -60,7 +60,7 @@ interface Addon {
     fsync: number,
     fsyncIntervalMs: number,
   ): number;
-  call(handle: number, operation: number, message: Uint8Array): Promise<ArrayBuffer>;
+  call(handle: number, operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer>;
   close(handle: number): Promise<void>;
   sealBatch(message: Uint8Array): Promise<ArrayBuffer>;
   simdLevel(): string;
@@ -136,9 +136,13 @@ export class NativeEngine {
     }
   }
 
-  /** Runs one operation on a native thread. The message must not be changed before the promise settles. */
-  async call(operation: number, message: Uint8Array): Promise<ArrayBuffer> {
+  /**
+   * Runs one operation on a native thread. Neither the message nor its body, which some operations have, may be changed before
+   * the promise settles.
+   */
+  async call(operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer> {
     try {
+      if (body !== undefined) return await this.addon.call(this.handle, operation, message, body);
       return await this.addon.call(this.handle, operation, message);
     } catch (error) {
       throw toDomainError(error);

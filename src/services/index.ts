@@ -1,6 +1,6 @@
 /** Use cases, one file for each proto service. No transport and no storage here. */
 export { CollectionsService } from "./collections.ts";
-export { type BulkAnswer, type BulkMessage, IngestService, type RefusedPoint } from "./ingest.ts";
+export { type BulkAnswer, type BulkChunk, type BulkMessage, IngestService, type RefusedPoint } from "./ingest.ts";
 export { type Found, type NearestRequest, PointsService, type UpdateOutcome } from "./points.ts";
 export { type S5LoadEvent, S5Service, type S5ServiceOptions } from "./s5.ts";
 export { SealingService } from "./sealing.ts";

@@ -6,7 +6,15 @@
 
 import type { PayloadSelector, PointId, VectorsSelector } from "../core/index.ts";
 import { badInput, type CollectionConfig, DomainError, type Filter, limits } from "../core/index.ts";
-import { type Engine, type PointInput, type PointTable, sealedSkippedOf, type WriteTurn } from "../engine/index.ts";
+import {
+  type EncodedUpsert,
+  type Engine,
+  type PointInput,
+  type PointTable,
+  sealedSkippedOf,
+  type WriteTurn,
+} from "../engine/index.ts";
+import { faultyPoint, findFaults } from "./faults.ts";
 import type { StreamRegistry } from "./streams.ts";
 
 export interface BulkStart {
@@ -34,9 +42,17 @@ export interface BulkChunk {
   readonly refused: readonly RefusedPoint[];
 }
 
+/** A chunk whose points are read only when they have to be. */
+export interface EncodedBulkChunk {
+  readonly kind: "encoded_chunk";
+  readonly sequence: bigint;
+  readonly points: EncodedUpsert;
+  read(): Promise<BulkChunk>;
+}
+
 export interface BulkMessage {
-  /** Undefined for a message that holds neither. */
-  readonly request: BulkStart | BulkChunk | undefined;
+  /** Undefined for a message that holds none of them. */
+  readonly request: BulkStart | BulkChunk | EncodedBulkChunk | undefined;
   /** What it held on the wire. */
   readonly bytes: number;
 }
@@ -295,7 +311,8 @@ class BulkStream {
   }
 
   #accept({ request, bytes }: BulkMessage): void {
-    if (request?.kind !== "chunk") throw badInput("after start every message must be a chunk", "chunk");
+    if (request === undefined || request.kind === "start")
+      throw badInput("after start every message must be a chunk", "chunk");
     const { sequence } = request;
     const expected = this.#expected ?? (sequence <= this.#lastApplied ? sequence : this.#lastApplied + 1n);
     if (sequence !== expected || sequence < 1n) {
@@ -310,7 +327,7 @@ class BulkStream {
     this.#notify();
   }
 
-  #apply(chunk: BulkChunk): Promise<Ack> {
+  #apply(chunk: BulkChunk | EncodedBulkChunk): Promise<Ack> {
     const previous = this.#inEngine.at(-1);
     const room = this.#inEngine.length < limits.streamChunksInEngineMax ? undefined : this.#inEngine.shift();
     let taken = (): void => undefined;
@@ -330,6 +347,44 @@ class BulkStream {
 
   /** Waits for `room`; `previous` is the chunk before this one. */
   async #write(
+    chunk: BulkChunk | EncodedBulkChunk,
+    turn: WriteTurn,
+    previous: Promise<boolean> | undefined,
+    room: Promise<boolean> | undefined,
+  ): Promise<Ack> {
+    if (chunk.kind === "chunk") return this.#writeRead(chunk, turn, previous, room);
+    if (this.#start.publicKey === undefined) {
+      const ack = await this.#writeEncoded(chunk, turn, previous, room);
+      if (ack !== undefined) return ack;
+    }
+    return this.#writeRead(await chunk.read(), turn, previous, room);
+  }
+
+  /** Undefined when the chunk's points have to be read. */
+  async #writeEncoded(
+    { sequence, points }: EncodedBulkChunk,
+    turn: WriteTurn,
+    previous: Promise<boolean> | undefined,
+    room: Promise<boolean> | undefined,
+  ): Promise<Ack | undefined> {
+    if ((await room) === false) throw brokenOff();
+    const stream = { id: this.#start.streamId, sequence };
+    for (let waited = false; ; waited = true) {
+      if (this.#failed && !isFault(this.#failure)) throw brokenOff();
+      try {
+        const result = await this.#engine.writeEncoded(this.#collection, points, { wait: true, stream, turn });
+        if (result === undefined) return undefined;
+        return result.applied
+          ? { kind: "ack", sequence, applied: true, pointsApplied: points.count, refused: [] }
+          : repeated(sequence);
+      } catch (error) {
+        if (waited || !overtook(error)) throw error;
+        if ((await previous) === false) throw brokenOff();
+      }
+    }
+  }
+
+  async #writeRead(
     chunk: BulkChunk,
     turn: WriteTurn,
     previous: Promise<boolean> | undefined,
@@ -365,8 +420,7 @@ class BulkStream {
         return { kind: "ack", sequence, applied, pointsApplied: points.length, refused };
       } catch (error) {
         if (!(error instanceof DomainError)) throw error;
-        if (error.kind === "aborted" && error.details.field === "chunk.sequence" && !waited) {
-          // It overtook the chunk before it.
+        if (overtook(error) && !waited) {
           waited = true;
           if ((await previous) === false) throw brokenOff();
           continue;
@@ -384,6 +438,11 @@ class BulkStream {
   }
 }
 
+/** Whether the chunk came before its predecessor. */
+function overtook(error: unknown): boolean {
+  return error instanceof DomainError && error.kind === "aborted" && error.details.field === "chunk.sequence";
+}
+
 function repeated(sequence: bigint): Ack {
   return { kind: "ack", sequence, applied: false, pointsApplied: 0, refused: [] };
 }
@@ -395,47 +454,4 @@ function brokenOff(): DomainError {
 /** Faults of the sender, after which what it sent before is still acknowledged; the others end the stream at once. */
 function isFault(error: unknown): boolean {
   return error instanceof DomainError && error.kind === "bad_input";
-}
-
-/** The point that an error of the engine names, if refusing it helps. */
-function faultyPoint(error: DomainError): number | undefined {
-  if (error.kind !== "bad_input" && error.kind !== "precondition") return undefined;
-  const found = /^points\[(\d+)\]/.exec(error.details.field ?? "");
-  return found === null ? undefined : Number(found[1]);
-}
-
-/** What is wrong with vectors, by point; `finite` looks at every number too. */
-function findFaults(
-  points: readonly PointInput[],
-  config: CollectionConfig,
-  places: readonly number[],
-  finite: boolean,
-): Map<number, DomainError> {
-  const faults = new Map<number, DomainError>();
-  for (let at = 0; at < points.length; at++) {
-    const { vectors } = points[at] as PointInput;
-    for (const [name, vector] of vectors) {
-      const text = vectorFault(config, name, vector, finite);
-      if (text === undefined) continue;
-      const field = `points[${places[at]}].vectors${name === "" ? "" : `.${name}`}`;
-      faults.set(at, badInput(`Wrong input: ${text} (${field})`, field));
-      break;
-    }
-  }
-  return faults;
-}
-
-function vectorFault(
-  config: CollectionConfig,
-  name: string,
-  vector: Float32Array,
-  finite: boolean,
-): string | undefined {
-  const params = Object.hasOwn(config.vectors, name) ? config.vectors[name] : undefined;
-  if (params === undefined) return `Not existing vector name error: ${name}`;
-  if (vector.length !== params.size) {
-    return `Vector dimension error: expected dim: ${params.size}, got ${vector.length}`;
-  }
-  if (finite && !vector.every(Number.isFinite)) return "a vector holds a value that is not finite";
-  return undefined;
 }

@@ -9,6 +9,7 @@ import {
   type VectorsSelector,
 } from "../core/index.ts";
 import {
+  type EncodedUpsert,
   type NearestQuery,
   type PointInput,
   type PointTable,
@@ -113,6 +114,17 @@ export class PointsService {
     // The write stands, whatever became of the collection and its policy since.
     const sealedSkipped = filter === false ? 0 : await this.#engine.sealedSkipped(collection, filter).catch(() => 0);
     return { operationId, completed: wait, sealedSkipped };
+  }
+
+  /** The fast way of an upsert without a key; undefined when its points have to be read and written by write(). */
+  async writeEncoded(
+    collection: string,
+    points: EncodedUpsert,
+    wait: boolean,
+    signal?: AbortSignal,
+  ): Promise<UpdateOutcome | undefined> {
+    const result = await this.#engine.writeEncoded(collection, points, { wait, signal });
+    return result && { operationId: result.operationId, completed: wait, sealedSkipped: 0 };
   }
 
   /** In order; the first failure ends it, and what came before stays. A bad key refuses all before anything is written. */

@@ -1,5 +1,6 @@
 export * from "./answers.ts";
 export * from "./collections.ts";
+export * from "./encoded-upsert.ts";
 export * from "./envelope.ts";
 export * from "./field-indexes.ts";
 export * from "./filter.ts";

@@ -2,10 +2,12 @@
 import { ShardKeySelectorSchema, UpdateMode, WriteOrderingSchema } from "../../gen/qdrant/points_pb.js";
 import { FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
 import { badInput, DomainError, type EncodedPayload, limits, type PointId } from "../core/index.ts";
+import type { Pauses } from "./answers.ts";
 import { decodePieces } from "./messages.ts";
 import { checkOrdering } from "./ordering.ts";
 import { readPointId, requirePointId } from "./point-id.ts";
-import { decoding, fieldMask, joinPieces, MessageReader } from "./reader.ts";
+import { fieldMask, joinPieces, MessageReader } from "./reader.ts";
+import { decodingSteps, runAtOnce, runInSlices, type Steps } from "./steps.ts";
 import { decodeVectors, FloatArena, type NamedVectors, readVectors, unsupported } from "./vectors.ts";
 
 /** The same shape as the engine's PointInput. */
@@ -166,60 +168,72 @@ export class PointReader {
 const upsertMask = fieldMask(1, 2, 3, 4, 5, 6, 7, 8);
 
 export function decodeUpsertPoints(bytes: Uint8Array): UpsertRequest {
-  return decoding("qdrant.UpsertPoints", () => {
-    const r = new MessageReader(bytes);
-    const reader = new PointReader(bytes.length);
-    const points: WirePoint[] = [];
-    let collection = "";
-    let wait = false;
-    let publicKey: string | undefined;
-    let freshEphemeral = false;
-    let updateFilter: Uint8Array[] | undefined;
-    let shardKeys: Uint8Array[] | undefined;
-    let mode = 0;
-    while (r.pos < r.end) {
-      const tag = r.tag();
-      switch (tag) {
-        case 0x0a:
-          collection = r.string();
-          break;
-        case 0x10:
-          wait = r.bool();
-          break;
-        case 0x1a: {
-          if (points.length >= limits.pointsPerRequestMax) throw tooManyPoints();
-          points.push(reader.read(r, points.length) as WirePoint);
-          break;
-        }
-        case 0x22:
-          checkOrdering(decodePieces(WriteOrderingSchema, [r.slice()]));
-          break;
-        case 0x2a:
-          shardKeys = append(shardKeys, r.slice());
-          break;
-        case 0x32:
-          updateFilter = append(updateFilter, r.slice());
-          break;
-        case 0x38:
-          r.u64();
-          break;
-        case 0x40:
-          mode = r.varint32() | 0;
-          break;
-        case tagPublicKey:
-          publicKey = r.string();
-          break;
-        case tagFreshEphemeral:
-          freshEphemeral = r.bool();
-          break;
-        default:
-          r.skipUnknown(tag, upsertMask, 50_001);
+  return runAtOnce(upsertSteps(bytes));
+}
+
+/** The same without holding the event loop for long. */
+export function decodeUpsertPointsInSlices(bytes: Uint8Array, pauses: Pauses): Promise<UpsertRequest> {
+  return runInSlices(upsertSteps(bytes), pauses);
+}
+
+function upsertSteps(bytes: Uint8Array): Steps<UpsertRequest> {
+  return decodingSteps("qdrant.UpsertPoints", readUpsert(bytes));
+}
+
+function* readUpsert(bytes: Uint8Array): Steps<UpsertRequest> {
+  const r = new MessageReader(bytes);
+  const reader = new PointReader(bytes.length);
+  const points: WirePoint[] = [];
+  let collection = "";
+  let wait = false;
+  let publicKey: string | undefined;
+  let freshEphemeral = false;
+  let updateFilter: Uint8Array[] | undefined;
+  let shardKeys: Uint8Array[] | undefined;
+  let mode = 0;
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    switch (tag) {
+      case 0x0a:
+        collection = r.string();
+        break;
+      case 0x10:
+        wait = r.bool();
+        break;
+      case 0x1a: {
+        if (points.length >= limits.pointsPerRequestMax) throw tooManyPoints();
+        points.push(reader.read(r, points.length) as WirePoint);
+        yield;
+        break;
       }
+      case 0x22:
+        checkOrdering(decodePieces(WriteOrderingSchema, [r.slice()]));
+        break;
+      case 0x2a:
+        shardKeys = append(shardKeys, r.slice());
+        break;
+      case 0x32:
+        updateFilter = append(updateFilter, r.slice());
+        break;
+      case 0x38:
+        r.u64();
+        break;
+      case 0x40:
+        mode = r.varint32() | 0;
+        break;
+      case tagPublicKey:
+        publicKey = r.string();
+        break;
+      case tagFreshEphemeral:
+        freshEphemeral = r.bool();
+        break;
+      default:
+        r.skipUnknown(tag, upsertMask, 50_001);
     }
-    decodePieces(ShardKeySelectorSchema, shardKeys);
-    checkUpsertMode(decodePieces(FilterSchema, updateFilter) !== undefined, mode);
-    return { collection, wait, points, publicKey, freshEphemeral };
-  });
+  }
+  decodePieces(ShardKeySelectorSchema, shardKeys);
+  checkUpsertMode(decodePieces(FilterSchema, updateFilter) !== undefined, mode);
+  return { collection, wait, points, publicKey, freshEphemeral };
 }
 
 export function append(pieces: Uint8Array[] | undefined, piece: Uint8Array): Uint8Array[] {
@@ -261,25 +275,41 @@ const bulkName = "sealpoint.v1.BulkUpsertRequest";
 
 /** Undefined for a request that holds neither a start nor a chunk. */
 export function decodeBulkUpsertRequest(bytes: Uint8Array): BulkStart | BulkChunk | undefined {
-  return decoding(bulkName, () => {
-    const r = new MessageReader(bytes);
-    let which = 0;
-    let pieces: Uint8Array[] = [];
-    const read = () => (which === 0x0a ? readStart(pieces) : readChunk(pieces));
-    while (r.pos < r.end) {
-      const tag = r.tag();
-      if (tag === 0x0a || tag === 0x12) {
-        // The last one wins, but the other has to be well-formed; pieces of the same one are merged.
-        if (which !== tag && which !== 0) read();
-        if (which !== tag) pieces = [];
-        which = tag;
-        pieces.push(r.slice());
-      } else {
-        r.skipUnknown(tag, 0b110);
-      }
+  return runAtOnce(bulkSteps(bytes));
+}
+
+/** The same without holding the event loop for long. */
+export function decodeBulkUpsertRequestInSlices(
+  bytes: Uint8Array,
+  pauses: Pauses,
+): Promise<BulkStart | BulkChunk | undefined> {
+  return runInSlices(bulkSteps(bytes), pauses);
+}
+
+function bulkSteps(bytes: Uint8Array): Steps<BulkStart | BulkChunk | undefined> {
+  return decodingSteps(bulkName, readBulk(bytes));
+}
+
+function* readBulk(bytes: Uint8Array): Steps<BulkStart | BulkChunk | undefined> {
+  const r = new MessageReader(bytes);
+  let which = 0;
+  let pieces: Uint8Array[] = [];
+  function* read(): Steps<BulkStart | BulkChunk> {
+    return which === 0x0a ? readStart(pieces) : yield* readChunk(pieces);
+  }
+  while (r.pos < r.end) {
+    const tag = r.tag();
+    if (tag === 0x0a || tag === 0x12) {
+      // The last one wins, but the other has to be well-formed; pieces of the same one are merged.
+      if (which !== tag && which !== 0) yield* read();
+      if (which !== tag) pieces = [];
+      which = tag;
+      pieces.push(r.slice());
+    } else {
+      r.skipUnknown(tag, 0b110);
     }
-    return which === 0 ? undefined : read();
-  });
+  }
+  return which === 0 ? undefined : yield* read();
 }
 
 function readStart(pieces: readonly Uint8Array[]): BulkStart {
@@ -301,7 +331,7 @@ function readStart(pieces: readonly Uint8Array[]): BulkStart {
   return { kind: "start", collection, streamId, publicKey, freshEphemeral };
 }
 
-function readChunk(pieces: readonly Uint8Array[]): BulkChunk {
+function* readChunk(pieces: readonly Uint8Array[]): Steps<BulkChunk> {
   const points: WirePoint[] = [];
   const refused: RefusedPoint[] = [];
   let places: number[] | undefined;
@@ -326,6 +356,7 @@ function readChunk(pieces: readonly Uint8Array[]): BulkChunk {
           places?.push(index);
         }
         index++;
+        yield;
       } else {
         r.skipUnknown(tag, 0b110);
       }

@@ -28,6 +28,7 @@ import {
 import type {
   AliasAction,
   CollectionChange,
+  EncodedUpsert,
   Engine,
   NearestQuery,
   PointTable,
@@ -37,7 +38,15 @@ import type {
   WriteOptions,
   WriteResult,
 } from "../engine.ts";
-import { encodeCount, encodeGet, encodeScroll, encodeSearches, encodeWrite, writeVectorFields } from "./messages.ts";
+import {
+  encodeCount,
+  encodeEncodedWrite,
+  encodeGet,
+  encodeScroll,
+  encodeSearches,
+  encodeWrite,
+  writeVectorFields,
+} from "./messages.ts";
 import { NativePointTable } from "./point-table.ts";
 
 export interface EmbeddedOptions extends NativeOptions {
@@ -214,6 +223,19 @@ export class EmbeddedEngine implements Engine {
       return readWriteResult(await this.native.call(operations.write, message.done()));
     } finally {
       message.release();
+    }
+  }
+
+  async writeEncoded(name: string, points: EncodedUpsert, options: WriteOptions): Promise<WriteResult | undefined> {
+    options.signal?.throwIfAborted();
+    try {
+      return readWriteResult(
+        await this.native.call(operations.write, encodeEncodedWrite(name, points, options), points.bytes),
+      );
+    } catch (error) {
+      // The reader of single points says what is wrong, and where.
+      if (error instanceof DomainError && (error.kind === "bad_input" || error.kind === "not_found")) return undefined;
+      throw error;
     }
   }
 

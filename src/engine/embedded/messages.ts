@@ -3,6 +3,7 @@ import type { CollectionConfig, Distance, Filter, PayloadSelector, VectorsSelect
 import { encodeFilter } from "../../filter/index.ts";
 import { NativeWriter } from "../../native/index.ts";
 import type {
+  EncodedUpsert,
   NearestQuery,
   PointInput,
   PointsSelector,
@@ -96,19 +97,26 @@ function upsertSize(points: readonly PointInput[]): number {
 /** Smaller messages are not worth keeping their memory. */
 const reusedBytesMin = 64 * 1024;
 
-/** The caller releases the writer once the addon has answered. */
-export function encodeWrite(name: string, operation: WriteOperation, options: WriteOptions): NativeWriter {
-  const size = operation.kind === "upsert" ? upsertSize(operation.points) : 1024;
-  const out = (
-    size > reusedBytesMin
-      ? NativeWriter.reusing(size + name.length * 3 + 256)
-      : new NativeWriter(size + name.length * 3)
-  )
+function writeHead(out: NativeWriter, name: string, options: WriteOptions): NativeWriter {
+  return out
     .text(name)
     .u8(options.wait ? 1 : 0)
     .u64(BigInt(options.admittedEpoch ?? 0))
     .text(options.stream?.id ?? "")
     .u64(options.stream?.sequence ?? 0n);
+}
+
+/** The points themselves go beside it. */
+export function encodeEncodedWrite(name: string, points: EncodedUpsert, options: WriteOptions): Uint8Array {
+  return writeHead(new NativeWriter(256), name, options).u8(10).u32(points.field).done();
+}
+
+/** The caller releases the writer once the addon has answered. */
+export function encodeWrite(name: string, operation: WriteOperation, options: WriteOptions): NativeWriter {
+  const size = operation.kind === "upsert" ? upsertSize(operation.points) : 1024;
+  const capacity = size + name.length * 3 + 256;
+  const out = size > reusedBytesMin ? NativeWriter.reusing(capacity) : new NativeWriter(capacity);
+  writeHead(out, name, options);
   switch (operation.kind) {
     case "upsert":
       out.u8(1).u32(operation.points.length);

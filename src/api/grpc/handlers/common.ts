@@ -6,7 +6,7 @@ export function secondsSince(startMs: number): number {
   return (performance.now() - startMs) / 1_000;
 }
 
-const publicKeyHeader = "x-seal-public-key";
+export const publicKeyHeader = "x-seal-public-key";
 const skippedHeader = "x-sealpoint-sealed-skipped";
 
 /** The key for what carries none of its own: the message's field wins over the metadata. */

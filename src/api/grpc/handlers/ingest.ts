@@ -2,25 +2,39 @@
 import { Ingest, ScrollRequestSchema } from "../../../../gen/sealpoint/v1/ingest_pb.js";
 import { limits } from "../../../core/index.ts";
 import { TimeSlices } from "../../../seal/index.ts";
-import type { BulkAnswer, BulkMessage, IngestService, RefusedPoint } from "../../../services/index.ts";
+import type { BulkAnswer, BulkChunk, BulkMessage, IngestService, RefusedPoint } from "../../../services/index.ts";
 import {
-  decodeBulkUpsertRequest,
+  decodeBulkUpsertRequestInSlices,
   decodeMessage,
   encodeBulkAck,
   encodeBulkStarted,
   encodeScrollPage,
   mapScrollStreamRequest,
+  skimBulkChunk,
   type WirePointStatus,
 } from "../../../wire/index.ts";
 import { bindService, type CallContext, rawBidi, rawServerStream, type ServiceBinding } from "../call.ts";
 import { errorTable } from "../errors.ts";
 import { publicKeyOf, tellSkipped } from "./common.ts";
 
+const readWhole = (bytes: Uint8Array) => decodeBulkUpsertRequestInSlices(bytes, new TimeSlices());
+
+async function readRequest(bytes: Uint8Array, call: CallContext): Promise<BulkMessage["request"]> {
+  const chunk = skimBulkChunk(bytes);
+  if (chunk !== undefined) {
+    return {
+      kind: "encoded_chunk",
+      ...chunk,
+      read: async () => (await readWhole(bytes)) as BulkChunk,
+    };
+  }
+  const request = await readWhole(bytes);
+  return request?.kind === "start" ? { ...request, publicKey: publicKeyOf(call, request.publicKey) } : request;
+}
+
 async function* readMessages(requests: AsyncIterable<Uint8Array>, call: CallContext): AsyncGenerator<BulkMessage> {
   for await (const bytes of requests) {
-    let request = decodeBulkUpsertRequest(bytes);
-    if (request?.kind === "start") request = { ...request, publicKey: publicKeyOf(call, request.publicKey) };
-    yield { request, bytes: bytes.length };
+    yield { request: await readRequest(bytes, call), bytes: bytes.length };
   }
 }
 

@@ -17,7 +17,7 @@ import {
   decodeSetPayloadPoints,
   decodeUpdateBatchPoints,
   decodeUpdatePointVectors,
-  decodeUpsertPoints,
+  decodeUpsertPointsInSlices,
   encodeGetResponse,
   encodeScoredBatchResponse,
   encodeScoredResponse,
@@ -27,10 +27,11 @@ import {
   mapFilter,
   type SearchBatchRequest,
   type SearchRequest,
+  skimUpsertPoints,
   type WriteRequest,
 } from "../../../wire/index.ts";
 import { bindService, type RawUnaryHandler, rawUnary, type ServiceBinding, unary, unimplemented } from "../call.ts";
-import { publicKeyOf, secondsSince, tellSkipped, withPublicKey } from "./common.ts";
+import { publicKeyHeader, publicKeyOf, secondsSince, tellSkipped, withPublicKey } from "./common.ts";
 
 const later = "arrives with the whole Qdrant API, in a later version";
 
@@ -65,7 +66,12 @@ export function bindPoints(points: PointsService): ServiceBinding {
   return bindService(Points, {
     upsert: rawUnary(async (bytes, call) => {
       const startMs = performance.now();
-      const request = decodeUpsertPoints(bytes);
+      const skimmed = call.metadata(publicKeyHeader) === undefined ? skimUpsertPoints(bytes) : undefined;
+      if (skimmed !== undefined) {
+        const written = await points.writeEncoded(skimmed.collection, skimmed.points, skimmed.wait, call.signal);
+        if (written !== undefined) return encodeUpdateResponse([written], secondsSince(startMs));
+      }
+      const request = await decodeUpsertPointsInSlices(bytes, new TimeSlices());
       const outcome = await points.write(
         request.collection,
         {

@@ -32,7 +32,7 @@ std::future<Outcome> send(Engine& engine, Operation operation, ByteWriter& messa
   auto bytes = std::make_shared<std::string>(std::move(message.bytes()));
   auto promise = std::make_shared<std::promise<Outcome>>();
   auto future = promise->get_future();
-  engine.submit(operation, *bytes, bytes, [promise](Outcome outcome) { promise->set_value(std::move(outcome)); });
+  engine.submit(operation, {*bytes, {}}, bytes, [promise](Outcome outcome) { promise->set_value(std::move(outcome)); });
   return future;
 }
 
@@ -83,6 +83,59 @@ ByteWriter upsert(std::string_view name, const std::vector<uint64_t>& ids, std::
     for (uint32_t i = 0; i < kDim; ++i) out.f32(value(random));
   }
   return out;
+}
+
+void put_field(std::string& out, std::string_view tag, std::string_view body) {
+  out.append(tag);
+  out.push_back(static_cast<char>(body.size() % 128 | (body.size() >= 128 ? 128 : 0)));
+  if (body.size() >= 128) out.push_back(static_cast<char>(body.size() / 128));
+  out.append(body);
+}
+
+// A request's points (qdrant.UpsertPoints, field 3), as the addon reads them itself.
+std::string encoded_points(const std::vector<uint64_t>& ids, std::mt19937& random) {
+  std::uniform_real_distribution<float> value(-1, 1);
+  std::string points;
+  for (const uint64_t id : ids) {
+    std::string floats, dense, vector, one, point, number, text = std::to_string(id);
+    for (uint32_t i = 0; i < kDim; ++i) {
+      const float f = value(random);
+      floats.append(reinterpret_cast<const char*>(&f), 4);
+    }
+    put_field(dense, "\x0a", floats);
+    if (id % 2 == 0) {
+      put_field(vector, "\xaa\x06", dense);
+    } else {
+      vector = dense;  // the old flat form has the same bytes
+    }
+    put_field(one, "\x0a", vector);
+    number = "\x08";
+    for (uint64_t rest = id; ; rest /= 128) {
+      number.push_back(static_cast<char>(rest % 128 | (rest >= 128 ? 128 : 0)));
+      if (rest < 128) break;
+    }
+    put_field(point, "\x0a", number);
+    put_field(point, "\x1a", std::string_view(payload_of(static_cast<uint8_t>(id))).substr(2));
+    put_field(point, "\x22", one);
+    put_field(points, "\x1a", point);
+  }
+  return points;
+}
+
+Outcome upsert_encoded(Engine& engine, std::string_view name, const std::string& points) {
+  ByteWriter out = name_message(name);
+  out.u8(1);
+  out.u64(0);
+  out.text("");
+  out.u64(0);
+  out.u8(10);
+  out.u32(3);
+  std::promise<Outcome> promise;
+  auto future = promise.get_future();
+  // Copies that end with the message: a reader that goes past it is seen.
+  const std::vector<char> body(points.begin(), points.end());
+  engine.submit(Operation::kWrite, {out.bytes(), {body.data(), body.size()}}, nullptr, [&](Outcome outcome) { promise.set_value(std::move(outcome)); });
+  return future.get();
 }
 
 ByteWriter erase(std::string_view name, const std::vector<uint64_t>& ids) {
@@ -163,6 +216,37 @@ int main(int argc, char** argv) {
         CHECK(!ask(*engine, Operation::kWrite, std::move(cut)).ok);
       }
       CHECK(count(*engine, "main") == 0);
+    }
+    // Encoded points: good ones are stored; cut and mangled ones are stored wholly or refused as what is to be read elsewhere.
+    {
+      std::mt19937 random(seed);
+      create(*engine, "encoded");
+      const std::string whole = encoded_points({1, 2, 300, 70'000}, random);
+      CHECK(upsert_encoded(*engine, "encoded", whole).ok);
+      CHECK(count(*engine, "encoded") == 4);
+      const std::string fresh = encoded_points({5, 6}, random);
+      const size_t one = encoded_points({5}, random).size();
+      for (size_t size = 1; size < fresh.size(); ++size) {
+        const Outcome outcome = upsert_encoded(*engine, "encoded", fresh.substr(0, size));
+        // A cut between two points leaves a good message.
+        CHECK(outcome.ok ? size == one : outcome.kind == ErrorKind::kBadInput);
+      }
+      CHECK(count(*engine, "encoded") == 5);
+      for (int round = 0; round < 2000; ++round) {
+        std::string mangled = fresh;
+        for (unsigned changes = 1 + random() % 3; changes > 0; --changes) {
+          const size_t at = random() % mangled.size();
+          if (random() % 3 == 0) {
+            mangled.erase(at, 1 + random() % 4);
+          } else {
+            mangled[at] = static_cast<char>(random());
+          }
+          if (mangled.empty()) break;
+        }
+        const Outcome outcome = upsert_encoded(*engine, "encoded", mangled);
+        CHECK(outcome.ok || outcome.kind == ErrorKind::kBadInput);
+      }
+      CHECK(ask(*engine, Operation::kDeleteCollection, name_message("encoded")).ok);
     }
     std::atomic<bool> stop{false};
     std::vector<std::thread> threads;

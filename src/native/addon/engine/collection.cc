@@ -281,11 +281,13 @@ void Collection::touch(size_t points) { rate_points_ += points; }
 double Collection::write_rate() const {
   const int64_t now = now_ms();
   const int64_t since = rate_since_ms_;
-  if (now - since >= 500) {
+  constexpr int64_t kWindowMs = 500;
+  if (now - since >= kWindowMs) {
     rate_ = static_cast<double>(rate_points_.exchange(0)) * 1000.0 / static_cast<double>(now - since);
     rate_since_ms_ = now;
   }
-  return rate_;
+  // A load that has just begun counts before its first window ends, or a build would start beside it.
+  return std::max<double>(rate_, static_cast<double>(rate_points_) * 1000.0 / kWindowMs);
 }
 
 bool Collection::wants_build(bool idle) const {

@@ -56,7 +56,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   }
 
   // One operation of points, behind the collection's name; layout in collection_write.cc. The caller waits for durability.
-  WriteOutcome write(ByteReader& in);
+  // `body` is what kind 10 reads.
+  WriteOutcome write(ByteReader& in, std::string_view body);
   WriteOutcome create_index(const IndexedField& field);
   WriteOutcome drop_index(const std::string& key);
   // Replaces parts of the record when its epoch still is `expected` (0: whatever it is) and grows the epoch. Throws kAborted otherwise.
@@ -93,6 +94,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
  private:
   struct Change;
   struct WriteContext;
+  struct WrittenVector;
   struct View;
   class LockedContext;
   class SnapshotContext;
@@ -108,8 +110,10 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::vector<PointId> select(ByteReader& in, bool strict) const;
   Change& change_of(WriteContext& context, const PointId& id) const;
   const std::string& payload_of(Change& change) const;
-  void read_vectors(ByteReader& in, Change& change, size_t place) const;
-  void parse_operation(ByteReader& in, WriteContext& context, bool wait) const;
+  bool set_vector(WriteContext& context, Change& change, uint16_t number, const char* bytes) const;
+  void read_vectors(ByteReader& in, WriteContext& context, Change& change, size_t place) const;
+  void read_encoded(uint32_t field, std::string_view message, WriteContext& context) const;
+  void parse_operation(ByteReader& in, std::string_view body, WriteContext& context, bool wait) const;
   WriteOutcome commit(WriteContext& context);
   void touch(size_t points);
 

@@ -10,6 +10,7 @@
 //   7 delete payload    selector, u32 n, keys
 //   8 clear payload     selector
 //   9 seal payload      u8 replace, u32 n, each: id, text envelope (binary), text clear payload
+//  10 upsert of encoded points: u32 field, and beside the message a protobuf message whose field it is (encoded_points.h)
 // vectors: u8 n, each: text name, u32 dimensions, f32 values. selector: u8 0, u32 n, ids; or u8 1, filter (requests.h).
 #include <algorithm>
 #include <chrono>
@@ -19,6 +20,7 @@
 
 #include "../payload/payload.h"
 #include "collection.h"
+#include "encoded_points.h"
 
 namespace sealpoint {
 
@@ -32,7 +34,41 @@ uint64_t wall_ms() {
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
 }
 
+// Vectors of one write, in few allocations.
+class FloatArena {
+ public:
+  float* take(size_t count) {
+    if (count > left_) {
+      left_ = std::max(count, kBlockFloats);
+      blocks_.push_back(std::make_unique_for_overwrite<float[]>(left_));
+      at_ = blocks_.back().get();
+    }
+    float* const taken = at_;
+    at_ += count;
+    left_ -= count;
+    return taken;
+  }
+
+ private:
+  static constexpr size_t kBlockFloats = 1 << 15;
+  std::vector<std::unique_ptr<float[]>> blocks_;
+  float* at_ = nullptr;
+  size_t left_ = 0;
+};
+
+bool all_finite(const float* values, size_t count) {
+  float sum = 0;  // NaN and infinity stay in a sum of differences to itself
+  for (size_t i = 0; i < count; ++i) sum += values[i] - values[i];
+  return sum == 0;
+}
+
 }  // namespace
+
+struct Collection::WrittenVector {
+  uint16_t number;
+  uint32_t dim;
+  const float* values;  // in the write's arena
+};
 
 // What one write does to one point.
 struct Collection::Change {
@@ -42,13 +78,14 @@ struct Collection::Change {
   bool replace_vectors = false;  // vectors that are not given go
   std::optional<std::string> payload;  // the new one
   std::optional<std::string> old_payload;
-  std::vector<std::pair<uint16_t, std::vector<float>>> set;  // vectors written
-  std::vector<uint16_t> cleared;                             // vectors deleted
+  std::vector<WrittenVector> set;       // vectors written
+  std::vector<uint16_t> cleared;        // vectors deleted
   bool touched = false;
 };
 
 struct Collection::WriteContext {
   std::vector<Change> changes;
+  FloatArena floats;
   std::unordered_map<PointId, size_t, PointIdHash> by_id;
   std::string stream;
   uint64_t sequence = 0;
@@ -77,7 +114,20 @@ const std::string& Collection::payload_of(Change& change) const {
   return *change.old_payload;
 }
 
-void Collection::read_vectors(ByteReader& in, Change& change, size_t place) const {
+// False when a value is not finite.
+bool Collection::set_vector(WriteContext& context, Change& change, uint16_t number, const char* bytes) const {
+  const VectorField& config = record_.vectors[number];
+  float* const values = context.floats.take(config.dim);
+  std::memcpy(values, bytes, size_t{config.dim} * 4);
+  if (!all_finite(values, config.dim)) return false;
+  if (config.distance == Distance::kCosine) normalize(values, config.dim);
+  std::erase_if(change.set, [&](const auto& earlier) { return earlier.number == number; });
+  std::erase(change.cleared, number);
+  change.set.push_back({number, config.dim, values});
+  return true;
+}
+
+void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& change, size_t place) const {
   const auto field = [&](std::string_view name) {
     return "points[" + std::to_string(place) + "].vectors" + (name.empty() ? "" : "." + std::string(name));
   };
@@ -98,20 +148,36 @@ void Collection::read_vectors(ByteReader& in, Change& change, size_t place) cons
                       " (point " + id_text(change.id) + ", " + field(name) + ")",
                   field(name));
     }
-    std::vector<float> values(dim);
-    std::memcpy(values.data(), bytes, size_t{dim} * 4);
-    float sum = 0;  // NaN and infinity stay in a sum of differences to itself
-    for (const float value : values) sum += value - value;
-    if (!(sum == 0)) {
+    if (!set_vector(context, change, static_cast<uint16_t>(number), bytes)) {
       throw Error(ErrorKind::kBadInput,
                   "Wrong input: a vector holds a value that is not finite (point " + id_text(change.id) + ", " + field(name) + ")", field(name));
     }
-    if (config.distance == Distance::kCosine) normalize(values.data(), dim);
-    auto& set = change.set;
-    const auto vector = static_cast<uint16_t>(number);
-    std::erase_if(set, [&](const auto& earlier) { return earlier.first == vector; });
-    std::erase(change.cleared, vector);
-    set.emplace_back(vector, std::move(values));
+  }
+}
+
+// All or nothing, and nothing but what needs no judgement: no key, no reserved key, no fault. Whoever sent it hears of faults from the reader
+// that the caller falls back to.
+void Collection::read_encoded(uint32_t field, std::string_view message, WriteContext& context) const {
+  const auto require_usual = [](bool usual) {
+    if (!usual) throw Error(ErrorKind::kBadInput, "the points have to be read one by one", "points");
+  };
+  const payload::Bounds bounds;
+  EncodedPoints points(message, field);
+  EncodedPoint point;
+  for (;;) {
+    const auto next = points.next(point);
+    if (next == EncodedPoints::Next::kEnd) return;
+    require_usual(next == EncodedPoints::Next::kPoint);
+    Change& change = change_of(context, point.id);
+    change.touched = true;
+    change.payload = payload::check(point.payload, bounds);
+    change.replace_vectors = true;
+    change.set.clear();
+    for (const EncodedVector& vector : point.vectors) {
+      const int number = vector_number(vector.name);
+      require_usual(number >= 0 && vector.bytes.size() == size_t{record_.vectors[static_cast<size_t>(number)].dim} * 4);
+      require_usual(set_vector(context, change, static_cast<uint16_t>(number), vector.bytes.data()));
+    }
   }
 }
 
@@ -131,13 +197,17 @@ std::vector<PointId> Collection::select(ByteReader& in, bool strict) const {
   return ids;
 }
 
-void Collection::parse_operation(ByteReader& in, WriteContext& context, bool wait) const {
+void Collection::parse_operation(ByteReader& in, std::string_view body, WriteContext& context, bool wait) const {
   const payload::Bounds bounds;
   const uint8_t kind = in.u8();
   const auto name_point = [](const Error& error, size_t place, const PointId& id) {
     return Error(error.kind(), std::string(error.what()) + " (point " + id_text(id) + ", points[" + std::to_string(place) + "].payload)",
                  "points[" + std::to_string(place) + "]." + (error.field().starts_with("payload") ? error.field() : "payload"));
   };
+  if (kind == 10) {
+    read_encoded(in.u32(), body, context);
+    return;
+  }
   if (kind == 1 || kind == 3) {
     const uint32_t count = in.u32();
     context.changes.reserve(std::min<size_t>(count, in.left() / 9));
@@ -153,12 +223,12 @@ void Collection::parse_operation(ByteReader& in, WriteContext& context, bool wai
         }
         change.replace_vectors = true;
         change.set.clear();
-        read_vectors(in, change, place);
+        read_vectors(in, context, change, place);
       } else {
         if (change.slot == IdTable::kNone) {
           throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(id) + " found", "points[" + std::to_string(place) + "].id");
         }
-        read_vectors(in, change, place);
+        read_vectors(in, context, change, place);
       }
     }
     return;
@@ -234,7 +304,7 @@ void Collection::parse_operation(ByteReader& in, WriteContext& context, bool wai
   }
 }
 
-WriteOutcome Collection::write(ByteReader& in) {
+WriteOutcome Collection::write(ByteReader& in, std::string_view body) {
   const bool wait = in.u8() != 0;
   const uint64_t epoch = in.u64();
   WriteContext context;
@@ -255,7 +325,7 @@ WriteOutcome Collection::write(ByteReader& in) {
                   "chunk.sequence");
     }
   }
-  parse_operation(in, context, wait);
+  parse_operation(in, body, context, wait);
   return commit(context);
 }
 
@@ -288,11 +358,11 @@ WriteOutcome Collection::commit(WriteContext& context) {
     for (size_t vector = 0; vector < vectors_.size(); ++vector) {
       const auto number = static_cast<uint16_t>(vector);
       const uint64_t had = exists ? vector_versions_[vector][change.slot] : 0;
-      const auto given = std::find_if(change.set.begin(), change.set.end(), [&](const auto& set) { return set.first == number; });
+      const auto given = std::find_if(change.set.begin(), change.set.end(), [&](const auto& set) { return set.number == number; });
       if (given != change.set.end()) {
         point.vectors.emplace_back(number, operation);
         batch.Put(store_.vectors(), Store::vector_key(cid_, number, change.id),
-                  rocksdb::Slice(reinterpret_cast<const char*>(given->second.data()), given->second.size() * 4));
+                  rocksdb::Slice(reinterpret_cast<const char*>(given->values), size_t{given->dim} * 4));
         continue;
       }
       if (had == 0) continue;
@@ -369,9 +439,9 @@ WriteOutcome Collection::commit(WriteContext& context) {
       vectors_[vector]->remove(change.slot);
       vector_versions_[vector][change.slot] = 0;
     }
-    for (const auto& [vector, values] : change.set) {
-      vectors_[vector]->upsert(change.slot, operation, values.data());
-      vector_versions_[vector][change.slot] = operation;
+    for (const auto& given : change.set) {
+      vectors_[given.number]->upsert(change.slot, operation, given.values);
+      vector_versions_[given.number][change.slot] = operation;
     }
   }
   operation_ = operation;

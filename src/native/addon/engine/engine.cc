@@ -177,7 +177,7 @@ std::shared_ptr<Collection> Engine::require(std::string_view name) const {
   return collection;
 }
 
-void Engine::submit(Operation operation, std::string_view message, std::shared_ptr<void> keep, Done done) {
+void Engine::submit(Operation operation, Message message, std::shared_ptr<void> keep, Done done) {
   if (closing_) {
     done({false, "", ErrorKind::kUnavailable, "the server is shutting down", ""});
     return;
@@ -195,10 +195,10 @@ void Engine::submit(Operation operation, std::string_view message, std::shared_p
     }
   };
   auto job = [this, operation, message, counted = std::move(counted)]() mutable {
-    finish(operation, waits_for_disk(operation, message), run(operation, message), std::move(counted));
+    finish(operation, waits_for_disk(operation, message.head), run(operation, message), std::move(counted));
   };
   if (ordered(operation)) {
-    if (const auto collection = find(name_of(message))) {
+    if (const auto collection = find(name_of(message.head))) {
       std::shared_ptr<Strand> strand;
       {
         std::lock_guard lock(strands_mutex_);
@@ -229,11 +229,11 @@ void Engine::finish(Operation operation, bool waits, Outcome outcome, Done done)
   });
 }
 
-Outcome Engine::run(Operation operation, std::string_view message) {
+Outcome Engine::run(Operation operation, const Message& message) {
   Outcome outcome;
   try {
-    ByteReader in(message);
-    outcome.bytes = execute(operation, in);
+    ByteReader in(message.head);
+    outcome.bytes = execute(operation, in, message.body);
   } catch (const Error& error) {
     outcome = {false, "", error.kind(), error.what(), error.field()};
   } catch (const std::bad_alloc&) {
@@ -244,7 +244,7 @@ Outcome Engine::run(Operation operation, std::string_view message) {
   return outcome;
 }
 
-std::string Engine::execute(Operation operation, ByteReader& in) {
+std::string Engine::execute(Operation operation, ByteReader& in, std::string_view body) {
   ByteWriter out;
   switch (operation) {
     case Operation::kCreateCollection:
@@ -284,7 +284,7 @@ std::string Engine::execute(Operation operation, ByteReader& in) {
     }
     case Operation::kWrite: {
       const auto collection = require(in.text());
-      return encode_outcome(collection->write(in));
+      return encode_outcome(collection->write(in, body));
     }
     case Operation::kCreateFieldIndex: {
       const auto collection = require(in.text());

@@ -60,6 +60,12 @@ struct Outcome {
   std::string field;
 };
 
+// `body` is a second part that an operation may have, in the sender's own memory.
+struct Message {
+  std::string_view head;
+  std::string_view body;
+};
+
 struct EngineOptions {
   unsigned read_threads = 0;   // 0: one per core
   unsigned build_threads = 0;  // 0: one per core
@@ -79,7 +85,7 @@ class Engine {
 
   using Done = std::function<void(Outcome)>;
   // Runs the operation on a native thread and calls `done` there, exactly once. `keep` holds the message's memory.
-  void submit(Operation operation, std::string_view message, std::shared_ptr<void> keep, Done done);
+  void submit(Operation operation, Message message, std::shared_ptr<void> keep, Done done);
   // Waits for what is in flight, builds and syncs included. Later operations are refused.
   void close();
 
@@ -87,8 +93,8 @@ class Engine {
   Engine(const std::string& path, const EngineOptions& options);
   struct Strand;
 
-  Outcome run(Operation operation, std::string_view message);
-  std::string execute(Operation operation, ByteReader& in);
+  Outcome run(Operation operation, const Message& message);
+  std::string execute(Operation operation, ByteReader& in, std::string_view body);
   std::string create_collection(ByteReader& in);
   std::string update_collection(ByteReader& in);
   std::string delete_collection(ByteReader& in);

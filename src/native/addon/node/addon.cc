@@ -24,6 +24,7 @@ constexpr size_t kCopyMax = 16 * 1024;
 struct Call {
   napi_deferred deferred = nullptr;
   napi_ref message = nullptr;
+  napi_ref body = nullptr;
   Outcome outcome;
 };
 
@@ -81,6 +82,7 @@ void settle_deferred(napi_env env, napi_deferred deferred, const Outcome& outcom
 void settle(napi_env env, Environment& environment, Call* call) {
   settle_deferred(env, call->deferred, call->outcome);
   if (call->message != nullptr) napi_delete_reference(env, call->message);
+  if (call->body != nullptr) napi_delete_reference(env, call->body);
   delete call;
   if (--environment.in_flight == 0) napi_unref_threadsafe_function(env, environment.wake);
 }
@@ -156,18 +158,25 @@ std::shared_ptr<Engine> engine_of(uint32_t handle) {
   return found == handles().end() ? nullptr : found->second.engine;
 }
 
-// call(handle, operation, Uint8Array) -> Promise<ArrayBuffer>. The caller must not change the bytes before the promise settles.
-napi_value call(napi_env env, napi_callback_info info) {
-  size_t count = 3;
-  napi_value args[3];
-  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  uint32_t handle = 0, operation = 0;
+bool read_bytes(napi_env env, napi_value value, std::string_view& bytes) {
   napi_typedarray_type type;
   size_t size = 0;
   void* data = nullptr;
+  if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) return false;
+  bytes = {static_cast<const char*>(data), size};
+  return true;
+}
+
+// call(handle, operation, Uint8Array, Uint8Array?) -> Promise<ArrayBuffer>. The caller must not change the bytes before the promise settles.
+napi_value call(napi_env env, napi_callback_info info) {
+  size_t count = 4;
+  napi_value args[4];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  uint32_t handle = 0, operation = 0;
+  sealpoint::Message message;
   if (count < 3 || napi_get_value_uint32(env, args[0], &handle) != napi_ok || napi_get_value_uint32(env, args[1], &operation) != napi_ok ||
-      napi_get_typedarray_info(env, args[2], &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) {
-    return throw_text(env, "call(handle, operation, Uint8Array)");
+      !read_bytes(env, args[2], message.head) || (count > 3 && !read_bytes(env, args[3], message.body))) {
+    return throw_text(env, "call(handle, operation, Uint8Array, Uint8Array?)");
   }
   auto engine = engine_of(handle);
   if (engine == nullptr) {
@@ -179,14 +188,15 @@ napi_value call(napi_env env, napi_callback_info info) {
   napi_value promise;
   napi_create_promise(env, &pending->deferred, &promise);
   std::shared_ptr<void> keep;
-  std::string_view message;
-  if (size <= kCopyMax) {
-    auto copy = std::make_shared<std::string>(static_cast<const char*>(data), size);
-    message = *copy;
+  if (message.head.size() + message.body.size() <= kCopyMax) {
+    auto copy = std::make_shared<std::string>(message.head);
+    copy->append(message.body);
+    const std::string_view both = *copy;
+    message = {both.substr(0, message.head.size()), both.substr(message.head.size())};
     keep = copy;
   } else {
     napi_create_reference(env, args[2], 1, &pending->message);
-    message = {static_cast<const char*>(data), size};
+    if (!message.body.empty()) napi_create_reference(env, args[3], 1, &pending->body);
   }
   if (environment->in_flight++ == 0) napi_ref_threadsafe_function(env, environment->wake);
   engine->submit(static_cast<sealpoint::Operation>(operation), message, std::move(keep), [environment, pending](Outcome outcome) {
