@@ -136,6 +136,8 @@ export interface NearestQuery {
 /** Points of an answer, by column. Reading a row copies nothing; the table stays valid as long as it is referenced. */
 export interface PointTable {
   readonly length: number;
+  /** The rows as the messages of this form (wire/answers.ts), one after the other; undefined when they must be made from the columns. */
+  wire?(form: number): Uint8Array | undefined;
   id(row: number): PointId;
   /** NaN where the answer has no scores. */
   score(row: number): number;

@@ -1,16 +1,28 @@
 /**
  * The hot answers, written straight from the columns of a PointTable: SearchResponse, QueryResponse and their batches,
  * ScrollResponse, GetResponse, PointsOperationResponse and the streams' messages. Written backwards, so that no length is
- * measured beforehand. Vectors carry the oneof only, as Qdrant 1.19 writes them.
+ * measured beforehand. Rows that the engine has as messages already (`wire`) are copied. Vectors carry the oneof only, as Qdrant 1.19 writes them.
  */
 import type { EncodedPayload, PointId } from "../core/index.ts";
 import { expandSealed } from "./payload.ts";
 import { BackwardWriter } from "./proto-bytes.ts";
 import type { NamedVectors } from "./vectors.ts";
 
+/** The messages that an engine may give the rows as; native/addon/engine/point_table.h has the same numbers. */
+const wireForms = {
+  /** ScoredPoint under field 1 */
+  scored: 1,
+  /** RetrievedPoint under field 1 */
+  retrieved: 2,
+  /** RetrievedPoint under field 2 */
+  scrolled: 3,
+} as const;
+
 /** The same shape as the engine's PointTable. */
 export interface WireTable {
   readonly length: number;
+  /** The rows as messages of this form, one after the other; undefined when they must be made from the columns. */
+  wire?(form: number): Uint8Array | undefined;
   id(row: number): PointId;
   score(row: number): number;
   version(row: number): bigint;
@@ -180,15 +192,41 @@ async function writeRowsInSlices(
 
 interface Shape {
   readonly write: RowWriter;
+  readonly form: number;
   readonly rowTag: number;
   /** 0: the answer has no time. */
   readonly timeTag: number;
 }
 
-const scored: Shape = { write: writeScoredPoint, rowTag: 0x0a, timeTag: 0x11 };
-const scrolled: Shape = { write: writeRetrievedPoint, rowTag: 0x12, timeTag: 0x19 };
-const gotten: Shape = { write: writeRetrievedPoint, rowTag: 0x0a, timeTag: 0x11 };
-const streamed: Shape = { write: writeRetrievedPoint, rowTag: 0x0a, timeTag: 0 };
+const scored: Shape = { write: writeScoredPoint, form: wireForms.scored, rowTag: 0x0a, timeTag: 0x11 };
+const scrolled: Shape = { write: writeRetrievedPoint, form: wireForms.scrolled, rowTag: 0x12, timeTag: 0x19 };
+const gotten: Shape = { write: writeRetrievedPoint, form: wireForms.retrieved, rowTag: 0x0a, timeTag: 0x11 };
+const streamed: Shape = { write: writeRetrievedPoint, form: wireForms.retrieved, rowTag: 0x0a, timeTag: 0 };
+
+const timeSize = 9;
+
+/** Rows that are messages already, the time behind them. */
+function joinWire(rows: Uint8Array, shape: Shape, seconds: number): Uint8Array {
+  const time = shape.timeTag !== 0 && !Object.is(seconds, 0);
+  if (!time) return rows;
+  const out = Buffer.allocUnsafe(rows.length + timeSize);
+  out.set(rows);
+  out[rows.length] = shape.timeTag;
+  out.writeDoubleLE(seconds, rows.length + 1);
+  return out;
+}
+
+/** The answer from rows that are messages already; undefined when there are none such. */
+function encodeWire(shape: Shape, table: WireTable, seconds: number, next?: PointId): Uint8Array | undefined {
+  const rows = table.wire?.(shape.form);
+  if (rows === undefined) return undefined;
+  if (next === undefined) return joinWire(rows, shape, seconds);
+  const w = start();
+  if (shape.timeTag !== 0) writeTime(w, seconds, shape.timeTag);
+  w.raw(rows);
+  writePointId(w, next, 0x0a);
+  return w.finish();
+}
 
 function encodeTable(shape: Shape, table: WireTable, seconds: number, next?: PointId): Uint8Array {
   const w = start();
@@ -215,26 +253,38 @@ async function encodeTableInSlices(
 
 type Bytes = Uint8Array | Promise<Uint8Array>;
 
+function encodeAny(shape: Shape, table: WireTable, seconds: number, pauses?: Pauses, next?: PointId): Bytes {
+  const ready = encodeWire(shape, table, seconds, next);
+  if (ready !== undefined) return ready;
+  return pauses === undefined || table.length <= rowsAtOnceMax
+    ? encodeTable(shape, table, seconds, next)
+    : encodeTableInSlices(shape, table, seconds, pauses, next);
+}
+
 /** SearchResponse and QueryResponse have one shape: { result = 1, time = 2 }. */
 export function encodeScoredResponse(table: WireTable, seconds: number): Uint8Array;
 export function encodeScoredResponse(table: WireTable, seconds: number, pauses: Pauses): Bytes;
 export function encodeScoredResponse(table: WireTable, seconds: number, pauses?: Pauses): Bytes {
-  return pauses === undefined || table.length <= rowsAtOnceMax
-    ? encodeTable(scored, table, seconds)
-    : encodeTableInSlices(scored, table, seconds, pauses);
+  return encodeAny(scored, table, seconds, pauses);
 }
 
 /** SearchBatchResponse and QueryBatchResponse: { result = 1: BatchResult { result = 1 }, time = 2 }. */
 export function encodeScoredBatchResponse(tables: readonly WireTable[], seconds: number): Uint8Array;
 export function encodeScoredBatchResponse(tables: readonly WireTable[], seconds: number, pauses: Pauses): Bytes;
 export function encodeScoredBatchResponse(tables: readonly WireTable[], seconds: number, pauses?: Pauses): Bytes {
-  const rows = tables.reduce((sum, table) => sum + table.length, 0);
+  const rows = tables.reduce(
+    (sum, table) => sum + (table.wire?.(wireForms.scored) === undefined ? table.length : 0),
+    0,
+  );
   if (pauses !== undefined && rows > rowsAtOnceMax) return encodeBatchInSlices(tables, seconds, pauses);
   const w = start();
   writeTime(w, seconds, 0x11);
   for (let index = tables.length - 1; index >= 0; index--) {
     const before = w.length;
-    writeRows(w, tables[index] as WireTable, writeScoredPoint, 0x0a);
+    const table = tables[index] as WireTable;
+    const ready = table.wire?.(wireForms.scored);
+    if (ready === undefined) writeRows(w, table, writeScoredPoint, 0x0a);
+    else w.raw(ready);
     header(w, 0x0a, before);
   }
   return w.finish();
@@ -245,7 +295,10 @@ async function encodeBatchInSlices(tables: readonly WireTable[], seconds: number
   writeTime(w, seconds, 0x11);
   for (let index = tables.length - 1; index >= 0; index--) {
     const before = w.length;
-    await writeRowsInSlices(w, tables[index] as WireTable, writeScoredPoint, 0x0a, pauses);
+    const table = tables[index] as WireTable;
+    const ready = table.wire?.(wireForms.scored);
+    if (ready === undefined) await writeRowsInSlices(w, table, writeScoredPoint, 0x0a, pauses);
+    else w.raw(ready);
     header(w, 0x0a, before);
   }
   return w.finish();
@@ -265,27 +318,21 @@ export function encodeScrollResponse(
   seconds: number,
   pauses?: Pauses,
 ): Bytes {
-  return pauses === undefined || table.length <= rowsAtOnceMax
-    ? encodeTable(scrolled, table, seconds, next)
-    : encodeTableInSlices(scrolled, table, seconds, pauses, next);
+  return encodeAny(scrolled, table, seconds, pauses, next);
 }
 
 /** GetResponse { result = 1, time = 2 } */
 export function encodeGetResponse(table: WireTable, seconds: number): Uint8Array;
 export function encodeGetResponse(table: WireTable, seconds: number, pauses: Pauses): Bytes;
 export function encodeGetResponse(table: WireTable, seconds: number, pauses?: Pauses): Bytes {
-  return pauses === undefined || table.length <= rowsAtOnceMax
-    ? encodeTable(gotten, table, seconds)
-    : encodeTableInSlices(gotten, table, seconds, pauses);
+  return encodeAny(gotten, table, seconds, pauses);
 }
 
 /** sealpoint.v1.ScrollResponse { points = 1 } */
 export function encodeScrollPage(table: WireTable): Uint8Array;
 export function encodeScrollPage(table: WireTable, pauses: Pauses): Bytes;
 export function encodeScrollPage(table: WireTable, pauses?: Pauses): Bytes {
-  return pauses === undefined || table.length <= rowsAtOnceMax
-    ? encodeTable(streamed, table, 0)
-    : encodeTableInSlices(streamed, table, 0, pauses);
+  return encodeAny(streamed, table, 0, pauses);
 }
 
 export interface WireUpdateResult {

@@ -6,6 +6,7 @@ const headerSize = 16;
 const rowSize = 48;
 const hasPayloads = 1;
 const hasVectors = 2;
+const wireFormShift = 8;
 
 const decoder = new TextDecoder();
 
@@ -20,6 +21,12 @@ export class NativePointTable implements PointTable {
     this.bytes = new Uint8Array(buffer, offset);
     this.length = this.view.getUint32(0, true);
     this.flags = this.view.getUint32(4, true);
+  }
+
+  wire(form: number): Uint8Array | undefined {
+    if (this.flags >>> wireFormShift !== form) return undefined;
+    const start = this.view.getUint32(8, true);
+    return this.bytes.subarray(start, start + this.view.getUint32(12, true));
   }
 
   private at(row: number): number {

@@ -120,8 +120,16 @@ class Collection : public std::enable_shared_from_this<Collection> {
   View view(const FilterRequest& filter) const;
   void narrow(View& view, const FilterRequest& filter) const;
   std::vector<PointId> matching_ids(const FilterRequest& filter) const;
-  void fill(PointTableWriter& table, const std::vector<PointId>& ids, const PayloadSelector& payload, const VectorsSelector& vectors,
-            const rocksdb::Snapshot* snapshot) const;
+  struct SeenPoint {
+    PointId id;
+    uint32_t slot;
+  };
+  void fill(PointTableWriter& table, const std::vector<SeenPoint>& points, const PayloadSelector& payload, const VectorsSelector& vectors,
+            const rocksdb::Snapshot* snapshot, bool kept) const;
+  void fill_payloads(PointTableWriter& table, const std::vector<SeenPoint>& points, const PayloadSelector& payload,
+                     const rocksdb::Snapshot* snapshot, bool kept) const;
+  void fill_vectors(PointTableWriter& table, const std::vector<SeenPoint>& points, const std::vector<uint16_t>& numbers,
+                    const rocksdb::Snapshot* snapshot) const;
   std::vector<uint16_t> selected_vectors(const VectorsSelector& selector) const;
 
   Store& store_;

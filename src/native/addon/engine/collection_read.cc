@@ -32,53 +32,78 @@ std::vector<uint16_t> Collection::selected_vectors(const VectorsSelector& select
   return numbers;
 }
 
-// Payloads and vectors of the table's rows, which stand for `ids`, read at the snapshot.
-void Collection::fill(PointTableWriter& table, const std::vector<PointId>& ids, const PayloadSelector& payload, const VectorsSelector& vectors,
-                      const rocksdb::Snapshot* snapshot) const {
+// Payloads and vectors of the table's rows, which stand for `points`, read at the snapshot. What is scanned only once is not `kept` in the cache.
+void Collection::fill(PointTableWriter& table, const std::vector<SeenPoint>& points, const PayloadSelector& payload,
+                      const VectorsSelector& vectors, const rocksdb::Snapshot* snapshot, bool kept) const {
+  if (payload.wanted()) fill_payloads(table, points, payload, snapshot, kept);
   const std::vector<uint16_t> numbers = selected_vectors(vectors);
-  if (!payload.wanted() && numbers.empty()) return;
+  if (!numbers.empty()) fill_vectors(table, points, numbers, snapshot);
+}
+
+void Collection::fill_payloads(PointTableWriter& table, const std::vector<SeenPoint>& points, const PayloadSelector& payload,
+                               const rocksdb::Snapshot* snapshot, bool kept) const {
+  PayloadCache& cache = store_.payload_cache();
+  std::string selected;
+  const auto set = [&](size_t row, std::string_view stored) {
+    table.set_payload(row, payload.apply(stored, selected) ? std::string_view(selected) : stored);
+  };
+  const auto key_of = [&](size_t row) { return PayloadKey{cid_, points[row].slot, table.version(row)}; };
+  std::vector<size_t> missing;
+  for (size_t row = 0; row < points.size(); ++row) {
+    if (!cache.read(key_of(row), [&](std::string_view stored) { set(row, stored); })) missing.push_back(row);
+  }
+  if (missing.empty()) return;
+  const rocksdb::ReadOptions options = at(snapshot);
+  const size_t most = std::min(kReadBatch, missing.size());
+  std::vector<std::string> keys(most);
+  std::vector<rocksdb::Slice> slices(most);
+  std::vector<rocksdb::PinnableSlice> payloads(most);
+  std::vector<rocksdb::Status> statuses(most);
+  for (size_t from = 0; from < missing.size(); from += kReadBatch) {
+    const size_t batch = std::min(kReadBatch, missing.size() - from);
+    for (size_t i = 0; i < batch; ++i) {
+      keys[i] = Store::point_key(cid_, points[missing[from + i]].id);
+      slices[i] = keys[i];
+    }
+    store_.db().MultiGet(options, store_.payloads(), batch, slices.data(), payloads.data(), statuses.data());
+    for (size_t i = 0; i < batch; ++i) {
+      const size_t row = missing[from + i];
+      if (!statuses[i].IsNotFound()) check(statuses[i], "cannot read a payload");
+      const std::string_view stored = statuses[i].ok() ? payloads[i].ToStringView() : std::string_view();
+      set(row, stored);
+      if (kept) cache.put(key_of(row), stored);
+      payloads[i].Reset();
+    }
+  }
+}
+
+void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoint>& points, const std::vector<uint16_t>& numbers,
+                              const rocksdb::Snapshot* snapshot) const {
   std::vector<std::string> names;
   {
     std::shared_lock lock(state_mutex_);
     for (const auto& field : record_.vectors) names.push_back(field.name);
   }
   const rocksdb::ReadOptions options = at(snapshot);
+  const size_t most = std::min(kReadBatch, points.size()) * numbers.size();
   std::vector<std::string> keys;
   std::vector<rocksdb::Slice> slices;
-  const size_t most = std::min(kReadBatch, ids.size());
-  std::vector<rocksdb::PinnableSlice> payloads(most), values(most * numbers.size());
-  std::vector<rocksdb::Status> statuses(most), vector_statuses(most * numbers.size());
-  std::vector<rocksdb::Slice> vector_slices;
-  std::string selected;
-  for (size_t from = 0; from < ids.size(); from += kReadBatch) {
-    const size_t batch = std::min(kReadBatch, ids.size() - from);
-    if (payload.wanted()) {
-      keys.clear();
-      slices.clear();
-      for (size_t i = 0; i < batch; ++i) keys.push_back(Store::point_key(cid_, ids[from + i]));
-      for (const auto& key : keys) slices.emplace_back(key);
-      store_.db().MultiGet(options, store_.payloads(), batch, slices.data(), payloads.data(), statuses.data());
-    }
-    if (!numbers.empty()) {
-      keys.clear();
-      vector_slices.clear();
-      for (size_t i = 0; i < batch; ++i) {
-        for (const uint16_t number : numbers) keys.push_back(Store::vector_key(cid_, number, ids[from + i]));
-      }
-      for (const auto& key : keys) vector_slices.emplace_back(key);
-      store_.db().MultiGet(options, store_.vectors(), vector_slices.size(), vector_slices.data(), values.data(), vector_statuses.data());
-    }
+  std::vector<rocksdb::PinnableSlice> values(most);
+  std::vector<rocksdb::Status> statuses(most);
+  for (size_t from = 0; from < points.size(); from += kReadBatch) {
+    const size_t batch = std::min(kReadBatch, points.size() - from);
+    keys.clear();
+    slices.clear();
     for (size_t i = 0; i < batch; ++i) {
-      if (payload.wanted()) {
-        if (!statuses[i].ok() && !statuses[i].IsNotFound()) check(statuses[i], "cannot read a payload");
-        const std::string_view stored = statuses[i].ok() ? payloads[i].ToStringView() : std::string_view();
-        table.set_payload(from + i, payload.apply(stored, selected) ? std::string_view(selected) : stored);
-        payloads[i].Reset();
-      }
+      for (const uint16_t number : numbers) keys.push_back(Store::vector_key(cid_, number, points[from + i].id));
+    }
+    for (const auto& key : keys) slices.emplace_back(key);
+    store_.db().MultiGet(options, store_.vectors(), slices.size(), slices.data(), values.data(), statuses.data());
+    for (size_t i = 0; i < batch; ++i) {
       for (size_t n = 0; n < numbers.size(); ++n) {
         const size_t place = i * numbers.size() + n;
-        if (vector_statuses[place].IsNotFound()) continue;
-        check(vector_statuses[place], "cannot read a vector");
+        if (statuses[place].IsNotFound()) continue;
+        check(statuses[place], "cannot read a vector");
         table.add_vector(from + i, names[numbers[n]], values[place].data(), static_cast<uint32_t>(values[place].size() / 4));
         values[place].Reset();
       }
@@ -134,17 +159,20 @@ std::string Collection::search(const SearchRequest& request) const {
 
   struct Hit {
     PointId id;
+    uint32_t slot;
     float score;
     uint64_t version;
   };
   std::vector<Hit> found;
   found.reserve(hits.size());
-  for (const VectorHit& hit : hits) found.push_back({ids_.id(hit.slot), hit.score, versions_[hit.slot]});
+  for (const VectorHit& hit : hits) found.push_back({ids_.id(hit.slot), hit.slot, hit.score, versions_[hit.slot]});
   const Snapshot snapshot = snapshot_;
   View now;
-  now.snapshot = snapshot;
-  for (const auto& vector : record_.vectors) now.vector_names.push_back(vector.name);
-  now.uuid_fields = view.uuid_fields;
+  if (judged_apart) {
+    now.snapshot = snapshot;
+    for (const auto& vector : record_.vectors) now.vector_names.push_back(vector.name);
+    now.uuid_fields = view.uuid_fields;
+  }
   lock.unlock();
 
   if (judged_apart && request.filter.filter != nullptr) {
@@ -171,14 +199,15 @@ std::string Collection::search(const SearchRequest& request) const {
   const size_t first = std::min<size_t>(request.offset, found.size());
   const size_t last = std::min<size_t>(first + request.limit, found.size());
   PointTableWriter table(last - first, (request.payload.wanted() ? PointTableWriter::kPayloads : 0) |
-                                           (request.vectors.wanted() ? PointTableWriter::kVectors : 0));
-  std::vector<PointId> ids;
-  ids.reserve(last - first);
+                                           (request.vectors.wanted() ? PointTableWriter::kVectors : 0),
+                         WireForm::kScored);
+  std::vector<SeenPoint> points;
+  points.reserve(last - first);
   for (size_t i = first; i < last; ++i) {
     table.add(found[i].id, found[i].score, found[i].version);
-    ids.push_back(found[i].id);
+    points.push_back({found[i].id, found[i].slot});
   }
-  fill(table, ids, request.payload, request.vectors, snapshot.get());
+  fill(table, points, request.payload, request.vectors, snapshot.get(), true);
   return table.finish();
 }
 
@@ -189,8 +218,9 @@ std::string Collection::get(ByteReader& in) const {
   for (uint32_t i = 0; i < count; ++i) ids.push_back(in.id());
   const PayloadSelector payload = PayloadSelector::read(in);
   const VectorsSelector vectors = VectorsSelector::read(in);
-  PointTableWriter table(ids.size(), (payload.wanted() ? PointTableWriter::kPayloads : 0) | (vectors.wanted() ? PointTableWriter::kVectors : 0));
-  std::vector<PointId> found;
+  PointTableWriter table(ids.size(), (payload.wanted() ? PointTableWriter::kPayloads : 0) | (vectors.wanted() ? PointTableWriter::kVectors : 0),
+                         WireForm::kRetrieved);
+  std::vector<SeenPoint> found;
   Snapshot snapshot;
   {
     std::shared_lock lock(state_mutex_);
@@ -200,11 +230,11 @@ std::string Collection::get(ByteReader& in) const {
       const uint32_t slot = ids_.find(id);
       if (slot == IdTable::kNone || seen.test(slot)) continue;
       seen.set(slot);
-      found.push_back(id);
+      found.push_back({id, slot});
       table.add(id, std::numeric_limits<float>::quiet_NaN(), versions_[slot]);
     }
   }
-  fill(table, found, payload, vectors, snapshot.get());
+  fill(table, found, payload, vectors, snapshot.get(), true);
   return table.finish();
 }
 
@@ -243,7 +273,7 @@ std::shared_ptr<Collection::Cursor> Collection::open_cursor(ScrollRequest reques
 std::string Collection::scroll(ScrollRequest request) const {
   const uint32_t limit = request.limit;
   Cursor cursor(shared_from_this(), std::move(request));
-  const std::string table = cursor.next(limit);
+  const std::string table = cursor.next(limit, WireForm::kScrolled);
   ByteWriter out;
   PointId id;
   const bool more = cursor.peek(id);

@@ -67,28 +67,31 @@ bool Collection::Cursor::skip_to_match() {
   return false;
 }
 
-std::string Collection::Cursor::next(uint32_t limit) {
+std::string Collection::Cursor::next(uint32_t limit, WireForm form) {
   const Collection& owner = *collection_;
   PointTableWriter table(std::min<uint32_t>(limit, 4096), (request_.payload.wanted() ? PointTableWriter::kPayloads : 0) |
-                                                              (request_.vectors.wanted() ? PointTableWriter::kVectors : 0));
-  std::vector<PointId> ids;
+                                                              (request_.vectors.wanted() ? PointTableWriter::kVectors : 0),
+                         form);
+  std::vector<SeenPoint> points;
   const float none = std::numeric_limits<float>::quiet_NaN();
-  while (ids.size() < limit && skip_to_match()) {
+  while (points.size() < limit && skip_to_match()) {
     if (sorted_) {
       const PointId id = matches_[place_++];
       std::string value;
       const auto status = owner.store_.db().Get(at(view_->snapshot.get()), owner.store_.points(), Store::point_key(owner.cid_, id), &value);
       if (status.IsNotFound()) continue;
       check(status, "cannot read a point");
-      table.add(id, none, PointRecord::decode(value).version);
-      ids.push_back(id);
+      const PointRecord record = PointRecord::decode(value);
+      table.add(id, none, record.version);
+      points.push_back({id, record.slot});
     } else {
       table.add(current_id_, none, current_.version);
-      ids.push_back(current_id_);
+      points.push_back({current_id_, current_.slot});
       iterator_->Next();
     }
   }
-  owner.fill(table, ids, request_.payload, request_.vectors, view_->snapshot.get());
+  // A walk over the whole collection would only drive out of the cache what searches answer.
+  owner.fill(table, points, request_.payload, request_.vectors, view_->snapshot.get(), false);
   return table.finish();
 }
 

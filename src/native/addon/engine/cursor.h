@@ -13,7 +13,7 @@ class Collection::Cursor {
   Cursor(std::shared_ptr<const Collection> collection, ScrollRequest request);
   ~Cursor();
   // The next page; no rows at the end.
-  std::string next(uint32_t limit);
+  std::string next(uint32_t limit, WireForm form);
   // The id that the next page starts with; false at the end.
   bool peek(PointId& id);
 

@@ -358,7 +358,7 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
         open = found->second;
       }
       std::lock_guard busy(open->busy);
-      return open->cursor->next(in.u32());
+      return open->cursor->next(in.u32(), WireForm::kRetrieved);
     }
     case Operation::kCloseScroll: {
       std::shared_ptr<OpenCursor> open;

@@ -1,8 +1,10 @@
 // The layout of an answer, read by src/native/point-table.ts. All little endian, offsets from the start of the table.
-//   header  u32 rows, u32 flags (1: payloads, 2: vectors), u64 0
+//   header  u32 rows, u32 flags (1: payloads, 2: vectors, from bit 8: the WireForm), u32 offset and u32 size of the wire form
 //   rows    48 bytes each: u8 id tag, 3 bytes 0, f32 score, u64 number or UUID bytes 0-7, u64 0 or UUID bytes 8-15, u64 version,
 //           u32 payload offset, u32 payload size, u32 vectors offset, u32 vectors size
 //   heap    payload bytes (padded to 4); vectors: u32 count, then each u32 name size, u32 dimensions, name padded to 4, f32 values
+// An answer that needs no change on its way out, without vectors and sealed payloads, has its rows in wire form as the heap: the messages of
+// WireForm one after the other, into which the payloads' offsets then point. TypeScript copies them as they are.
 #pragma once
 #include <cstring>
 #include <string>
@@ -12,8 +14,17 @@
 
 #include "../core/point_id.h"
 #include "../core/status.h"
+#include "../payload/payload.h"
 
 namespace sealpoint {
+
+// The protobuf messages that an answer's rows become; src/engine/engine.ts has the same numbers.
+enum class WireForm : uint8_t {
+  kNone = 0,
+  kScored = 1,     // qdrant.ScoredPoint under field 1
+  kRetrieved = 2,  // qdrant.RetrievedPoint under field 1
+  kScrolled = 3,   // qdrant.RetrievedPoint under field 2
+};
 
 class PointTableWriter {
  public:
@@ -21,7 +32,9 @@ class PointTableWriter {
   static constexpr uint32_t kVectors = 2;
   static constexpr size_t kHeapBytesMax = size_t{512} << 20;
 
-  PointTableWriter(size_t rows, uint32_t flags) : flags_(flags) { rows_.reserve(rows); }
+  PointTableWriter(size_t rows, uint32_t flags, WireForm form) : flags_(flags), form_((flags & kVectors) != 0 ? WireForm::kNone : form) {
+    rows_.reserve(rows);
+  }
 
   size_t add(const PointId& id, float score, uint64_t version) {
     Row row{};
@@ -42,6 +55,8 @@ class PointTableWriter {
     rows_[row].payload_size = static_cast<uint32_t>(bytes.size());
     heap_.append(bytes);
     pad();
+    // Envelopes leave the store in another form.
+    if (form_ != WireForm::kNone && payload::begins_sealed(bytes)) form_ = WireForm::kNone;
   }
   // After set_payload of the same row: vectors of a row stand together.
   void add_vector(size_t row, std::string_view name, const char* values, uint32_t dim) {
@@ -63,20 +78,32 @@ class PointTableWriter {
     at.vectors_size = static_cast<uint32_t>(heap_.size() - at.vectors_offset);
   }
   size_t rows() const { return rows_.size(); }
-  size_t bytes() const { return 16 + rows_.size() * sizeof(Row) + heap_.size(); }
+  uint64_t version(size_t row) const { return rows_[row].version; }
 
   std::string finish() {
-    const auto shift = static_cast<uint32_t>(16 + rows_.size() * sizeof(Row));
-    for (Row& row : rows_) {
-      row.payload_offset += shift;
-      row.vectors_offset += shift;
-    }
+    const auto head = static_cast<uint32_t>(16 + rows_.size() * sizeof(Row));
     std::string out;
-    out.reserve(bytes());
-    const uint32_t header[4] = {static_cast<uint32_t>(rows_.size()), flags_, 0, 0};
+    size_t wire = 0;
+    if (form_ == WireForm::kNone) {
+      for (Row& row : rows_) {
+        row.payload_offset += head;
+        row.vectors_offset += head;
+      }
+      out.reserve(head + heap_.size());
+    } else {
+      for (const Row& row : rows_) wire += message_size(body_size(row));
+      out.reserve(head + wire);
+    }
+    const uint32_t header[4] = {static_cast<uint32_t>(rows_.size()), flags_ | static_cast<uint32_t>(form_) << 8, head, static_cast<uint32_t>(wire)};
     out.append(reinterpret_cast<const char*>(header), 16);
-    out.append(reinterpret_cast<const char*>(rows_.data()), rows_.size() * sizeof(Row));
-    out.append(heap_);
+    if (form_ == WireForm::kNone) {
+      out.append(reinterpret_cast<const char*>(rows_.data()), rows_.size() * sizeof(Row));
+      out.append(heap_);
+      return out;
+    }
+    out.resize(head);
+    for (Row& row : rows_) write_message(out, row);
+    if (!rows_.empty()) std::memcpy(out.data() + 16, rows_.data(), rows_.size() * sizeof(Row));
     return out;
   }
 
@@ -97,10 +124,72 @@ class PointTableWriter {
     throw Error(ErrorKind::kExhausted, "the answer is larger than 512 MiB: ask for fewer points at a time, or for less of each", "limit");
   }
 
+  static size_t varint_size(uint64_t value) {
+    size_t size = 1;
+    for (; value >= 0x80; value >>= 7) ++size;
+    return size;
+  }
+  static void varint(std::string& out, uint64_t value) {
+    for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+    out.push_back(static_cast<char>(value));
+  }
+
+  static constexpr size_t kUuidTextSize = 36;
+  static PointId id_of(const Row& row) {
+    if (row.tag != 0) return PointId::from_uuid(row.id);
+    PointId id;
+    std::memcpy(&id.num, row.id, 8);
+    return id;
+  }
+  // Of PointId { num = 1 | uuid = 2 }.
+  static size_t id_size(const PointId& id) { return id.is_uuid ? 2 + kUuidTextSize : 1 + varint_size(id.num); }
+  // proto3 leaves zeros out, but not a negative one; a list without scores has NaN.
+  bool has_score(const Row& row) const {
+    uint32_t bits;
+    std::memcpy(&bits, &row.score, 4);
+    return form_ == WireForm::kScored && bits != 0 && row.score == row.score;
+  }
+  bool has_version(const Row& row) const { return form_ == WireForm::kScored && row.version != 0; }
+
+  // Of ScoredPoint { id = 1, payload = 2, score = 3, version = 5 } or RetrievedPoint { id = 1, payload = 2 }. A stored payload's entries
+  // already stand under field 2.
+  size_t body_size(const Row& row) const {
+    return 2 + id_size(id_of(row)) + row.payload_size + (has_score(row) ? 5 : 0) + (has_version(row) ? 1 + varint_size(row.version) : 0);
+  }
+  static size_t message_size(size_t body) { return 1 + varint_size(body) + body; }
+
+  void write_message(std::string& out, Row& row) const {
+    out.push_back(form_ == WireForm::kScrolled ? 0x12 : 0x0a);
+    varint(out, body_size(row));
+    const PointId id = id_of(row);
+    out.push_back(0x0a);
+    out.push_back(static_cast<char>(id_size(id)));
+    if (id.is_uuid) {
+      out.push_back(0x12);
+      out.push_back(kUuidTextSize);
+      out.append(id_text(id));
+    } else {
+      out.push_back(0x08);
+      varint(out, id.num);
+    }
+    const uint32_t from = row.payload_offset;
+    row.payload_offset = static_cast<uint32_t>(out.size());
+    out.append(heap_, from, row.payload_size);
+    if (has_score(row)) {
+      out.push_back(0x1d);
+      out.append(reinterpret_cast<const char*>(&row.score), 4);
+    }
+    if (has_version(row)) {
+      out.push_back(0x28);
+      varint(out, row.version);
+    }
+  }
+
   void put(uint32_t value) { heap_.append(reinterpret_cast<const char*>(&value), 4); }
   void pad() { heap_.append((4 - heap_.size() % 4) % 4, '\0'); }
 
   uint32_t flags_;
+  WireForm form_;
   std::vector<Row> rows_;
   std::string heap_;
 };

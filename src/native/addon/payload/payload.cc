@@ -347,6 +347,15 @@ std::string append_envelope(std::string_view base, std::string_view envelope) {
   return out;
 }
 
+bool begins_sealed(std::string_view entries) {
+  // 0x12 length 0x0a 10 "$sealpoint"
+  size_t at = 1;
+  while (at < entries.size() && at < 6 && (static_cast<uint8_t>(entries[at]) & 0x80) != 0) ++at;
+  ++at;
+  return entries.size() >= at + 2 + kSealedKey.size() && entries[0] == 0x12 && entries[at] == 0x0a &&
+         entries[at + 1] == static_cast<char>(kSealedKey.size()) && entries.substr(at + 2, kSealedKey.size()) == kSealedKey;
+}
+
 bool has_plain(std::string_view entries, const std::vector<std::string>& clear) {
   bool plain = false;
   const bool whole = for_each_entry(entries, kRootField, [&](const Entry& entry) {

@@ -33,6 +33,8 @@ std::string exclude(std::string_view base, const std::vector<std::string>& paths
 void check_path(std::string_view path);
 // True when the payload holds envelopes in stored form.
 bool is_sealed(std::string_view entries);
+// True when the first entry is `$sealpoint`, which is where a stored payload has its envelopes. Cheap enough for every answered point.
+bool begins_sealed(std::string_view entries);
 // Number of envelopes in stored form; 0 for none.
 size_t envelope_count(std::string_view entries);
 // Adds one binary envelope at the end of the stored list (made first entry when there was none).

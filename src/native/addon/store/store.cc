@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kMiB = 1024 * 1024;
 // Together they bound what the store holds in memory; the rest of the data stays in the page cache.
 constexpr size_t kBlockCacheBytes = 16 * kMiB;
+constexpr size_t kPayloadCacheBytes = 16 * kMiB;
 constexpr size_t kMemtableBytes = 32 * kMiB;
 // Bounds what a start after kill -9 has to replay.
 constexpr uint64_t kLogBytesMax = 96 * kMiB;
@@ -67,7 +68,7 @@ class Store::Listener : public rocksdb::EventListener {
   Store& store_;
 };
 
-Store::Store(const std::string& path, const StoreOptions& store_options) : options_(store_options) {
+Store::Store(const std::string& path, const StoreOptions& store_options) : options_(store_options), payload_cache_(kPayloadCacheBytes) {
   std::error_code failure;
   std::filesystem::create_directories(path, failure);
   if (failure) throw Error(ErrorKind::kUnavailable, "cannot create the data folder: " + failure.message());

@@ -27,6 +27,7 @@
 
 #include "../core/point_id.h"
 #include "../core/status.h"
+#include "payload_cache.h"
 
 namespace sealpoint {
 
@@ -55,6 +56,7 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   rocksdb::DB& db() { return *db_; }
+  PayloadCache& payload_cache() { return payload_cache_; }
   rocksdb::ColumnFamilyHandle* meta() const { return handles_[0]; }
   rocksdb::ColumnFamilyHandle* points() const { return handles_[1]; }
   rocksdb::ColumnFamilyHandle* payloads() const { return handles_[2]; }
@@ -91,6 +93,7 @@ class Store {
   const StoreOptions options_;
   std::unique_ptr<rocksdb::DB> db_;
   std::shared_ptr<rocksdb::Cache> cache_;
+  PayloadCache payload_cache_;
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
 
   std::mutex mutex_;
