@@ -2,12 +2,9 @@
 import { existsSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { status } from "@grpc/grpc-js";
-import { createServiceTables } from "./api/grpc/handlers/index.ts";
-import { type GrpcServer, type ServiceBinding, startGrpcServer } from "./api/grpc/index.ts";
+import { startGrpcServer } from "./api/grpc/index.ts";
 import { addEngineMetrics, type RestServer, startRestServer } from "./api/rest/index.ts";
-import type { Access, ValueExists } from "./core/index.ts";
-import { openEmbeddedEngine } from "./engine/embedded/index.ts";
-import { guardEngine, sealEngine } from "./engine/index.ts";
+import { createSharedChanges } from "./engine/index.ts";
 import {
   createAuthenticator,
   createLog,
@@ -18,15 +15,9 @@ import {
   type ServerConfig,
   type Settings,
 } from "./ops/index.ts";
-import { parsePortalUrls, S5Sessions } from "./s5/index.ts";
+import { S5Sessions } from "./s5/index.ts";
 import { StreamRegistry } from "./services/index.ts";
-
-interface Database {
-  readonly services: readonly ServiceBinding[];
-  servicesFor(access: Access): readonly ServiceBinding[];
-  exists(claim: ValueExists): Promise<boolean>;
-  close(): Promise<void>;
-}
+import { type Database, openDatabase, type RpcThreads, startRpcThreads } from "./threads/index.ts";
 
 export interface RunningServer {
   readonly grpcPort: number;
@@ -37,10 +28,7 @@ export interface RunningServer {
   force(): void;
 }
 
-async function openDatabase(config: ServerConfig, log: Logger, metrics: Metrics): Promise<Database> {
-  const begunMs = performance.now();
-  const embedded = openEmbeddedEngine({ dataDir: config.dataDir, fsync: config.fsync });
-  const engine = sealEngine(embedded);
+function addDatabaseMetrics(metrics: Metrics, { embedded, engine }: Database): void {
   addEngineMetrics(metrics, engine);
   metrics.addGauge(
     "sealpoint_store_bytes",
@@ -52,53 +40,48 @@ async function openDatabase(config: ServerConfig, log: Logger, metrics: Metrics)
     "Syncs (fdatasync) of the store's log.",
     async () => (await embedded.stats()).syncs,
   );
-  log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
-  const streams = new StreamRegistry();
-  const s5 = {
-    sessions: new S5Sessions({ createIndex: (dimensions) => embedded.createMemoryIndex(dimensions) }),
-    portalUrls: parsePortalUrls(config.s5PortalUrls),
-  };
-  return {
-    services: createServiceTables({ engine, s5, streams }),
-    servicesFor: (access) =>
-      createServiceTables({ engine: guardEngine(engine, access), s5: { ...s5, access }, streams }),
-    // A token's claim is no filter of its bearer: it may name any field that can be read.
-    exists: async ({ collection, filter }) => (await engine.count(collection, filter, true).catch(() => 0)) > 0,
-    async close() {
-      s5.sessions.closeAll();
-      await embedded.close();
-    },
-  };
 }
 
+/** The gRPC door: on this thread, or on threads of its own when there are several; this one then keeps what they share. */
+type Door = Omit<RpcThreads, "figures" | "end"> & Partial<RpcThreads>;
+
 export async function startServer(config: ServerConfig, log: Logger): Promise<RunningServer> {
-  const metrics = createMetrics((code) => status[code] ?? String(code));
-  const database = await openDatabase(config, log, metrics);
-  let grpc: GrpcServer | undefined;
-  let rest: RestServer | undefined;
+  let door: Door | undefined;
+  const metrics = createMetrics(
+    (code) => status[code] ?? String(code),
+    async () => (await door?.figures?.()) ?? [],
+  );
+  const begunMs = performance.now();
+  const changes = createSharedChanges();
+  const database = openDatabase(config, changes);
+  addDatabaseMetrics(metrics, database);
+  log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
+  const sessions = new S5Sessions({ createIndex: (dimensions) => database.embedded.createMemoryIndex(dimensions) });
+  const shared = { sessions, streams: new StreamRegistry() };
+  const close = async (): Promise<void> => {
+    await door?.end?.();
+    sessions.closeAll();
+    await database.embedded.close();
+    metrics.close();
+  };
+
+  let rest: RestServer;
   let ready = false;
+  const authenticator = createAuthenticator(config);
+  const common = { host: config.host, authenticator, tls: config.tls, log };
   try {
-    const shared = { host: config.host, authenticator: createAuthenticator(config), tls: config.tls, log };
-    grpc = await startGrpcServer({
-      ...shared,
-      port: config.grpcPort,
-      services: database.services,
-      guarded: database,
-      metrics,
-    });
-    rest = await startRestServer({
-      ...shared,
-      port: config.httpPort,
-      ready: () => ready,
-      metrics: metrics.registry,
-    });
+    door =
+      config.rpcThreads > 1
+        ? await startRpcThreads({ config, log, changes, ...shared })
+        : await startGrpcServer({ ...common, port: config.grpcPort, metrics, ...database.serve(shared) });
+    rest = await startRestServer({ ...common, port: config.httpPort, ready: () => ready, metrics: metrics.registry });
   } catch (error) {
-    grpc?.forceClose();
-    await database.close();
+    door?.forceClose();
+    await close();
     throw error;
   }
   ready = true;
-  const doors = { grpc, rest };
+  const grpc = door;
   let stopped: Promise<boolean> | undefined;
   return {
     grpcPort: grpc.port,
@@ -106,15 +89,14 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
     stop() {
       stopped ??= (async () => {
         ready = false;
-        const whole = await doors.grpc.drain();
-        await doors.rest.close();
-        await database.close();
-        metrics.close();
+        const whole = await grpc.drain();
+        await rest.close();
+        await close();
         return whole;
       })();
       return stopped;
     },
-    force: () => doors.grpc.forceClose(),
+    force: () => grpc.forceClose(),
   };
 }
 

@@ -1,3 +1,3 @@
 export * from "./engine.ts";
 export { guardEngine } from "./guarded.ts";
-export { sealEngine, sealedSkippedOf } from "./sealed.ts";
+export { createSharedChanges, sealEngine, sealedSkippedOf } from "./sealed.ts";

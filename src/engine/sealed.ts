@@ -30,8 +30,16 @@ export function sealedSkippedOf(result: PointTable | ScrollCursor): number {
   return skippedCounts.get(result) ?? 0;
 }
 
-export function sealEngine(engine: Engine): SealedEngine {
-  const policies = new PolicyCache(engine);
+/** Bytes of what the sealed engines of a process share. */
+const sharedBytes = Int32Array.BYTES_PER_ELEMENT;
+
+/** What each thread's sealEngine over the same engine must be given, so that none leans on a policy that another one changed. */
+export function createSharedChanges(): SharedArrayBuffer {
+  return new SharedArrayBuffer(sharedBytes);
+}
+
+export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSharedChanges()): SealedEngine {
+  const policies = new PolicyCache(engine, changes);
 
   async function changed<T>(change: Promise<T>): Promise<T> {
     try {

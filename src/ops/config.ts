@@ -27,6 +27,7 @@ export interface ServerConfig {
   readonly tls?: { readonly certPath: string; readonly keyPath: string };
   readonly insecure: boolean;
   readonly logLevel: LogLevel;
+  /** Threads that serve gRPC; 1: the main thread itself. */
   readonly rpcThreads: number;
   readonly fsync: { readonly policy: (typeof fsyncPolicies)[number]; readonly intervalMs: number };
   /** Portals of S5.Load, separated by commas; the development portal when absent. */
@@ -159,12 +160,13 @@ function parseFsync(policy = "always", interval: string | undefined): ServerConf
 }
 
 function parseRpcThreads(value: string): number {
-  if (value !== "1") {
+  const threads = /^\d{1,4}$/.test(value) ? Number(value) : 0;
+  if (threads < 1 || threads > limits.rpcThreadsMax) {
     throw new ConfigError(
-      `SEALPOINT_RPC_THREADS: ${JSON.stringify(value)} is not possible yet; this version serves with 1`,
+      `SEALPOINT_RPC_THREADS: ${JSON.stringify(value)} is not a number of threads (1 to ${limits.rpcThreadsMax})`,
     );
   }
-  return 1;
+  return threads;
 }
 
 function parseTls(certPath: string | undefined, keyPath: string | undefined): ServerConfig["tls"] {

@@ -1,6 +1,8 @@
 export * from "./authenticator.ts";
 export * from "./config.ts";
+export { FigureBook, type ThreadFigures } from "./figures.ts";
 export * from "./identity.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
 export { readSettings, type Settings } from "./settings.ts";
+export { ThreadPort } from "./thread-port.ts";

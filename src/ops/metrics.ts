@@ -1,52 +1,10 @@
 /**
- * Prometheus metrics. The figures of each call are added to plain arrays and turned into Prometheus's form only when
- * somebody scrapes: a search answers in tens of microseconds and may not spend one of them here.
+ * Prometheus metrics. The figures of each call are added to plain arrays (figures.ts) and turned into Prometheus's form only when
+ * somebody scrapes: a search answers in tens of microseconds and may not spend one of them here. With several threads that serve, a
+ * scrape adds them up.
  */
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
-
-const busyTickMs = 4;
-
-/**
- * A delay of the loop has two causes: work on its thread, and other processes on its core. Between two ticks of a timer the thread's own
- * processor time tells the first alone, garbage collection on it included.
- */
-function watchLoopThread(): { takeMaxSeconds(): number; close(): void } {
-  const now = () => {
-    const { user, system } = process.threadCpuUsage();
-    return user + system;
-  };
-  let last = now();
-  let maxUs = 0;
-  const timer = setInterval(() => {
-    const at = now();
-    // A busy loop that comes round in time uses up to one tick between two of them.
-    maxUs = Math.max(maxUs, at - last - busyTickMs * 1_000);
-    last = at;
-  }, busyTickMs);
-  timer.unref();
-  return {
-    takeMaxSeconds() {
-      const taken = maxUs;
-      maxUs = 0;
-      return taken / 1e6;
-    },
-    close: () => clearInterval(timer),
-  };
-}
-
-/** Seconds; from a cached search to a long stream. */
-const durationBuckets = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300];
-const loopDelayResolutionMs = 5;
-
-class MethodFigures {
-  inFlight = 0;
-  count = 0;
-  secondsTotal = 0;
-  /** Calls by gRPC status. */
-  readonly codes = new Map<number, number>();
-  readonly buckets = new Float64Array(durationBuckets.length);
-}
+import { durationBuckets, FigureBook, type MethodFigures, sumMethods, type ThreadFigures } from "./figures.ts";
 
 export interface LabelledValue {
   readonly labels: Readonly<Record<string, string>>;
@@ -54,7 +12,7 @@ export interface LabelledValue {
 }
 
 export interface Metrics {
-  readonly registry: Registry;
+  readonly registry: { metrics(): Promise<string>; readonly contentType: string };
   onCallStart(method: string): void;
   onCallEnd(method: string, code: number, seconds: number): void;
   /** A figure read at each scrape. */
@@ -66,57 +24,51 @@ export interface Metrics {
   close(): void;
 }
 
-export function createMetrics(codeName: (code: number) => string): Metrics {
+/** `readOthers`: the figures of the other threads that serve, asked for at each scrape. */
+export function createMetrics(
+  codeName: (code: number) => string,
+  readOthers: () => Promise<readonly ThreadFigures[]> = async () => [],
+): Metrics {
   const registry = new Registry();
-  const methods = new Map<string, MethodFigures>();
-  const of = (method: string): MethodFigures => {
-    let figures = methods.get(method);
-    if (figures === undefined) {
-      figures = new MethodFigures();
-      methods.set(method, figures);
-    }
-    return figures;
-  };
+  const own = new FigureBook("main");
+  let threads: readonly ThreadFigures[] = [];
   collectDefaultMetrics({ register: registry });
-  registerFigures(registry, methods, codeName);
-
-  const delay = monitorEventLoopDelay({ resolution: loopDelayResolutionMs });
-  delay.enable();
-  new Gauge({
-    name: "sealpoint_event_loop_delay_max_seconds",
-    help: "Longest hold of the event loop since the last scrape.",
-    registers: [registry],
-    collect() {
-      // The monitor's own timer interval is part of what it records.
-      this.set(Math.max(0, delay.max / 1e9 - loopDelayResolutionMs / 1e3));
-      delay.reset();
-    },
-  });
-
-  const busy = watchLoopThread();
-  new Gauge({
-    name: "sealpoint_event_loop_busy_max_seconds",
-    help: "Most processor time of the event loop's thread without the loop coming round, since the last scrape: the hold without what the machine's scheduling adds.",
-    registers: [registry],
-    collect() {
-      this.set(busy.takeMaxSeconds());
-    },
-  });
+  registerCalls(registry, () => sumMethods(threads), codeName);
+  // Alone, the main thread's figures carry no label.
+  const byThread = (read: (figures: ThreadFigures) => number) => async () =>
+    threads.map((figures) => ({
+      labels: threads.length > 1 ? { thread: figures.thread } : ({} as Record<string, string>),
+      value: read(figures),
+    }));
+  const addThreadGauge = (name: string, help: string, read: (figures: ThreadFigures) => number): void =>
+    registerSamples(registry, name, help, "gauge", byThread(read));
+  addThreadGauge(
+    "sealpoint_event_loop_delay_max_seconds",
+    "Longest hold of the event loop since the last scrape.",
+    (figures) => figures.loopDelayMax,
+  );
+  addThreadGauge(
+    "sealpoint_event_loop_busy_max_seconds",
+    "Most processor time of the event loop's thread without the loop coming round, since the last scrape: the hold without what the machine's scheduling adds.",
+    (figures) => figures.loopBusyMax,
+  );
+  addThreadGauge(
+    "sealpoint_thread_heap_bytes",
+    "Resident JavaScript heap of a thread that serves.",
+    (figures) => figures.heapBytes,
+  );
 
   return {
-    registry,
-    onCallStart(method) {
-      of(method).inFlight += 1;
+    registry: {
+      contentType: registry.contentType,
+      async metrics() {
+        const others = await readOthers();
+        threads = [own.read(), ...others];
+        return registry.metrics();
+      },
     },
-    onCallEnd(method, code, seconds) {
-      const figures = of(method);
-      figures.inFlight -= 1;
-      figures.count += 1;
-      figures.secondsTotal += seconds;
-      figures.codes.set(code, (figures.codes.get(code) ?? 0) + 1);
-      const bucket = durationBuckets.findIndex((bound) => seconds <= bound);
-      if (bucket >= 0) figures.buckets[bucket] = (figures.buckets[bucket] ?? 0) + 1;
-    },
+    onCallStart: (method) => own.onCallStart(method),
+    onCallEnd: (method, code, seconds) => own.onCallEnd(method, code, seconds),
     addGauge(name, help, read) {
       new Gauge({
         name,
@@ -134,8 +86,7 @@ export function createMetrics(codeName: (code: number) => string): Metrics {
       registerSamples(registry, name, help, "gauge", read);
     },
     close() {
-      delay.disable();
-      busy.close();
+      own.close();
       registry.clear();
     },
   };
@@ -160,9 +111,9 @@ function registerSamples(
   registry.registerMetric(metric as unknown as Metric);
 }
 
-function registerFigures(
+function registerCalls(
   registry: Registry,
-  methods: ReadonlyMap<string, MethodFigures>,
+  entries: () => [string, MethodFigures][],
   codeName: (code: number) => string,
 ): void {
   const register = (
@@ -171,7 +122,6 @@ function registerFigures(
     type: "counter" | "gauge" | "histogram",
     sample: () => Sample[],
   ): void => registerSamples(registry, name, help, type, async () => sample());
-  const entries = () => [...methods].sort(([a], [b]) => (a < b ? -1 : 1));
   register("sealpoint_grpc_requests_total", "gRPC calls ended, by method and status.", "counter", () =>
     entries().flatMap(([method, figures]) =>
       [...figures.codes].map(([code, value]) => ({ labels: { method, code: codeName(code) }, value })),

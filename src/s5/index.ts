@@ -8,6 +8,7 @@ export type { MetadataForm, RecordBatch } from "./opener-protocol.ts";
 export { type Portal, type PortalOptions, startPortal } from "./portal.ts";
 export { defaultPortalUrl, parsePortalUrls } from "./portals.ts";
 export { originalIdKey, toPointId } from "./record-ids.ts";
+export { RemoteSessions, serveSessions } from "./remote-sessions.ts";
 export {
   type CreateSessionIndex,
   type IndexHit,
@@ -15,4 +16,5 @@ export {
   type S5SessionsOptions,
   type SessionHit,
   type SessionIndex,
+  type Sessions,
 } from "./sessions.ts";

@@ -59,7 +59,16 @@ export interface S5SessionsOptions {
   readonly sessionsMax?: number;
 }
 
-export class S5Sessions {
+/** The sessions of the process; those of another thread are asked for over a port (remote-sessions.ts). */
+export interface Sessions {
+  /** A sink that loads into a new session. The name is taken at once, and free again when the load fails. */
+  open(sessionId: string): LoadSink | Promise<LoadSink>;
+  search(sessionId: string, vector: Float32Array, k: number, threshold?: number): Promise<SessionHit[]>;
+  /** False when there was none. */
+  close(sessionId: string): boolean | Promise<boolean>;
+}
+
+export class S5Sessions implements Sessions {
   private readonly sessions = new Map<string, Session | Reservation>();
   private readonly createIndex: CreateSessionIndex;
   private readonly idleMs: number;
@@ -74,7 +83,6 @@ export class S5Sessions {
     this.sessionsMax = options.sessionsMax ?? limits.s5SessionsMax;
   }
 
-  /** A sink that loads into a new session. The name is taken at once, and free again when the load fails. */
   open(sessionId: string): LoadSink {
     if (!sessionIdForm.test(sessionId)) throw badInput("expected 1 to 64 printable characters", "session_id");
     if (this.sessions.has(sessionId))
@@ -148,7 +156,6 @@ export class S5Sessions {
     }));
   }
 
-  /** False when there was none. */
   close(sessionId: string): boolean {
     const session = this.sessions.get(sessionId);
     if (session === undefined) return false;

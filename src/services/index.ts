@@ -4,4 +4,4 @@ export { type BulkAnswer, type BulkChunk, type BulkMessage, IngestService, type 
 export { type Found, type NearestRequest, PointsService, type UpdateOutcome } from "./points.ts";
 export { type S5LoadEvent, S5Service, type S5ServiceOptions } from "./s5.ts";
 export { SealingService } from "./sealing.ts";
-export { StreamRegistry } from "./streams.ts";
+export { RemoteStreams, StreamRegistry, type Streams, serveStreams } from "./streams.ts";

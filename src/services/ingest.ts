@@ -15,7 +15,7 @@ import {
   type WriteTurn,
 } from "../engine/index.ts";
 import { faultyPoint, findFaults } from "./faults.ts";
-import type { StreamRegistry } from "./streams.ts";
+import type { Streams } from "./streams.ts";
 
 export interface BulkStart {
   readonly kind: "start";
@@ -87,16 +87,16 @@ const streamIdForm = /^[\x20-\x7e]+$/;
 
 export class IngestService {
   readonly #engine: Engine;
-  readonly #streams: StreamRegistry;
+  readonly #streams: Streams;
 
   /** `streams`: who holds which stream, shared by all services of a process. */
-  constructor(engine: Engine, streams: StreamRegistry) {
+  constructor(engine: Engine, streams: Streams) {
     this.#engine = engine;
     this.#streams = streams;
   }
 
   async *bulkUpsert(messages: AsyncIterable<BulkMessage>, signal: AbortSignal): AsyncGenerator<BulkAnswer> {
-    const leave = this.#streams.enter();
+    const leave = await this.#streams.enter();
     const iterator = messages[Symbol.asyncIterator]();
     try {
       const first = await iterator.next();
@@ -135,7 +135,7 @@ export class IngestService {
         "page_size",
       );
     }
-    const leave = this.#streams.enter();
+    const leave = await this.#streams.enter();
     try {
       const { filter, after, payload, vectors } = request;
       const cursor = await this.#engine.openScroll(request.collection, {

@@ -14,8 +14,8 @@ import {
   type LoadSink,
   loadDatabase,
   type RecordBatch,
-  type S5Sessions,
   type SessionHit,
+  type Sessions,
 } from "../s5/index.ts";
 import { parsePublicKey } from "../seal/index.ts";
 import { checkNewName } from "./names.ts";
@@ -37,7 +37,7 @@ export interface S5LoadRequest {
 
 export interface S5ServiceOptions {
   readonly engine: Engine;
-  readonly sessions: S5Sessions;
+  readonly sessions: Sessions;
   readonly portalUrls: readonly string[];
   /** Sessions belong to no collection, so only a caller with access to all may use them; absent: full access. */
   readonly access?: Access;
@@ -62,7 +62,9 @@ export class S5Service {
       // Before anything is downloaded or made.
       if (publicKey !== undefined) parsePublicKey(publicKey);
       const sink =
-        target.kind === "session" ? sessions.open(target.sessionId) : collectionSink(engine, target.name, publicKey);
+        target.kind === "session"
+          ? await sessions.open(target.sessionId)
+          : collectionSink(engine, target.name, publicKey);
       let complete = false;
       try {
         for await (const event of loadDatabase({ portalUrls, manifestPath, userAddress, sessionKey, sink, signal })) {
@@ -88,7 +90,7 @@ export class S5Service {
     return this.#options.sessions.search(sessionId, vector, k, threshold);
   }
 
-  close(sessionId: string): boolean {
+  async close(sessionId: string): Promise<boolean> {
     this.#requireSessions();
     return this.#options.sessions.close(sessionId);
   }

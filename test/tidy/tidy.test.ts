@@ -29,6 +29,7 @@ const layers: readonly (readonly [room: string, layer: number])[] = [
   ["src/api/mcp", 5],
   ["src/proxy", 5],
   ["src/cli", 6],
+  ["src/threads", 6],
   ["src/main.ts", 6],
 ];
 

@@ -1,4 +1,5 @@
 /** One call's state: what the handler sees of it (CallContext), its end, its log line and its measure. */
+import { threadId } from "node:worker_threads";
 import { Metadata, status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { DomainError } from "../../core/index.ts";
@@ -22,8 +23,8 @@ export interface CallEnvironment {
   readonly forced: AbortSignal;
 }
 
-/** Distinct between runs of the server, so that an id found in a client's log names one call. */
-const runPrefix = Math.floor(Date.now() / 1000).toString(36);
+/** Distinct between runs of the server and between its threads, so that an id found in a client's log names one call. */
+const runPrefix = Math.floor(Date.now() / 1000).toString(36) + (threadId === 0 ? "" : `.${threadId}`);
 let callCount = 0;
 
 export class CallState implements CallContext {

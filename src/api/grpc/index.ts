@@ -1,4 +1,5 @@
 export * from "./call.ts";
 export { errorTable, toServiceError } from "./errors.ts";
 export { HealthRegistry, servingStatus } from "./health.ts";
+export { reservePort } from "./listen.ts";
 export { type GrpcServer, type GrpcServerOptions, startGrpcServer } from "./server.ts";

@@ -7,9 +7,10 @@ import { AccessTables } from "./access.ts";
 import { adaptService } from "./adaptor.ts";
 import type { ServiceBinding } from "./call.ts";
 import type { CallEnvironment, CallObserver } from "./context.ts";
-import { createKeyInterceptor, readServerCredentials, type TlsFiles } from "./credentials.ts";
+import { createKeyInterceptor, type TlsFiles } from "./credentials.ts";
 import { healthService } from "./descriptors.ts";
 import { createHealthBinding, HealthRegistry, servingStatus } from "./health.ts";
+import { type Door, listenAlone, listenShared } from "./listen.ts";
 import { createReflectionBindings } from "./reflection.ts";
 import { widenWindows } from "./windows.ts";
 
@@ -17,6 +18,8 @@ export interface GrpcServerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Other threads of the process listen on the port too; the kernel shares the connections out. Takes a port reserved by reservePort. */
+  readonly sharesPort?: boolean;
   /** The services and their tables; health and reflection are added. */
   readonly services: readonly ServiceBinding[];
   readonly authenticator?: Authenticator;
@@ -81,26 +84,24 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     server.addService(definition, isOwn ? tables.guard(binding.service.typeName, implementation) : implementation);
     health.set(binding.service.typeName, servingStatus.notServing);
   }
-  const address = `${options.host.includes(":") && !options.host.startsWith("[") ? `[${options.host}]` : options.host}:${options.port}`;
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, readServerCredentials(options.tls), (error, bound) =>
-      error === null ? resolve(bound) : reject(new Error(`cannot listen for gRPC on ${address}: ${error.message}`)),
-    );
-  });
+  const door = await (options.sharesPort === true ? listenShared : listenAlone)(server, options);
   health.setAll(servingStatus.serving);
 
   const forceClose = (): void => {
     forced.abort();
     // One turn later, so that the calls' own answers (UNAVAILABLE) are on the wire before the connections go.
-    setImmediate(() => server.forceShutdown());
+    setImmediate(() => {
+      server.forceShutdown();
+      door.cut();
+    });
   };
   let drained: Promise<boolean> | undefined;
   return {
-    port,
+    port: door.port,
     health,
     forceClose,
     drain() {
-      drained ??= drainServer(server, health, draining, forceClose, limits.drainSecondsMax);
+      drained ??= drainServer(server, door, health, draining, forceClose, limits.drainSecondsMax);
       return drained;
     },
   };
@@ -108,6 +109,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
 
 async function drainServer(
   server: Server,
+  door: Door,
   health: HealthRegistry,
   draining: AbortController,
   forceClose: () => void,
@@ -115,6 +117,7 @@ async function drainServer(
 ): Promise<boolean> {
   health.setAll(servingStatus.notServing);
   draining.abort();
+  door.close();
   let cut = false;
   let patience: NodeJS.Timeout | undefined;
   const gaveUp = new Promise<void>((resolve) => {
@@ -127,6 +130,8 @@ async function drainServer(
   const ended = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
   await Promise.race([ended, gaveUp]);
   clearTimeout(patience);
+  // Connections on which no HTTP/2 session ever came about.
+  door.cut();
   return !cut;
 }
 

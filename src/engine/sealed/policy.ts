@@ -16,6 +16,8 @@ export interface AdmissionPolicy {
   /** Whether there were points with envelopes when it was read: who has none pays nothing for telling their number. */
   readonly holdsSealed: boolean;
   readonly epoch: number;
+  /** How many changes this process had seen before the policy was read. */
+  readonly changes: number;
   readonly readAtMs: number;
 }
 
@@ -52,7 +54,7 @@ export function normalizePolicy(policy: SealingPolicy): SealingPolicy {
   };
 }
 
-function admissionPolicy(info: CollectionInfo): AdmissionPolicy {
+function admissionPolicy(info: CollectionInfo, changes: number): AdmissionPolicy {
   const { sealing } = info;
   const first = sealing.recipients[0];
   return {
@@ -64,6 +66,7 @@ function admissionPolicy(info: CollectionInfo): AdmissionPolicy {
     acceptedSealingIds: new Set(info.acceptedSealingIds),
     holdsSealed: info.sealedPointsCount > 0,
     epoch: info.epoch,
+    changes,
     readAtMs: performance.now(),
   };
 }
@@ -71,34 +74,47 @@ function admissionPolicy(info: CollectionInfo): AdmissionPolicy {
 /** How long a read may lean on a cached policy. Writes need no bound: their commit checks the epoch. */
 const readAgeMsMax = 1_000;
 
-/** Policies by the name that callers use, which may be an alias. */
+/**
+ * Policies by the name that callers use, which may be an alias. Each thread that serves has a cache of its own over the one engine; a
+ * count in memory that they share tells all of them of a change before it is acknowledged.
+ */
 export class PolicyCache {
   private readonly engine: Engine;
+  private readonly changes: Int32Array;
   private readonly policies = new Map<string, AdmissionPolicy>();
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, changes: SharedArrayBuffer) {
     this.engine = engine;
+    this.changes = new Int32Array(changes);
   }
 
   async forWrite(name: string): Promise<AdmissionPolicy> {
-    return this.policies.get(name) ?? this.refresh(name);
+    return this.known(name) ?? this.refresh(name);
   }
 
   async forRead(name: string): Promise<AdmissionPolicy> {
-    const known = this.policies.get(name);
+    const known = this.known(name);
     return known !== undefined && performance.now() - known.readAtMs < readAgeMsMax ? known : this.refresh(name);
+  }
+
+  private known(name: string): AdmissionPolicy | undefined {
+    const policy = this.policies.get(name);
+    return policy?.changes === Atomics.load(this.changes, 0) ? policy : undefined;
   }
 
   async refresh(name: string): Promise<AdmissionPolicy> {
     this.policies.delete(name);
-    const policy = admissionPolicy(await this.engine.collectionInfo(name));
+    // Counted before it is read: a change in between makes it old at once, never young for ever.
+    const changes = Atomics.load(this.changes, 0);
+    const policy = admissionPolicy(await this.engine.collectionInfo(name), changes);
     this.policies.set(name, policy);
     if (this.policies.size > limits.collectionsMax) this.policies.delete(this.policies.keys().next().value as string);
     return policy;
   }
 
-  /** A changed collection may be known under aliases too, so all are forgotten: changes are rare. */
+  /** A changed collection may be known under aliases too, so all threads forget all: changes are rare. */
   clear(): void {
+    Atomics.add(this.changes, 0, 1);
     this.policies.clear();
   }
 }

@@ -10,7 +10,7 @@ import {
   S5Service,
   type S5ServiceOptions,
   SealingService,
-  type StreamRegistry,
+  type Streams,
 } from "../../../services/index.ts";
 import { bindService, type ServiceBinding, unary, unimplemented } from "../call.ts";
 import { bindCollections } from "./collections.ts";
@@ -24,7 +24,7 @@ export interface ServiceTableOptions {
   readonly engine: SealedEngine;
   /** Without it the S5 service answers UNIMPLEMENTED. */
   readonly s5?: Omit<S5ServiceOptions, "engine">;
-  readonly streams: StreamRegistry;
+  readonly streams: Streams;
 }
 
 const laterSnapshots = "arrives with snapshots, in a later version";

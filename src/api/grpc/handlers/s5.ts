@@ -55,6 +55,6 @@ export function bindS5(s5: S5Service | undefined): ServiceBinding {
     search: unary(async ({ sessionId, vector, k, threshold }) => ({
       hits: await s5.search(sessionId, Float32Array.from(vector), k, threshold),
     })),
-    close: unary(async ({ sessionId }) => ({ closed: s5.close(sessionId) })),
+    close: unary(async ({ sessionId }) => ({ closed: await s5.close(sessionId) })),
   });
 }

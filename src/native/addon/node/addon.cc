@@ -3,6 +3,8 @@
 #define NAPI_VERSION 8
 #include <node_api.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -33,6 +35,8 @@ struct Environment {
   std::vector<Call*> finished;
   bool waking = false;
   size_t in_flight = 0;  // event loop only
+  size_t borrowed = 0;   // unfinished calls that read a message in this environment's memory
+  std::condition_variable returned;
   napi_threadsafe_function wake = nullptr;
   bool gone = false;
 };
@@ -197,11 +201,14 @@ napi_value call(napi_env env, napi_callback_info info) {
   } else {
     napi_create_reference(env, args[2], 1, &pending->message);
     if (!message.body.empty()) napi_create_reference(env, args[3], 1, &pending->body);
+    std::lock_guard lock(environment->mutex);
+    ++environment->borrowed;
   }
   if (environment->in_flight++ == 0) napi_ref_threadsafe_function(env, environment->wake);
   engine->submit(static_cast<sealpoint::Operation>(operation), message, std::move(keep), [environment, pending](Outcome outcome) {
     pending->outcome = std::move(outcome);
     std::lock_guard lock(environment->mutex);
+    if (pending->message != nullptr && --environment->borrowed == 0) environment->returned.notify_all();
     if (environment->gone) {
       delete pending;
       return;
@@ -316,8 +323,11 @@ napi_value simd(napi_env env, napi_callback_info) {
 
 void leave(void* data) {
   auto* holder = static_cast<std::shared_ptr<Environment>*>(data);
-  std::lock_guard lock((*holder)->mutex);
+  std::unique_lock lock((*holder)->mutex);
   (*holder)->gone = true;
+  // A thread that is cut off (process.exit, an uncaught exception on another) takes its memory with it, and native threads may still read
+  // messages in it. The bound is for a disk that does not answer.
+  (*holder)->returned.wait_for(lock, std::chrono::seconds(10), [&] { return (*holder)->borrowed == 0; });
   for (Call* call : (*holder)->finished) delete call;
   (*holder)->finished.clear();
 }

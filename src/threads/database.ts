@@ -1,0 +1,41 @@
+/** The data as one thread serves it: the process's one native engine, with the services over it. */
+import { createServiceTables } from "../api/grpc/handlers/index.ts";
+import type { GrpcServerOptions, ServiceBinding } from "../api/grpc/index.ts";
+import { type EmbeddedEngine, openEmbeddedEngine } from "../engine/embedded/index.ts";
+import { guardEngine, sealEngine } from "../engine/index.ts";
+import type { ServerConfig } from "../ops/index.ts";
+import { parsePortalUrls, type Sessions } from "../s5/index.ts";
+import type { Streams } from "../services/index.ts";
+
+export interface Database {
+  readonly embedded: EmbeddedEngine;
+  readonly engine: ReturnType<typeof sealEngine>;
+  /** What only one thread keeps for all. */
+  serve(shared: {
+    readonly sessions: Sessions;
+    readonly streams: Streams;
+  }): Required<Pick<GrpcServerOptions, "services" | "guarded">>;
+}
+
+/** `changes`: of createSharedChanges, the same for every thread. The first thread to open waits until all is loaded; the others find it open. */
+export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer): Database {
+  const embedded = openEmbeddedEngine({ dataDir: config.dataDir, fsync: config.fsync });
+  const engine = sealEngine(embedded, changes);
+  return {
+    embedded,
+    engine,
+    serve({ sessions, streams }) {
+      const s5 = { sessions, portalUrls: parsePortalUrls(config.s5PortalUrls) };
+      const services: readonly ServiceBinding[] = createServiceTables({ engine, s5, streams });
+      return {
+        services,
+        guarded: {
+          servicesFor: (access) =>
+            createServiceTables({ engine: guardEngine(engine, access), s5: { ...s5, access }, streams }),
+          // A token's claim is no filter of its bearer: it may name any field that can be read.
+          exists: async ({ collection, filter }) => (await engine.count(collection, filter, true).catch(() => 0)) > 0,
+        },
+      };
+    },
+  };
+}
