@@ -1,6 +1,7 @@
 // Checks the vector index against brute force, through merges, reopening, damage and threads. From this folder:
 // g++ -std=c++20 -O1 -g -fopenmp vector_check.cc ../vector/*.cc -l:libfaiss.a -o /tmp/vector_check && /tmp/vector_check [seed]
 // With -fsanitize=address,undefined likewise; with -fsanitize=thread and TSAN_OPTIONS=suppressions=tsan.supp (FAISS is not instrumented).
+#include "../vector/planes.h"
 #include "vector_model.h"
 
 using namespace check;
@@ -47,6 +48,20 @@ void check_kernels(Random& random) {
       }
       kernels->dot4(pointers, query.data(), 128 * sum, bytes, out);
       CHECK(std::memcmp(dots, out, sizeof(dots)) == 0, "%s dot4 of %zu", name, bytes);
+
+      std::vector<uint8_t> upper[4], lower[4];
+      const uint8_t *uppers[4], *lowers[4];
+      for (int r = 0; r < 4; ++r) {
+        upper[r].resize(bytes / 2);
+        lower[r].resize(bytes / 2);
+        split_planes(pointers[r], bytes, upper[r].data(), lower[r].data());
+        uppers[r] = upper[r].data();
+        lowers[r] = lower[r].data();
+      }
+      int32_t high[4], low[4];
+      kernels->nibbles4(uppers, query.data(), bytes / 2, high);
+      kernels->nibbles4(lowers, query.data(), bytes / 2, low);
+      for (int r = 0; r < 4; ++r) CHECK(16 * high[r] + low[r] - 128 * sum == dots[r], "%s nibbles4 of %zu", name, bytes);
 
       const size_t dim = 1 + random() % 300;
       std::normal_distribution<float> normal;

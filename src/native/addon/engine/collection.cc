@@ -338,7 +338,13 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
     {
       std::unique_lock lock(state_mutex_);
       if (dropped_ || !(vectors->wants_build() || (idle && vectors->wants_build_when_idle()))) continue;
-      build = vectors->begin_build();
+      // A tenant's rows lie together, so that an exact scan of them reads on and on.
+      std::vector<uint32_t> groups;
+      if (indexes_->has_groups()) {
+        groups.resize(versions_.size());
+        for (uint32_t slot = 0; slot < groups.size(); ++slot) groups[slot] = indexes_->group_of(slot);
+      }
+      build = vectors->begin_build(std::move(groups));
     }
     if (build == nullptr) continue;
     building_ = true;

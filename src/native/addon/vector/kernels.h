@@ -14,6 +14,8 @@ struct Kernels {
   // Sum of (code - 128) * query.
   int32_t (*dot)(const uint8_t* code, const int8_t* query, int32_t query_bias, size_t bytes);
   void (*dot4)(const uint8_t* const* codes, const int8_t* query, int32_t query_bias, size_t bytes, int32_t* out);
+  // Sums of nibble * query for four rows of one plane (planes.h), over all blocks. `bytes` is the plane's row, a multiple of 32.
+  void (*nibbles4)(const uint8_t* const* planes, const int8_t* query, size_t bytes, int32_t* out);
   // Dot product of two stored codes; b_bias is 128 times the sum of b's plain values.
   int32_t (*dot_codes)(const uint8_t* a, const uint8_t* b, int32_t b_bias, size_t bytes);
   // Sum of absolute differences of two biased codes.

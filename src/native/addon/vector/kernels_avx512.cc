@@ -47,6 +47,45 @@ SEALPOINT_AVX512 void dot4(const uint8_t* const* codes, const int8_t* query, int
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sums);
 }
 
+// Two blocks of a plane: their low nibbles against the first and third 32 values, their high ones against the others.
+SEALPOINT_AVX512 inline __m512i add_nibbles(__m512i sum, const uint8_t* plane, __m512i low, __m512i high) {
+  const __m512i bits = _mm512_set1_epi8(15);
+  const __m512i both = load(plane);
+  sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(both, bits), low);
+  return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(both, 4), bits), high);
+}
+// One block, whose query is in order.
+SEALPOINT_AVX512 inline __m512i add_block(__m512i sum, const uint8_t* plane, __m512i query) {
+  const __m256i bits = _mm256_set1_epi8(15);
+  const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(plane));
+  const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), bits);
+  return _mm512_dpbusd_epi32(sum, _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_and_si256(both, bits)), high, 1), query);
+}
+
+SEALPOINT_AVX512 void nibbles4(const uint8_t* const* planes, const int8_t* query, size_t bytes, int32_t* out) {
+  const uint8_t *p0 = planes[0], *p1 = planes[1], *p2 = planes[2], *p3 = planes[3];
+  __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 64 <= bytes; i += 64) {
+    const __m512i q0 = load(query + 2 * i), q1 = load(query + 2 * i + 64);
+    const __m512i low = _mm512_shuffle_i64x2(q0, q1, 0x44), high = _mm512_shuffle_i64x2(q0, q1, 0xee);
+    s0 = add_nibbles(s0, p0 + i, low, high);
+    s1 = add_nibbles(s1, p1 + i, low, high);
+    s2 = add_nibbles(s2, p2 + i, low, high);
+    s3 = add_nibbles(s3, p3 + i, low, high);
+  }
+  if (i < bytes) {
+    const __m512i q = load(query + 2 * i);
+    s0 = add_block(s0, p0 + i, q);
+    s1 = add_block(s1, p1 + i, q);
+    s2 = add_block(s2, p2 + i, q);
+    s3 = add_block(s3, p3 + i, q);
+  }
+  const __m128i low = _mm_hadd_epi32(fold(s0), fold(s1));
+  const __m128i high = _mm_hadd_epi32(fold(s2), fold(s3));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_hadd_epi32(low, high));
+}
+
 SEALPOINT_AVX512 int32_t dot_codes(const uint8_t* a, const uint8_t* b, int32_t b_bias, size_t bytes) {
   const __m512i bias = _mm512_set1_epi8(static_cast<char>(0x80));
   __m512i s0 = _mm512_setzero_si512(), s1 = s0;
@@ -98,7 +137,7 @@ SEALPOINT_AVX512 float l1_f32(const float* a, const float* b, size_t dim) { retu
 
 }  // namespace
 
-const Kernels kAvx512VnniKernels = {"avx512vnni", dot, dot4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
+const Kernels kAvx512VnniKernels = {"avx512vnni", dot, dot4, nibbles4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
 
 }  // namespace sealpoint
 #endif

@@ -24,6 +24,19 @@ void dot4(const uint8_t* const* codes, const int8_t* query, int32_t bias, size_t
   for (size_t i = 0; i < 4; ++i) out[i] = dot(codes[i], query, bias, bytes);
 }
 
+void nibbles4(const uint8_t* const* planes, const int8_t* query, size_t bytes, int32_t* out) {
+  for (size_t r = 0; r < 4; ++r) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < bytes; i += 32) {
+      for (size_t j = 0; j < 32; ++j) {
+        const uint8_t both = planes[r][i + j];
+        sum += static_cast<int16_t>((both & 15) * query[2 * i + j] + (both >> 4) * query[2 * i + 32 + j]);
+      }
+    }
+    out[r] = sum;
+  }
+}
+
 int32_t dot_codes(const uint8_t* a, const uint8_t* b, int32_t, size_t bytes) {
   int32_t sum = 0;
   for (size_t i = 0; i < bytes; ++i) {
@@ -63,6 +76,6 @@ float l1_f32(const float* a, const float* b, size_t dim) {
 
 }  // namespace
 
-const Kernels kBaselineKernels = {"baseline", dot, dot4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
+const Kernels kBaselineKernels = {"baseline", dot, dot4, nibbles4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
 
 }  // namespace sealpoint

@@ -40,9 +40,11 @@ SearchScratch& thread_scratch() {
   return scratch;
 }
 
-// How many candidates are rescored, since codes put a true neighbour some places too low. On data/wordnet 2 k loses
-// nothing that more would find; small k get some more for data that suits int8 less.
-size_t rescore_count(size_t k) { return std::max(k * 2, k + 16); }
+// How many candidates are rescored, since codes put a true neighbour some places too low. On data/wordnet the 10 nearest are all
+// among the first 16 by whole codes, and among the first 32 by upper planes.
+size_t rescore_count(size_t k) { return std::max(k + k / 2, k + 8); }
+// How many are ranked by whole codes before.
+size_t coarse_count(size_t k) { return std::max(k * 3, k + 40); }
 
 }  // namespace
 
@@ -170,9 +172,9 @@ void VectorIndexImpl::scan_codes(const Segment& segment, const CodeScorer& score
     for (size_t i = 0; i < count; ++i) state.offer_candidate({distances[i], rows[i], &segment});
     count = 0;
   };
-  const size_t bytes = std::min<size_t>(file.header().code_bytes, 512);
+  const size_t bytes = std::min<size_t>(file.walk_bytes(), 512);
   state.for_each_match(file, filter_of(segment, state.request.allowed), [&](uint32_t row) {
-    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(file.code(row) + i);
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(file.walk_code(row) + i);
     rows[count++] = row;
     if (count == kScanBatch) flush();
   });
@@ -219,10 +221,30 @@ void VectorIndexImpl::rescore(SearchState& state) const {
   auto& candidates = state.scratch.candidates;
   const size_t bytes = std::min<size_t>(state.dim * sizeof(float), 256);
   // By segment, and ascending, which is the order of the file.
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+  const auto by_place = [](const Candidate& a, const Candidate& b) {
     return a.segment->number != b.segment->number ? a.segment->number < b.segment->number : a.row < b.row;
-  });
+  };
+  std::sort(candidates.begin(), candidates.end(), by_place);
   uint32_t rows[kScanBatch];
+  const size_t wanted = rescore_count(state.request.k);
+  if (candidates.size() > wanted) {
+    float distances[kScanBatch];
+    for (size_t first = 0; first < candidates.size();) {
+      const Segment& segment = *candidates[first].segment;
+      size_t count = 0;
+      for (; count < kScanBatch && first + count < candidates.size() && candidates[first + count].segment == &segment; ++count) {
+        rows[count] = candidates[first + count].row;
+      }
+      if (segment.file->in_planes()) {
+        CodeScorer(*segment.file, state.request.query, state.scratch.query).score_whole(rows, count, distances);
+        for (size_t i = 0; i < count; ++i) candidates[first + i].distance = distances[i];
+      }
+      first += count;
+    }
+    std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(wanted), candidates.end());
+    candidates.erase(candidates.begin() + static_cast<ptrdiff_t>(wanted), candidates.end());
+    std::sort(candidates.begin(), candidates.end(), by_place);
+  }
   for (size_t first = 0; first < candidates.size();) {
     const Segment& segment = *candidates[first].segment;
     size_t count = 0;
@@ -244,7 +266,7 @@ void VectorIndexImpl::search(const VectorSearch& request, std::vector<VectorHit>
   SearchScratch& scratch = thread_scratch();
   scratch.best.clear();
   scratch.candidates.clear();
-  SearchState state{request, scratch, config_.distance, config_.dim, kernels(), rescore_count(request.k)};
+  SearchState state{request, scratch, config_.distance, config_.dim, kernels(), coarse_count(request.k)};
 
   // "Indexed only" spares the caller long scans, not small ones.
   if (!request.indexed_only || kilobytes(tail_live()) <= config_.indexing_threshold_kb) {

@@ -10,11 +10,14 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <exception>
+#include <functional>
 #include <system_error>
 #include <thread>
 
 #include "../core/status.h"
 #include "mapped_read.h"
+#include "planes.h"
 
 namespace sealpoint {
 namespace {
@@ -227,16 +230,19 @@ bool SegmentFile::check_header(uint32_t dim, Distance distance, std::string& why
   return sound;
 }
 
-// Copies a section to memory if `to` says where; either way false when it fails its checksum.
-bool SegmentFile::load_section(int fd, Section which, uint8_t* to) const {
+// Copies a section to memory if `to` says where, in two planes if `lower` does; either way false when it fails its checksum.
+bool SegmentFile::load_section(int fd, Section which, uint8_t* to, uint8_t* lower) const {
   const SectionEntry& entry = header_.sections[which];
   if (to == nullptr) return lane_crc32c(base_ + entry.offset, entry.bytes) == entry.check;
   // In pieces that are still in the processor's cache when their checksum is taken.
   LaneChecksum checksum;
+  std::unique_ptr<uint8_t[]> buffer(lower != nullptr ? new uint8_t[kReadPiece] : nullptr);
   for (uint64_t done = 0; done < entry.bytes;) {
     const size_t piece = std::min<uint64_t>(kReadPiece, entry.bytes - done);
-    if (!read_fully(fd, to + done, piece, entry.offset + done, path_)) return false;
-    checksum.add(to + done, piece);
+    uint8_t* const at = lower != nullptr ? buffer.get() : to + done;
+    if (!read_fully(fd, at, piece, entry.offset + done, path_)) return false;
+    checksum.add(at, piece);
+    if (lower != nullptr) split_planes(at, piece, to + done / 2, lower + done / 2);
     done += piece;
   }
   return checksum.value() == entry.check;
@@ -259,30 +265,42 @@ bool SegmentFile::load_sections(int fd, Placement placement, std::string& why) {
     bytes += padded(hot);
   }
   for (uint32_t i = 0; i < kSectionCount; ++i) at_[i] = to[i] != nullptr ? to[i] : base_ + h.sections[i].offset;
+  const bool planes = in_memory_ && h.distance != static_cast<uint32_t>(Distance::kManhattan);
+  uint8_t* const lower = planes ? to[kCodes] + h.sections[kCodes].bytes / 2 : nullptr;
   // The codes are three quarters of it all, so they are worth a thread of their own.
   std::atomic<uint32_t> failed{kSectionCount};
-  auto load = [&](uint32_t section) {
+  std::exception_ptr failures[2];
+  auto load = [&](uint32_t section, std::exception_ptr& failure) {
     bool sound = false;
     try {
-      const bool there = mapped_read([&] { sound = load_section(fd, static_cast<Section>(section), to[section]); });
-      sound = sound && there;
-    } catch (const Error&) {
-      sound = false;
+      const auto which = static_cast<Section>(section);
+      if (to[section] != nullptr) {
+        sound = load_section(fd, which, to[section], which == kCodes ? lower : nullptr);
+      } else {
+        const bool there = mapped_read([&] { sound = load_section(fd, which, nullptr, nullptr); });
+        sound = sound && there;
+      }
+    } catch (...) {
+      failure = std::current_exception();
     }
     if (!sound) failed.store(section);
   };
   std::thread helper;
   if (h.sections[kCodes].bytes >= kThreadedBytes) {
     try {
-      helper = std::thread(load, kCodes);
+      helper = std::thread(load, kCodes, std::ref(failures[0]));
     } catch (const std::system_error&) {
       // Then this thread reads them too.
     }
   }
   for (uint32_t i = 0; i < kRows; ++i) {
-    if (i != kCodes || !helper.joinable()) load(i);
+    if (i != kCodes || !helper.joinable()) load(i, failures[1]);
   }
   if (helper.joinable()) helper.join();
+  // No memory, a disk that does not answer: not the file's fault.
+  for (const auto& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
   if (failed.load() != kSectionCount) {
     why = "section " + std::to_string(failed.load()) + " fails its checksum";
     return false;
@@ -291,6 +309,8 @@ bool SegmentFile::load_sections(int fd, Placement placement, std::string& why) {
   versions_ = section<uint64_t>(kVersions);
   order_ = section<uint32_t>(kOrder);
   codes_ = section<uint8_t>(kCodes);
+  lower_ = lower;
+  walk_bytes_ = planes ? h.code_bytes / 2 : h.code_bytes;
   norms_ = section<int32_t>(kNorms);
   links_ = section<uint32_t>(kLinks);
   upper_nodes_ = section<UpperNode>(kUpperNodes);

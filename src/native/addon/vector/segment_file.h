@@ -115,6 +115,12 @@ class SegmentFile {
   uint32_t slot(uint32_t row) const { return slots_[row]; }
   const uint32_t* slots() const { return slots_; }
   uint64_t version(uint32_t row) const { return versions_[row]; }
+  // Codes lie in planes (planes.h) when they are in memory and compared by dot products, else whole.
+  bool in_planes() const { return lower_ != nullptr; }
+  // What a walk reads of a row: its upper plane or its whole code.
+  const uint8_t* walk_code(uint32_t row) const { return codes_ + static_cast<size_t>(row) * walk_bytes_; }
+  size_t walk_bytes() const { return walk_bytes_; }
+  const uint8_t* lower(uint32_t row) const { return lower_ + static_cast<size_t>(row) * (header_.code_bytes / 2); }
   const uint8_t* code(uint32_t row) const { return codes_ + static_cast<size_t>(row) * header_.code_bytes; }
   int32_t norm(uint32_t row) const { return norms_[row]; }
   const uint32_t* links(uint32_t row) const { return links_ + static_cast<size_t>(row) * 2 * header_.m; }
@@ -134,7 +140,7 @@ class SegmentFile {
   SegmentFile() = default;
   bool check_header(uint32_t dim, Distance distance, std::string& why) const;
   bool load_sections(int fd, Placement placement, std::string& why);
-  bool load_section(int fd, Section which, uint8_t* to) const;
+  bool load_section(int fd, Section which, uint8_t* to, uint8_t* lower) const;
   bool links_sound() const;
   template <typename T>
   const T* section(Section which) const {
@@ -151,7 +157,9 @@ class SegmentFile {
   const uint32_t* slots_ = nullptr;
   const uint64_t* versions_ = nullptr;
   const uint32_t* order_ = nullptr;
-  const uint8_t* codes_ = nullptr;
+  const uint8_t* codes_ = nullptr;  // whole, or the upper plane
+  const uint8_t* lower_ = nullptr;
+  size_t walk_bytes_ = 0;
   const int32_t* norms_ = nullptr;
   const uint32_t* links_ = nullptr;
   const UpperNode* upper_nodes_ = nullptr;

@@ -42,8 +42,8 @@ inline size_t collect_fresh(const SegmentFile& file, const uint32_t* links, size
     found += (word & bit) == 0 ? 1 : 0;
     word |= bit;
   }
-  const size_t bytes = file.header().code_bytes;
-  for (size_t i = 0; i < found; ++i) prefetch_code(file.code(fresh[i]), bytes);
+  const size_t bytes = file.walk_bytes();
+  for (size_t i = 0; i < found; ++i) prefetch_code(file.walk_code(fresh[i]), bytes);
   return found;
 }
 
@@ -72,7 +72,7 @@ ScoredRow descend(const SegmentFile& file, const CodeScorer& scorer, WalkScratch
       if (links == nullptr) break;
       size_t count = 0;
       while (count < header.m && links[count] != kNoRow) {
-        prefetch_code(file.code(links[count]), header.code_bytes);
+        prefetch_code(file.walk_code(links[count]), file.walk_bytes());
         ++count;
       }
       scorer.score(links, count, scratch.distances.data());
@@ -135,6 +135,7 @@ CodeScorer::CodeScorer(const SegmentFile& file, const float* query, AlignedBytes
   }
   std::memset(codes + dim, 0, bytes_ - dim);
   bias_ = 128 * sum;
+  upper_bias_ = 120.5f * static_cast<float>(sum);
   if (distance_ == Distance::kEuclid) {
     factor_ = -2 * scale * query_scale;
     norm_factor_ = scale * scale;
@@ -154,18 +155,47 @@ void CodeScorer::score(const uint32_t* rows, size_t count, float* out) const {
   int32_t dots[4];
   for (size_t i = 0; i < count; i += 4) {
     const size_t n = std::min<size_t>(4, count - i);
-    if (n == 4) {
+    if (file_.in_planes()) {
+      const uint8_t* planes[4];
+      for (size_t j = 0; j < 4; ++j) planes[j] = file_.walk_code(rows[i + std::min(j, n - 1)]);
+      kernels_.nibbles4(planes, plain_, bytes_ / 2, dots);
+      // The lower nibble is 7.5 as far as the upper plane knows.
+      for (size_t j = 0; j < n; ++j) out[i + j] = factor_ * (static_cast<float>(16 * dots[j]) - upper_bias_);
+    } else if (n == 4) {
       const uint8_t* codes[4] = {file_.code(rows[i]), file_.code(rows[i + 1]), file_.code(rows[i + 2]),
                                  file_.code(rows[i + 3])};
       kernels_.dot4(codes, plain_, bias_, bytes_, dots);
     } else {
       for (size_t j = 0; j < n; ++j) dots[j] = kernels_.dot(file_.code(rows[i + j]), plain_, bias_, bytes_);
     }
-    for (size_t j = 0; j < n; ++j) out[i + j] = factor_ * static_cast<float>(dots[j]);
-    if (distance_ != Distance::kEuclid) continue;
-    for (size_t j = 0; j < n; ++j) {
-      out[i + j] += norm_factor_ * static_cast<float>(file_.norm(rows[i + j])) + query_norm_;
+    if (!file_.in_planes()) {
+      for (size_t j = 0; j < n; ++j) out[i + j] = factor_ * static_cast<float>(dots[j]);
     }
+    add_norms(rows + i, n, out + i);
+  }
+}
+
+void CodeScorer::add_norms(const uint32_t* rows, size_t count, float* out) const {
+  if (distance_ != Distance::kEuclid) return;
+  for (size_t i = 0; i < count; ++i) out[i] += norm_factor_ * static_cast<float>(file_.norm(rows[i])) + query_norm_;
+}
+
+void CodeScorer::score_whole(const uint32_t* rows, size_t count, float* out) const {
+  if (!file_.in_planes()) return score(rows, count, out);
+  for (size_t i = 0; i < count; ++i) prefetch_code(file_.lower(rows[i]), bytes_ / 2);
+  for (size_t i = 0; i < count; i += 4) {
+    const size_t n = std::min<size_t>(4, count - i);
+    const uint8_t* upper[4];
+    const uint8_t* lower[4];
+    for (size_t j = 0; j < 4; ++j) {
+      upper[j] = file_.walk_code(rows[i + std::min(j, n - 1)]);
+      lower[j] = file_.lower(rows[i + std::min(j, n - 1)]);
+    }
+    int32_t high[4], low[4];
+    kernels_.nibbles4(upper, plain_, bytes_ / 2, high);
+    kernels_.nibbles4(lower, plain_, bytes_ / 2, low);
+    for (size_t j = 0; j < n; ++j) out[i + j] = factor_ * static_cast<float>(16 * high[j] + low[j] - bias_);
+    add_norms(rows + i, n, out + i);
   }
 }
 

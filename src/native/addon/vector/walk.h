@@ -46,6 +46,8 @@ class CodeScorer {
  public:
   CodeScorer(const SegmentFile& file, const float* query, AlignedBytes& buffer);
   void score(const uint32_t* rows, size_t count, float* out) const;
+  // By all that the codes say, where score() reads the upper plane only.
+  void score_whole(const uint32_t* rows, size_t count, float* out) const;
   float score_one(uint32_t row) const {
     float distance;
     score(&row, 1, &distance);
@@ -59,7 +61,10 @@ class CodeScorer {
   size_t bytes_;
   const uint8_t* biased_;   // manhattan
   const int8_t* plain_;     // all others
+  void add_norms(const uint32_t* rows, size_t count, float* out) const;
+
   int32_t bias_ = 0;
+  float upper_bias_ = 0;
   float factor_ = 0;        // of the dot product or the sum of differences
   float norm_factor_ = 0;   // euclid
   float query_norm_ = 0;    // euclid
