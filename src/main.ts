@@ -40,6 +40,16 @@ function addDatabaseMetrics(metrics: Metrics, { embedded, engine }: Database): v
     "Syncs (fdatasync) of the store's log.",
     async () => (await embedded.stats()).syncs,
   );
+  metrics.addGauge(
+    "sealpoint_memory_booked_bytes",
+    "Memory that collections, session indexes and builds hold by the engine's own count.",
+    async () => (await embedded.stats()).bookedBytes,
+  );
+  metrics.addGauge(
+    "sealpoint_memory_limit_bytes",
+    "Limit of the process's anonymous memory; 0: none.",
+    async () => (await embedded.stats()).memoryLimitBytes,
+  );
 }
 
 /** The gRPC door: on this thread, or on threads of its own when there are several; this one then keeps what they share. */

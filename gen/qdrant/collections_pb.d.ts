@@ -9,6 +9,7 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import type { Message } from "@bufbuild/protobuf";
 import type { Value } from "./json_with_int_pb.js";
 import type { SealingPolicy, SealingState } from "../sealpoint/policy/v1/policy_pb.js";
+import type { CollectionMemory } from "../sealpoint/usage/v1/usage_pb.js";
 import type { Filter } from "./qdrant_common_pb.js";
 
 /**
@@ -1953,6 +1954,13 @@ export declare type CollectionInfo = Message<"qdrant.CollectionInfo"> & {
    * @generated from field: optional sealpoint.policy.v1.SealingState sealing = 50001;
    */
   sealing?: SealingState | undefined;
+
+  /**
+   * Sealpoint: what the collection holds in memory.
+   *
+   * @generated from field: optional sealpoint.usage.v1.CollectionMemory memory = 50002;
+   */
+  memory?: CollectionMemory | undefined;
 };
 
 /**

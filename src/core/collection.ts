@@ -83,5 +83,18 @@ export interface CollectionInfo {
   readonly segmentsCount: number;
   readonly sealedPointsCount: number;
   readonly fieldIndexes: readonly FieldIndex[];
-  readonly memoryBytes: number;
+  readonly memory: CollectionMemory;
+}
+
+/** What a collection holds, in bytes. All but `mapped` is anonymous memory and counts against the limits. */
+export interface CollectionMemory {
+  /** Vectors that are in no segment yet. */
+  readonly tail: number;
+  /** Ids, versions and places of the points. */
+  readonly ids: number;
+  readonly payloadIndexes: number;
+  /** Codes and graphs of the segments. */
+  readonly graph: number;
+  /** Segment files, mapped: the kernel may take these pages back. */
+  readonly mapped: number;
 }

@@ -55,6 +55,8 @@ export const limits = {
   /** Points of one message of a scroll stream. */
   scrollStreamPageMax: 10_000,
   collectionsMax: 10_000,
+  /** Collections with lines of their own in /metrics: each line is a time series of whoever scrapes. */
+  metricsCollectionsMax: 200,
   aliasesMax: 10_000,
   fieldIndexesPerCollectionMax: 256,
   recipientsMax: 16,

@@ -187,6 +187,8 @@ export interface Engine {
   /** By its own name only, an alias is not followed. False when there was none. */
   deleteCollection(name: string): Promise<boolean>;
   listCollections(): Promise<string[]>;
+  /** Names of those that hold most memory, most first. */
+  largestCollections(count: number): Promise<string[]>;
   /** Accepts an alias, as every method below does. */
   collectionExists(name: string): Promise<boolean>;
   collectionInfo(name: string): Promise<CollectionInfo>;

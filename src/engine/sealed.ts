@@ -149,6 +149,7 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     updateCollection: (name, change) => changed(engine.updateCollection(name, change)),
     deleteCollection: (name) => changed(engine.deleteCollection(name)),
     listCollections: () => engine.listCollections(),
+    largestCollections: (count) => engine.largestCollections(count),
     collectionExists: (name) => engine.collectionExists(name),
     collectionInfo: (name) => engine.collectionInfo(name),
     updateAliases: (actions) => changed(engine.updateAliases(actions)),

@@ -48,6 +48,7 @@ export const operations = {
   memorySearch: 26,
   memoryClose: 27,
   flush: 28,
+  largestCollections: 29,
 } as const;
 
 interface Addon {
@@ -59,6 +60,9 @@ interface Addon {
     cursorsMax: number,
     fsync: number,
     fsyncIntervalMs: number,
+    collectionsMax: number,
+    memoryMegabytes: number,
+    collectionMemoryMegabytes: number,
   ): number;
   call(handle: number, operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer>;
   close(handle: number): Promise<void>;
@@ -106,6 +110,10 @@ export interface NativeOptions {
   /** Threads that build graphs; 0: one per core. */
   readonly buildThreads?: number;
   readonly fsync?: FsyncOptions;
+  /** Anonymous memory, in MiB, above which the process takes no more writes, builds or session vectors; 0: no limit. */
+  readonly memoryLimitMegabytes?: number;
+  /** The same for each collection. */
+  readonly collectionMemoryLimitMegabytes?: number;
 }
 
 export class NativeEngine {
@@ -129,6 +137,9 @@ export class NativeEngine {
         limits.streamsMax,
         fsyncPolicies[options.fsync?.policy ?? "always"],
         options.fsync?.intervalMs ?? limits.fsyncIntervalMsDefault,
+        limits.collectionsMax,
+        options.memoryLimitMegabytes ?? 0,
+        options.collectionMemoryLimitMegabytes ?? 0,
       );
       return new NativeEngine(addon, handle);
     } catch (error) {

@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { isIP } from "node:net";
+import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import { limits } from "../core/index.ts";
 
@@ -30,6 +31,10 @@ export interface ServerConfig {
   /** Threads that serve gRPC; 1: the main thread itself. */
   readonly rpcThreads: number;
   readonly fsync: { readonly policy: (typeof fsyncPolicies)[number]; readonly intervalMs: number };
+  /** MiB of anonymous memory above which the server takes no more writes; 0: no limit. */
+  readonly memoryLimitMegabytes: number;
+  /** The same for each collection. */
+  readonly collectionMemoryLimitMegabytes: number;
   /** Portals of S5.Load, separated by commas; the development portal when absent. */
   readonly s5PortalUrls?: string;
 }
@@ -86,6 +91,10 @@ export function readConfig(
     s5PortalUrls: text("S5_PORTAL_URL"),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
     fsync: parseFsync(text("SEALPOINT_FSYNC"), text("SEALPOINT_FSYNC_INTERVAL_MS")),
+    memoryLimitMegabytes:
+      parseMegabytes("SEALPOINT_MEMORY_LIMIT_MB", text("SEALPOINT_MEMORY_LIMIT_MB")) ?? defaultMemoryLimit(),
+    collectionMemoryLimitMegabytes:
+      parseMegabytes("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB", text("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB")) ?? 0,
   };
   if (config.grpcPort !== 0 && config.grpcPort === config.httpPort) {
     throw new ConfigError(`SEALPOINT_HTTP_PORT: ${config.httpPort} is taken by SEALPOINT_GRPC_PORT`);
@@ -167,6 +176,22 @@ function parseRpcThreads(value: string): number {
     );
   }
   return threads;
+}
+
+/** Three quarters of what the machine or the control group allows: the rest is for the page cache, which holds graphs and codes. */
+function defaultMemoryLimit(): number {
+  const constrained = process.constrainedMemory();
+  const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  return Math.floor((bytes * 0.75) / 1024 ** 2);
+}
+
+function parseMegabytes(name: string, value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const megabytes = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+  if (!Number.isFinite(megabytes)) {
+    throw new ConfigError(`${name}: ${JSON.stringify(value)} is not a number of MiB (0: no limit)`);
+  }
+  return megabytes;
 }
 
 function parseTls(certPath: string | undefined, keyPath: string | undefined): ServerConfig["tls"] {

@@ -12,10 +12,6 @@ export class CollectionsService {
 
   async create(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void> {
     checkNewName(name, "collection_name");
-    const names = await this.#engine.listCollections();
-    if (names.length >= limits.collectionsMax && !names.includes(name)) {
-      throw new DomainError("exhausted", `no more than ${limits.collectionsMax} collections`);
-    }
     await this.#engine.createCollection(name, config, sealing);
   }
 

@@ -19,7 +19,7 @@ export interface Database {
 
 /** `changes`: of createSharedChanges, the same for every thread. The first thread to open waits until all is loaded; the others find it open. */
 export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer): Database {
-  const embedded = openEmbeddedEngine({ dataDir: config.dataDir, fsync: config.fsync });
+  const embedded = openEmbeddedEngine(config);
   const engine = sealEngine(embedded, changes);
   return {
     embedded,

@@ -301,6 +301,13 @@ export function toCollectionInfo(info: CollectionInfo): CollectionInfoMessage {
     updateQueue: { length: 0n },
     payloadSchema: Object.fromEntries(info.fieldIndexes.map((index) => [index.key, toPayloadSchemaInfo(index)])),
     sealing: toSealingState(info),
+    memory: {
+      tailBytes: BigInt(info.memory.tail),
+      idBytes: BigInt(info.memory.ids),
+      payloadIndexBytes: BigInt(info.memory.payloadIndexes),
+      mappedBytes: BigInt(info.memory.mapped),
+      graphBytes: BigInt(info.memory.graph),
+    },
     config: {
       params: {
         shardNumber: echo.shardNumber ?? 1,

@@ -40,6 +40,7 @@ const files = [
 /** Rows of ours that Qdrant does not have, in the table's own form. All field numbers are 50001 or more. */
 const additions = [
   "collections.proto	field	CollectionInfo	sealing	50001	sealpoint.policy.v1.SealingState	proto3_optional	",
+  "collections.proto	field	CollectionInfo	memory	50002	sealpoint.usage.v1.CollectionMemory	proto3_optional	",
   "collections.proto	field	CreateCollection	sealing	50001	sealpoint.policy.v1.SealingPolicy	proto3_optional	",
   "health_check.proto	rpc	/grpc.health.v1.Health/Watch	Watch		grpc.health.v1.HealthCheckRequest -> grpc.health.v1.HealthCheckResponse	server_stream	",
   "points.proto	field	PointStruct	public_key	50001	string	proto3_optional	",

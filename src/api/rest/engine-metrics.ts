@@ -1,5 +1,5 @@
-/** The engine's figures for /metrics, read at each scrape. */
-import type { CollectionInfo } from "../../core/index.ts";
+/** The engine's figures for /metrics, read at each scrape. Only the collections that hold most memory have lines of their own. */
+import { type CollectionInfo, limits } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import type { LabelledValue, Metrics } from "../../ops/index.ts";
 
@@ -12,9 +12,14 @@ const figures: readonly Figure[] = [
   ["sealpoint_collection_segments", "Segments of a collection.", (info) => info.segmentsCount],
   [
     "sealpoint_collection_memory_bytes",
-    "Memory that a collection's segments and indexes take.",
-    (info) => info.memoryBytes,
+    "Anonymous memory of a collection: tail, graphs, ids and payload indexes.",
+    ({ memory }) => memory.tail + memory.graph + memory.ids + memory.payloadIndexes,
   ],
+  ["sealpoint_collection_tail_bytes", "Memory of vectors that are in no segment yet.", (info) => info.memory.tail],
+  ["sealpoint_collection_id_bytes", "Memory of ids, versions and places.", (info) => info.memory.ids],
+  ["sealpoint_collection_payload_index_bytes", "Memory of payload indexes.", (info) => info.memory.payloadIndexes],
+  ["sealpoint_collection_mapped_bytes", "Segment files, mapped.", (info) => info.memory.mapped],
+  ["sealpoint_collection_graph_bytes", "Memory of codes and graphs.", (info) => info.memory.graph],
 ];
 
 /** One round over the collections serves all figures of a scrape. */
@@ -35,7 +40,7 @@ export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
 }
 
 async function readInfos(engine: Engine): Promise<CollectionInfo[]> {
-  const names = await engine.listCollections();
+  const names = await engine.largestCollections(limits.metricsCollectionsMax);
   // A collection may be deleted between the list and the question.
   const infos = await Promise.all(names.map((name) => engine.collectionInfo(name).catch(() => undefined)));
   return infos.filter((info) => info !== undefined);

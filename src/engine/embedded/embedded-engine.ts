@@ -54,6 +54,22 @@ export interface EmbeddedOptions extends NativeOptions {
   readonly dataDir: string;
 }
 
+export interface EngineStats {
+  /** fdatasync calls on the log. */
+  readonly syncs: number;
+  /** Memory of RocksDB's memtables and caches. */
+  readonly storeBytes: number;
+  /** Memory of session indexes. */
+  readonly sessionBytes: number;
+  /** Operations that are waiting or running. */
+  readonly inFlight: number;
+  /** Memory that collections, session indexes and builds hold by the engine's own count. */
+  readonly bookedBytes: number;
+  /** 0: none. */
+  readonly memoryLimitBytes: number;
+  readonly collectionMemoryLimitBytes: number;
+}
+
 /** qdrant.FieldType's numbers, which the addon uses too. */
 const fieldTypes: readonly FieldIndexType[] = [
   "keyword",
@@ -84,9 +100,6 @@ export class EmbeddedEngine implements Engine {
   }
 
   async createCollection(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void> {
-    if ((await this.listCollections()).length >= limits.collectionsMax) {
-      throw new DomainError("exhausted", `no more than ${limits.collectionsMax} collections`);
-    }
     const out = new NativeWriter(1024).text(name).text(JSON.stringify(config)).text(JSON.stringify(sealing));
     writeVectorFields(out, config);
     await this.native.call(operations.createCollection, out.done());
@@ -149,8 +162,13 @@ export class EmbeddedEngine implements Engine {
     const indexedVectorsCount = reader.size();
     const segmentsCount = reader.size();
     const sealedPointsCount = reader.size();
-    const memoryBytes = reader.size();
-    reader.skip(8);
+    const memory = {
+      tail: reader.size(),
+      ids: reader.size(),
+      payloadIndexes: reader.size(),
+      mapped: reader.size(),
+      graph: reader.size(),
+    };
     const building = reader.u8() === 1;
     const wantsBuild = reader.u8() === 1;
     const optimizerError = reader.text();
@@ -176,7 +194,7 @@ export class EmbeddedEngine implements Engine {
       segmentsCount,
       sealedPointsCount,
       fieldIndexes,
-      memoryBytes,
+      memory,
     };
   }
 
@@ -325,10 +343,24 @@ export class EmbeddedEngine implements Engine {
     };
   }
 
-  /** Counters of the store, for metrics. */
-  async stats(): Promise<{ syncs: number; storeBytes: number; sessionBytes: number; inFlight: number }> {
+  async largestCollections(count: number): Promise<string[]> {
+    const answer = await this.native.call(operations.largestCollections, new NativeWriter(8).u32(count).done());
+    const reader = new NativeReader(answer);
+    return Array.from({ length: reader.u32() }, () => reader.text());
+  }
+
+  /** Counters of the store and of the process's memory, for metrics. */
+  async stats(): Promise<EngineStats> {
     const reader = new NativeReader(await this.native.call(operations.stats, new NativeWriter(8).done()));
-    return { syncs: reader.size(), storeBytes: reader.size(), sessionBytes: reader.size(), inFlight: reader.size() };
+    return {
+      syncs: reader.size(),
+      storeBytes: reader.size(),
+      sessionBytes: reader.size(),
+      inFlight: reader.size(),
+      bookedBytes: reader.size(),
+      memoryLimitBytes: reader.size(),
+      collectionMemoryLimitBytes: reader.size(),
+    };
   }
 
   /** Checks the derived files against their checksums; the reason when one is damaged. */

@@ -14,6 +14,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
 	v1 "sealpoint.dev/go/gen/sealpoint/policy/v1"
+	v11 "sealpoint.dev/go/gen/sealpoint/usage/v1"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -5185,7 +5186,9 @@ type CollectionInfo struct {
 	Warnings            []*CollectionWarning          `protobuf:"bytes,11,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	UpdateQueue         *UpdateQueueInfo              `protobuf:"bytes,12,opt,name=update_queue,json=updateQueue,proto3" json:"update_queue,omitempty"`
 	// Sealpoint: the policy and what clients need to seal and open.
-	Sealing       *v1.SealingState `protobuf:"bytes,50001,opt,name=sealing,proto3,oneof" json:"sealing,omitempty"`
+	Sealing *v1.SealingState `protobuf:"bytes,50001,opt,name=sealing,proto3,oneof" json:"sealing,omitempty"`
+	// Sealpoint: what the collection holds in memory.
+	Memory        *v11.CollectionMemory `protobuf:"bytes,50002,opt,name=memory,proto3,oneof" json:"memory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5286,6 +5289,13 @@ func (x *CollectionInfo) GetUpdateQueue() *UpdateQueueInfo {
 func (x *CollectionInfo) GetSealing() *v1.SealingState {
 	if x != nil {
 		return x.Sealing
+	}
+	return nil
+}
+
+func (x *CollectionInfo) GetMemory() *v11.CollectionMemory {
+	if x != nil {
+		return x.Memory
 	}
 	return nil
 }
@@ -7564,7 +7574,7 @@ var File_qdrant_collections_proto protoreflect.FileDescriptor
 
 const file_qdrant_collections_proto_rawDesc = "" +
 	"\n" +
-	"\x18qdrant/collections.proto\x12\x06qdrant\x1a\x1aqdrant/json_with_int.proto\x1a\x1aqdrant/qdrant_common.proto\x1a sealpoint/policy/v1/policy.proto\"\x94\x04\n" +
+	"\x18qdrant/collections.proto\x12\x06qdrant\x1a\x1aqdrant/json_with_int.proto\x1a\x1aqdrant/qdrant_common.proto\x1a sealpoint/policy/v1/policy.proto\x1a\x1esealpoint/usage/v1/usage.proto\"\x94\x04\n" +
 	"\fVectorParams\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12,\n" +
 	"\bdistance\x18\x02 \x01(\x0e2\x10.qdrant.DistanceR\bdistance\x12<\n" +
@@ -8105,7 +8115,7 @@ const file_qdrant_collections_proto_rawDesc = "" +
 	"\x0fUpdateQueueInfo\x12\x16\n" +
 	"\x06length\x18\x01 \x01(\x04R\x06length\x12,\n" +
 	"\x0fdeferred_points\x18\x02 \x01(\x04H\x00R\x0edeferredPoints\x88\x01\x01B\x12\n" +
-	"\x10_deferred_points\"\xef\x05\n" +
+	"\x10_deferred_points\"\xbf\x06\n" +
 	"\x0eCollectionInfo\x120\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x18.qdrant.CollectionStatusR\x06status\x12B\n" +
 	"\x10optimizer_status\x18\x02 \x01(\v2\x17.qdrant.OptimizerStatusR\x0foptimizerStatus\x12%\n" +
@@ -8117,14 +8127,16 @@ const file_qdrant_collections_proto_rawDesc = "" +
 	" \x01(\x04H\x01R\x13indexedVectorsCount\x88\x01\x01\x125\n" +
 	"\bwarnings\x18\v \x03(\v2\x19.qdrant.CollectionWarningR\bwarnings\x12:\n" +
 	"\fupdate_queue\x18\f \x01(\v2\x17.qdrant.UpdateQueueInfoR\vupdateQueue\x12B\n" +
-	"\asealing\x18ц\x03 \x01(\v2!.sealpoint.policy.v1.SealingStateH\x02R\asealing\x88\x01\x01\x1a[\n" +
+	"\asealing\x18ц\x03 \x01(\v2!.sealpoint.policy.v1.SealingStateH\x02R\asealing\x88\x01\x01\x12C\n" +
+	"\x06memory\x18҆\x03 \x01(\v2$.sealpoint.usage.v1.CollectionMemoryH\x03R\x06memory\x88\x01\x01\x1a[\n" +
 	"\x12PayloadSchemaEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12/\n" +
 	"\x05value\x18\x02 \x01(\v2\x19.qdrant.PayloadSchemaInfoR\x05value:\x028\x01B\x0f\n" +
 	"\r_points_countB\x18\n" +
 	"\x16_indexed_vectors_countB\n" +
 	"\n" +
-	"\b_sealingJ\x04\b\x03\x10\x04J\x04\b\x05\x10\x06J\x04\b\x06\x10\a\"m\n" +
+	"\b_sealingB\t\n" +
+	"\a_memoryJ\x04\b\x03\x10\x04J\x04\b\x05\x10\x06J\x04\b\x06\x10\a\"m\n" +
 	"\rChangeAliases\x121\n" +
 	"\aactions\x18\x01 \x03(\v2\x17.qdrant.AliasOperationsR\aactions\x12\x1d\n" +
 	"\atimeout\x18\x02 \x01(\x04H\x00R\atimeout\x88\x01\x01B\n" +
@@ -8545,8 +8557,9 @@ var file_qdrant_collections_proto_goTypes = []any{
 	nil,                                          // 121: qdrant.CollectionInfo.PayloadSchemaEntry
 	(*v1.SealingPolicy)(nil),                     // 122: sealpoint.policy.v1.SealingPolicy
 	(*v1.SealingState)(nil),                      // 123: sealpoint.policy.v1.SealingState
-	(*Filter)(nil),                               // 124: qdrant.Filter
-	(*Value)(nil),                                // 125: qdrant.Value
+	(*v11.CollectionMemory)(nil),                 // 124: sealpoint.usage.v1.CollectionMemory
+	(*Filter)(nil),                               // 125: qdrant.Filter
+	(*Value)(nil),                                // 126: qdrant.Value
 }
 var file_qdrant_collections_proto_depIdxs = []int32{
 	4,   // 0: qdrant.VectorParams.distance:type_name -> qdrant.Distance
@@ -8662,56 +8675,57 @@ var file_qdrant_collections_proto_depIdxs = []int32{
 	36,  // 110: qdrant.CollectionInfo.warnings:type_name -> qdrant.CollectionWarning
 	74,  // 111: qdrant.CollectionInfo.update_queue:type_name -> qdrant.UpdateQueueInfo
 	123, // 112: qdrant.CollectionInfo.sealing:type_name -> sealpoint.policy.v1.SealingState
-	77,  // 113: qdrant.ChangeAliases.actions:type_name -> qdrant.AliasOperations
-	78,  // 114: qdrant.AliasOperations.create_alias:type_name -> qdrant.CreateAlias
-	79,  // 115: qdrant.AliasOperations.rename_alias:type_name -> qdrant.RenameAlias
-	80,  // 116: qdrant.AliasOperations.delete_alias:type_name -> qdrant.DeleteAlias
-	82,  // 117: qdrant.ListAliasesResponse.aliases:type_name -> qdrant.AliasDescription
-	13,  // 118: qdrant.LocalShardInfo.state:type_name -> qdrant.ReplicaState
-	85,  // 119: qdrant.LocalShardInfo.shard_key:type_name -> qdrant.ShardKey
-	13,  // 120: qdrant.RemoteShardInfo.state:type_name -> qdrant.ReplicaState
-	85,  // 121: qdrant.RemoteShardInfo.shard_key:type_name -> qdrant.ShardKey
-	85,  // 122: qdrant.ReshardingInfo.shard_key:type_name -> qdrant.ShardKey
-	14,  // 123: qdrant.ReshardingInfo.direction:type_name -> qdrant.ReshardingDirection
-	86,  // 124: qdrant.CollectionClusterInfoResponse.local_shards:type_name -> qdrant.LocalShardInfo
-	87,  // 125: qdrant.CollectionClusterInfoResponse.remote_shards:type_name -> qdrant.RemoteShardInfo
-	88,  // 126: qdrant.CollectionClusterInfoResponse.shard_transfers:type_name -> qdrant.ShardTransferInfo
-	89,  // 127: qdrant.CollectionClusterInfoResponse.resharding_operations:type_name -> qdrant.ReshardingInfo
-	15,  // 128: qdrant.MoveShard.method:type_name -> qdrant.ShardTransferMethod
-	15,  // 129: qdrant.ReplicateShard.method:type_name -> qdrant.ShardTransferMethod
-	15,  // 130: qdrant.RestartTransfer.method:type_name -> qdrant.ShardTransferMethod
-	85,  // 131: qdrant.ReplicatePoints.from_shard_key:type_name -> qdrant.ShardKey
-	85,  // 132: qdrant.ReplicatePoints.to_shard_key:type_name -> qdrant.ShardKey
-	124, // 133: qdrant.ReplicatePoints.filter:type_name -> qdrant.Filter
-	85,  // 134: qdrant.CreateShardKey.shard_key:type_name -> qdrant.ShardKey
-	13,  // 135: qdrant.CreateShardKey.initial_state:type_name -> qdrant.ReplicaState
-	85,  // 136: qdrant.DeleteShardKey.shard_key:type_name -> qdrant.ShardKey
-	91,  // 137: qdrant.UpdateCollectionClusterSetupRequest.move_shard:type_name -> qdrant.MoveShard
-	92,  // 138: qdrant.UpdateCollectionClusterSetupRequest.replicate_shard:type_name -> qdrant.ReplicateShard
-	93,  // 139: qdrant.UpdateCollectionClusterSetupRequest.abort_transfer:type_name -> qdrant.AbortShardTransfer
-	96,  // 140: qdrant.UpdateCollectionClusterSetupRequest.drop_replica:type_name -> qdrant.Replica
-	97,  // 141: qdrant.UpdateCollectionClusterSetupRequest.create_shard_key:type_name -> qdrant.CreateShardKey
-	98,  // 142: qdrant.UpdateCollectionClusterSetupRequest.delete_shard_key:type_name -> qdrant.DeleteShardKey
-	94,  // 143: qdrant.UpdateCollectionClusterSetupRequest.restart_transfer:type_name -> qdrant.RestartTransfer
-	95,  // 144: qdrant.UpdateCollectionClusterSetupRequest.replicate_points:type_name -> qdrant.ReplicatePoints
-	97,  // 145: qdrant.CreateShardKeyRequest.request:type_name -> qdrant.CreateShardKey
-	98,  // 146: qdrant.DeleteShardKeyRequest.request:type_name -> qdrant.DeleteShardKey
-	85,  // 147: qdrant.ShardKeyDescription.key:type_name -> qdrant.ShardKey
-	106, // 148: qdrant.ListShardKeysResponse.shard_keys:type_name -> qdrant.ShardKeyDescription
-	18,  // 149: qdrant.VectorParamsMap.MapEntry.value:type_name -> qdrant.VectorParams
-	19,  // 150: qdrant.VectorParamsDiffMap.MapEntry.value:type_name -> qdrant.VectorParamsDiff
-	24,  // 151: qdrant.SparseVectorConfig.MapEntry.value:type_name -> qdrant.SparseVectorParams
-	50,  // 152: qdrant.StrictModeSparseConfig.SparseConfigEntry.value:type_name -> qdrant.StrictModeSparse
-	52,  // 153: qdrant.StrictModeMultivectorConfig.MultivectorConfigEntry.value:type_name -> qdrant.StrictModeMultivector
-	125, // 154: qdrant.CreateCollection.MetadataEntry.value:type_name -> qdrant.Value
-	125, // 155: qdrant.UpdateCollection.MetadataEntry.value:type_name -> qdrant.Value
-	125, // 156: qdrant.CollectionConfig.MetadataEntry.value:type_name -> qdrant.Value
-	73,  // 157: qdrant.CollectionInfo.PayloadSchemaEntry.value:type_name -> qdrant.PayloadSchemaInfo
-	158, // [158:158] is the sub-list for method output_type
-	158, // [158:158] is the sub-list for method input_type
-	158, // [158:158] is the sub-list for extension type_name
-	158, // [158:158] is the sub-list for extension extendee
-	0,   // [0:158] is the sub-list for field type_name
+	124, // 113: qdrant.CollectionInfo.memory:type_name -> sealpoint.usage.v1.CollectionMemory
+	77,  // 114: qdrant.ChangeAliases.actions:type_name -> qdrant.AliasOperations
+	78,  // 115: qdrant.AliasOperations.create_alias:type_name -> qdrant.CreateAlias
+	79,  // 116: qdrant.AliasOperations.rename_alias:type_name -> qdrant.RenameAlias
+	80,  // 117: qdrant.AliasOperations.delete_alias:type_name -> qdrant.DeleteAlias
+	82,  // 118: qdrant.ListAliasesResponse.aliases:type_name -> qdrant.AliasDescription
+	13,  // 119: qdrant.LocalShardInfo.state:type_name -> qdrant.ReplicaState
+	85,  // 120: qdrant.LocalShardInfo.shard_key:type_name -> qdrant.ShardKey
+	13,  // 121: qdrant.RemoteShardInfo.state:type_name -> qdrant.ReplicaState
+	85,  // 122: qdrant.RemoteShardInfo.shard_key:type_name -> qdrant.ShardKey
+	85,  // 123: qdrant.ReshardingInfo.shard_key:type_name -> qdrant.ShardKey
+	14,  // 124: qdrant.ReshardingInfo.direction:type_name -> qdrant.ReshardingDirection
+	86,  // 125: qdrant.CollectionClusterInfoResponse.local_shards:type_name -> qdrant.LocalShardInfo
+	87,  // 126: qdrant.CollectionClusterInfoResponse.remote_shards:type_name -> qdrant.RemoteShardInfo
+	88,  // 127: qdrant.CollectionClusterInfoResponse.shard_transfers:type_name -> qdrant.ShardTransferInfo
+	89,  // 128: qdrant.CollectionClusterInfoResponse.resharding_operations:type_name -> qdrant.ReshardingInfo
+	15,  // 129: qdrant.MoveShard.method:type_name -> qdrant.ShardTransferMethod
+	15,  // 130: qdrant.ReplicateShard.method:type_name -> qdrant.ShardTransferMethod
+	15,  // 131: qdrant.RestartTransfer.method:type_name -> qdrant.ShardTransferMethod
+	85,  // 132: qdrant.ReplicatePoints.from_shard_key:type_name -> qdrant.ShardKey
+	85,  // 133: qdrant.ReplicatePoints.to_shard_key:type_name -> qdrant.ShardKey
+	125, // 134: qdrant.ReplicatePoints.filter:type_name -> qdrant.Filter
+	85,  // 135: qdrant.CreateShardKey.shard_key:type_name -> qdrant.ShardKey
+	13,  // 136: qdrant.CreateShardKey.initial_state:type_name -> qdrant.ReplicaState
+	85,  // 137: qdrant.DeleteShardKey.shard_key:type_name -> qdrant.ShardKey
+	91,  // 138: qdrant.UpdateCollectionClusterSetupRequest.move_shard:type_name -> qdrant.MoveShard
+	92,  // 139: qdrant.UpdateCollectionClusterSetupRequest.replicate_shard:type_name -> qdrant.ReplicateShard
+	93,  // 140: qdrant.UpdateCollectionClusterSetupRequest.abort_transfer:type_name -> qdrant.AbortShardTransfer
+	96,  // 141: qdrant.UpdateCollectionClusterSetupRequest.drop_replica:type_name -> qdrant.Replica
+	97,  // 142: qdrant.UpdateCollectionClusterSetupRequest.create_shard_key:type_name -> qdrant.CreateShardKey
+	98,  // 143: qdrant.UpdateCollectionClusterSetupRequest.delete_shard_key:type_name -> qdrant.DeleteShardKey
+	94,  // 144: qdrant.UpdateCollectionClusterSetupRequest.restart_transfer:type_name -> qdrant.RestartTransfer
+	95,  // 145: qdrant.UpdateCollectionClusterSetupRequest.replicate_points:type_name -> qdrant.ReplicatePoints
+	97,  // 146: qdrant.CreateShardKeyRequest.request:type_name -> qdrant.CreateShardKey
+	98,  // 147: qdrant.DeleteShardKeyRequest.request:type_name -> qdrant.DeleteShardKey
+	85,  // 148: qdrant.ShardKeyDescription.key:type_name -> qdrant.ShardKey
+	106, // 149: qdrant.ListShardKeysResponse.shard_keys:type_name -> qdrant.ShardKeyDescription
+	18,  // 150: qdrant.VectorParamsMap.MapEntry.value:type_name -> qdrant.VectorParams
+	19,  // 151: qdrant.VectorParamsDiffMap.MapEntry.value:type_name -> qdrant.VectorParamsDiff
+	24,  // 152: qdrant.SparseVectorConfig.MapEntry.value:type_name -> qdrant.SparseVectorParams
+	50,  // 153: qdrant.StrictModeSparseConfig.SparseConfigEntry.value:type_name -> qdrant.StrictModeSparse
+	52,  // 154: qdrant.StrictModeMultivectorConfig.MultivectorConfigEntry.value:type_name -> qdrant.StrictModeMultivector
+	126, // 155: qdrant.CreateCollection.MetadataEntry.value:type_name -> qdrant.Value
+	126, // 156: qdrant.UpdateCollection.MetadataEntry.value:type_name -> qdrant.Value
+	126, // 157: qdrant.CollectionConfig.MetadataEntry.value:type_name -> qdrant.Value
+	73,  // 158: qdrant.CollectionInfo.PayloadSchemaEntry.value:type_name -> qdrant.PayloadSchemaInfo
+	159, // [159:159] is the sub-list for method output_type
+	159, // [159:159] is the sub-list for method input_type
+	159, // [159:159] is the sub-list for extension type_name
+	159, // [159:159] is the sub-list for extension extendee
+	0,   // [0:159] is the sub-list for field type_name
 }
 
 func init() { file_qdrant_collections_proto_init() }

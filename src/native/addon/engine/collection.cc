@@ -10,6 +10,9 @@ namespace sealpoint {
 
 namespace {
 
+// What a payload index takes for a point, roughly; booked exactly once it is filled.
+constexpr uint64_t kIndexedPointBytes = 16;
+
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -25,11 +28,18 @@ std::unique_ptr<rocksdb::Iterator> iterate(Store& store, rocksdb::ColumnFamilyHa
 
 }  // namespace
 
-Collection::Collection(Store& store, std::string folder, CollectionRecord record)
-    : store_(store), folder_(std::move(folder)), cid_(record.cid), record_(std::move(record)), indexes_(PayloadIndexes::create()) {
+Collection::Collection(Store& store, MemoryBudget& budget, std::string folder, CollectionRecord record)
+    : store_(store),
+      budget_(budget),
+      folder_(std::move(folder)),
+      cid_(record.cid),
+      record_(std::move(record)),
+      indexes_(PayloadIndexes::create()),
+      booking_(budget) {
   rate_since_ms_ = now_ms();
   open_vectors();
   load();
+  book_memory();
 }
 
 Collection::~Collection() = default;
@@ -151,22 +161,60 @@ CollectionRecord Collection::record() const {
   return record_;
 }
 
+// Under the state's lock.
+CollectionMemory Collection::memory() const {
+  CollectionMemory memory;
+  memory.ids = ids_.bytes() + versions_.capacity() * 8 + sealed_.words().capacity() * 8;
+  for (const auto& versions : vector_versions_) memory.ids += versions.capacity() * 8;
+  for (const auto& vectors : vectors_) {
+    const VectorIndexStats index = vectors->stats();
+    memory.tail += index.tail;
+    memory.graph += index.graph;
+    memory.ids += index.anonymous - index.tail - index.graph;
+    memory.mapped += index.mapped;
+  }
+  for (const auto& info : indexes_->infos()) memory.payload_indexes += info.bytes;
+  return memory;
+}
+
+uint64_t Collection::book_memory() {
+  std::shared_lock lock(state_mutex_);
+  const uint64_t bytes = memory().anonymous();
+  booking_.set(bytes);
+  return bytes;
+}
+
+uint64_t Collection::build_room() const {
+  // What a tail is merged with is at most twice as great.
+  constexpr uint64_t kMerged = 3;
+  std::shared_lock lock(state_mutex_);
+  uint64_t room = 0;
+  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+    if (!vectors_[vector]->wants_build()) continue;
+    const VectorIndexStats index = vectors_[vector]->stats();
+    const uint64_t rows = std::min(index.live, (index.live - index.indexed) * kMerged);
+    room = std::max(room, rows * (2 * record_.vectors[vector].dim + 28 * uint64_t{record_.vectors[vector].m} + 128));
+  }
+  return room;
+}
+
+void Collection::forget_build_error() {
+  std::lock_guard lock(error_mutex_);
+  optimizer_error_.clear();
+}
+
 CollectionStats Collection::stats() const {
   std::shared_lock lock(state_mutex_);
   CollectionStats stats;
   stats.points = ids_.size();
   stats.sealed = sealed_count_;
-  stats.memory = ids_.bytes() + versions_.capacity() * 8 + sealed_.words().capacity() * 8;
-  for (const auto& versions : vector_versions_) stats.memory += versions.capacity() * 8;
+  stats.memory = memory();
   for (const auto& vectors : vectors_) {
     const VectorIndexStats index = vectors->stats();
     stats.indexed += index.indexed;
     stats.segments += index.segments + 1;
-    stats.memory += index.anonymous;
-    stats.mapped += index.mapped;
     stats.wants_build = stats.wants_build || vectors->wants_build();
   }
-  for (const auto& info : indexes_->infos()) stats.memory += info.bytes;
   stats.building = building_;
   std::lock_guard error_lock(error_mutex_);
   stats.optimizer_error = optimizer_error_;
@@ -176,6 +224,34 @@ CollectionStats Collection::stats() const {
 std::vector<FieldIndexInfo> Collection::index_infos() const {
   std::shared_lock lock(state_mutex_);
   return indexes_->infos();
+}
+
+void Collection::drop(rocksdb::WriteBatch& batch) {
+  // Every later read passes over a range's tombstone, so few points are named one by one.
+  constexpr size_t kNamedMax = 1000;
+  std::lock_guard writer(write_mutex_);
+  batch.Delete(store_.meta(), Store::collection_key('c', cid_));
+  batch.Delete(store_.meta(), Store::collection_key('o', cid_));
+  if (streams_.size() <= kNamedMax) {
+    for (const auto& [stream, state] : streams_) batch.Delete(store_.meta(), Store::collection_key('s', cid_) + stream);
+  } else {
+    batch.DeleteRange(store_.meta(), Store::collection_key('s', cid_), Store::collection_key('s', cid_ + 1));
+  }
+  if (ids_.size() <= kNamedMax) {
+    ids_.live().for_each([&](uint32_t slot) {
+      const PointId id = ids_.id(slot);
+      batch.Delete(store_.points(), Store::point_key(cid_, id));
+      batch.Delete(store_.payloads(), Store::point_key(cid_, id));
+      for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+        if (vector_versions_[vector][slot] != 0) batch.Delete(store_.vectors(), Store::vector_key(cid_, static_cast<uint16_t>(vector), id));
+      }
+    });
+  } else {
+    const std::string from = Store::cid_prefix(cid_), to = Store::cid_prefix(cid_ + 1);
+    for (auto* family : {store_.points(), store_.payloads(), store_.vectors()}) batch.DeleteRange(family, from, to);
+  }
+  store_.write(batch);
+  dropped_ = true;
 }
 
 void Collection::replace_record(uint64_t expected, const std::string* config, const std::string* sealing,
@@ -201,6 +277,7 @@ void Collection::replace_record(uint64_t expected, const std::string* config, co
   if (vectors != nullptr) {
     for (size_t vector = 0; vector < vectors_.size(); ++vector) vectors_[vector]->reconfigure(index_config(vector));
   }
+  ++changes_;
 }
 
 uint64_t Collection::stream_position(std::string_view stream) const {
@@ -221,6 +298,7 @@ WriteOutcome Collection::create_index(const IndexedField& field) {
     if (!same) next.indexes.erase(at);
     break;
   }
+  if (!same) take_memory(ids_.size() * kIndexedPointBytes);
   WriteOutcome outcome;
   outcome.operation = operation_ + 1;
   ByteWriter operation;
@@ -252,6 +330,7 @@ WriteOutcome Collection::create_index(const IndexedField& field) {
   indexes_.swap(fresh);
   record_ = std::move(next);
   operation_ = outcome.operation;
+  booking_.set(memory().anonymous());
   return outcome;
 }
 
@@ -273,10 +352,14 @@ WriteOutcome Collection::drop_index(const std::string& key) {
   indexes_->drop_index(key);
   record_ = std::move(next);
   operation_ = outcome.operation;
+  booking_.set(memory().anonymous());
   return outcome;
 }
 
-void Collection::touch(size_t points) { rate_points_ += points; }
+void Collection::touch(size_t points) {
+  rate_points_ += points;
+  ++changes_;
+}
 
 double Collection::write_rate() const {
   const int64_t now = now_ms();
@@ -325,6 +408,7 @@ size_t Collection::repair() {
       std::memcpy(values.data(), stored.data(), stored.size());
       std::unique_lock lock(state_mutex_);
       vectors_[vector]->upsert(slot, vector_versions_[vector][slot], values.data());
+      ++changes_;
       ++repaired;
     }
   }
@@ -350,10 +434,14 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
     building_ = true;
     bool succeeded = false;
     std::string error;
-    try {
-      succeeded = build->run(cancel, threads);
-    } catch (const std::exception& failure) {
-      error = failure.what();
+    {
+      Booking room(budget_);
+      try {
+        room.grow(build->memory_bytes(), "the index build is postponed: it");
+        succeeded = build->run(cancel, threads);
+      } catch (const std::exception& failure) {
+        error = failure.what();
+      }
     }
     try {
       std::unique_lock lock(state_mutex_);
@@ -362,6 +450,7 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
       succeeded = false;
       error = failure.what();
     }
+    book_memory();
     building_ = false;
     built = built || succeeded;
     std::lock_guard lock(error_mutex_);
@@ -370,9 +459,13 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
   return built;
 }
 
-void Collection::refresh_snapshot() {
-  std::lock_guard writer(write_mutex_);
-  Snapshot fresh = store_.snapshot();
+void Collection::refresh_snapshot(const Snapshot& shared) {
+  const std::unique_lock writer(write_mutex_, std::try_to_lock);
+  // Whoever writes moves it on himself.
+  if (!writer.owns_lock()) return;
+  // Each write leaves a snapshot of its own end: one that is not older holds all that this collection has.
+  if (snapshot_->GetSequenceNumber() > shared->GetSequenceNumber()) return;
+  Snapshot fresh = shared;
   std::unique_lock lock(state_mutex_);
   snapshot_.swap(fresh);
 }

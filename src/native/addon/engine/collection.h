@@ -19,6 +19,7 @@
 #include "../store/store.h"
 #include "../vector/vector_index.h"
 #include "id_table.h"
+#include "memory_budget.h"
 #include "point_table.h"
 #include "records.h"
 #include "requests.h"
@@ -30,8 +31,19 @@ struct WriteOutcome {
   bool applied = true;  // false: a repeated stream chunk
 };
 
+// Bytes.
+struct CollectionMemory {
+  uint64_t tail = 0;   // vectors that are in no segment yet
+  uint64_t graph = 0;  // codes and graphs of the segments
+  uint64_t ids = 0;    // ids, versions, places
+  uint64_t payload_indexes = 0;
+  uint64_t mapped = 0;  // segment files; the kernel may take these pages back
+  uint64_t anonymous() const { return tail + graph + ids + payload_indexes; }
+};
+
 struct CollectionStats {
-  uint64_t points = 0, indexed = 0, segments = 0, sealed = 0, memory = 0, mapped = 0;
+  uint64_t points = 0, indexed = 0, segments = 0, sealed = 0;
+  CollectionMemory memory;
   bool building = false;
   bool wants_build = false;
   std::string optimizer_error;
@@ -40,20 +52,15 @@ struct CollectionStats {
 class Collection : public std::enable_shared_from_this<Collection> {
  public:
   // Makes the folders of a new collection, or loads an old one from the store.
-  Collection(Store& store, std::string folder, CollectionRecord record);
+  Collection(Store& store, MemoryBudget& budget, std::string folder, CollectionRecord record);
   ~Collection();
 
   uint32_t cid() const { return cid_; }
   CollectionRecord record() const;
   CollectionStats stats() const;
   std::vector<FieldIndexInfo> index_infos() const;
-  // Runs `erase` with writers kept out; afterwards every write is refused.
-  template <typename Erase>
-  void drop(Erase erase) {
-    std::lock_guard writer(write_mutex_);
-    erase();
-    dropped_ = true;
-  }
+  // Deletes all of the store's that is this collection's in one batch, with what it holds already. Afterwards every write is refused.
+  void drop(rocksdb::WriteBatch& batch);
 
   // One operation of points, behind the collection's name; layout in collection_write.cc. The caller waits for durability.
   // `body` is what kind 10 reads.
@@ -86,8 +93,17 @@ class Collection : public std::enable_shared_from_this<Collection> {
   bool damaged() const;
   // Points written per second, over the last second or so.
   double write_rate() const;
-  // Moves an idle collection's snapshot on, so that it keeps no old versions of others alive.
-  void refresh_snapshot();
+  // Moves an idle collection's snapshot on, so that it keeps no old versions of others alive. `shared` is one snapshot for all of them.
+  void refresh_snapshot(const Snapshot& shared);
+  // Grows with everything that may give the optimizer work.
+  uint64_t changes() const { return changes_; }
+  // Books what is held by now; the bytes.
+  uint64_t book_memory();
+  uint64_t booked() const { return booking_.bytes(); }
+  // About what the build that is wanted will take; 0 when none is.
+  uint64_t build_room() const;
+  // For a build that is not wanted any more, because points went.
+  void forget_build_error();
   // Reads everything derived against its checksums.
   bool verify(std::string& why) const;
 
@@ -116,6 +132,9 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void parse_operation(ByteReader& in, std::string_view body, WriteContext& context, bool wait) const;
   WriteOutcome commit(WriteContext& context);
   void touch(size_t points);
+  void take_memory(uint64_t growth);
+  void forget_slots();
+  CollectionMemory memory() const;
 
   View view(const FilterRequest& filter) const;
   void narrow(View& view, const FilterRequest& filter) const;
@@ -133,6 +152,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::vector<uint16_t> selected_vectors(const VectorsSelector& selector) const;
 
   Store& store_;
+  MemoryBudget& budget_;
   const std::string folder_;
   const uint32_t cid_;
   std::atomic<bool> dropped_{false};
@@ -156,6 +176,11 @@ class Collection : public std::enable_shared_from_this<Collection> {
   };
   std::map<std::string, StreamState, std::less<>> streams_;
 
+  Booking booking_;
+  // Under write_mutex_: of what is booked, what no count has confirmed; whether anything was written since the last count.
+  uint64_t estimated_ = 0;
+  bool uncounted_ = false;
+  std::atomic<uint64_t> changes_{1};
   std::atomic<bool> building_{false};
   mutable std::atomic<uint64_t> rate_points_{0};
   mutable std::atomic<int64_t> rate_since_ms_{0};

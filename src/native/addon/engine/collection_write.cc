@@ -28,6 +28,9 @@ namespace {
 
 constexpr size_t kStreamsMax = 10'000;
 constexpr size_t kEnvelopesMax = 8;
+// What a point takes beside its vectors and payload indexes (id, hash, versions, places), with the room that arrays keep for growing.
+constexpr uint64_t kPointBytes = 64;
+constexpr uint64_t kVectorBytes = 32;
 
 uint64_t wall_ms() {
   return static_cast<uint64_t>(
@@ -329,12 +332,43 @@ WriteOutcome Collection::write(ByteReader& in, std::string_view body) {
   return commit(context);
 }
 
+// Books what a write may take, which is more than it takes: what is held is counted anew when much was booked so, and before a refusal.
+// Under the writers' mutex.
+void Collection::take_memory(uint64_t growth) {
+  constexpr uint64_t kEstimatedMax = 4 << 20;
+  if (growth == 0) return;
+  const auto count = [this] {
+    book_memory();
+    estimated_ = 0;
+    uncounted_ = false;
+  };
+  if (estimated_ + growth > kEstimatedMax + booking_.bytes() / 8) count();
+  try {
+    booking_.grow_collection(growth, record_.name);
+  } catch (const Error&) {
+    if (!uncounted_) throw;
+    count();
+    booking_.grow_collection(growth, record_.name);
+  }
+  estimated_ += growth;
+}
+
+// The last point is gone: no slot is in use. Under both locks.
+void Collection::forget_slots() {
+  ids_ = IdTable();
+  std::vector<uint64_t>().swap(versions_);
+  for (auto& versions : vector_versions_) std::vector<uint64_t>().swap(versions);
+  sealed_ = Bitset();
+}
+
 WriteOutcome Collection::commit(WriteContext& context) {
   const uint64_t operation = operation_ + 1;
   rocksdb::WriteBatch batch;
   const bool indexed = !indexes_->empty();
   size_t fresh = 0;
   size_t written = 0;
+  // What memory grows by at most. Payloads count where they are indexed, as much as they grow.
+  uint64_t growth = 0;
   for (Change& change : context.changes) {
     if (!change.touched) continue;
     ++written;
@@ -376,6 +410,12 @@ WriteOutcome Collection::commit(WriteContext& context) {
     }
     batch.Put(store_.points(), key, point.encode());
     if (change.payload) batch.Put(store_.payloads(), key, *change.payload);
+    if (!exists) growth += kPointBytes;
+    for (const auto& [vector, values] : change.set) growth += values.size() * 4 + kVectorBytes;
+    if (indexed && change.payload) {
+      const size_t before = change.old_payload ? change.old_payload->size() : 0;
+      if (change.payload->size() > before) growth += change.payload->size() - before;
+    }
   }
   ByteWriter last;
   last.u64(operation);
@@ -393,7 +433,13 @@ WriteOutcome Collection::commit(WriteContext& context) {
       batch.Delete(store_.meta(), Store::collection_key('s', cid_) + forgotten);
     }
   }
-  store_.write(batch);
+  take_memory(growth);
+  try {
+    store_.write(batch);
+  } catch (...) {
+    booking_.shrink(growth);
+    throw;
+  }
   Snapshot fresh_snapshot = store_.snapshot();
 
   std::unique_lock lock(state_mutex_);
@@ -445,10 +491,12 @@ WriteOutcome Collection::commit(WriteContext& context) {
     }
   }
   operation_ = operation;
+  uncounted_ = true;
   if (!context.stream.empty()) {
     if (!forgotten.empty()) streams_.erase(forgotten);
     streams_[context.stream] = {context.sequence, wall_ms()};
   }
+  if (ids_.size() == 0 && ids_.slots() > 0) forget_slots();
   snapshot_.swap(fresh_snapshot);
   lock.unlock();
   touch(written);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <deque>
 #include <filesystem>
+#include <unordered_set>
 
 #include "cursor.h"
 
@@ -124,7 +125,11 @@ std::shared_ptr<Engine> Engine::open(const std::string& path, const EngineOption
   return engine;
 }
 
-Engine::Engine(const std::string& path, const EngineOptions& options) : path_(path), options_(options), store_(std::make_unique<Store>(path, options.store)) {
+Engine::Engine(const std::string& path, const EngineOptions& options)
+    : path_(path),
+      options_(options),
+      budget_(options.memory_limit, options.collection_memory_limit),
+      store_(std::make_unique<Store>(path, options.store)) {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   load();
   readers_ = std::make_unique<ThreadPool>(options.read_threads != 0 ? options.read_threads : cores);
@@ -141,21 +146,19 @@ void Engine::load() {
   for (it->Seek("a"); it->Valid() && it->key().starts_with("a"); it->Next()) {
     aliases_.emplace(it->key().ToString().substr(1), it->value().ToString());
   }
-  std::vector<uint32_t> known;
+  std::unordered_set<std::string> known;
   for (it->Seek("c"); it->Valid() && it->key().starts_with("c"); it->Next()) {
     CollectionRecord record = CollectionRecord::decode(it->value().ToStringView());
     const std::string name = record.name;
     const uint32_t cid = record.cid;
-    collections_.emplace(name, std::make_shared<Collection>(*store_, path_ + "/segments/" + std::to_string(cid), std::move(record)));
-    known.push_back(cid);
+    collections_.emplace(name, std::make_shared<Collection>(*store_, budget_, path_ + "/segments/" + std::to_string(cid), std::move(record)));
+    known.insert(std::to_string(cid));
   }
   check(it->status(), "cannot read the collections");
   // Folders of collections whose deletion was cut short.
   std::error_code failure;
   for (const auto& entry : std::filesystem::directory_iterator(path_ + "/segments", failure)) {
-    const std::string name = entry.path().filename().string();
-    const bool mine = std::any_of(known.begin(), known.end(), [&](uint32_t cid) { return std::to_string(cid) == name; });
-    if (!mine) std::filesystem::remove_all(entry.path(), failure);
+    if (!known.contains(entry.path().filename().string())) std::filesystem::remove_all(entry.path(), failure);
   }
 }
 
@@ -382,7 +385,12 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       out.u64(store_->disk_bytes());
       out.u64(memory_.bytes());
       out.u64(in_flight_);
+      out.u64(budget_.booked());
+      out.u64(budget_.process_limit());
+      out.u64(budget_.collection_limit());
       break;
+    case Operation::kLargestCollections:
+      return largest_collections(in);
     case Operation::kMemoryCreate:
       out.u64(memory_.create(in.u32()));
       break;

@@ -2,6 +2,7 @@
 // operations are messages (operations.h), so the addon's own tests drive the same door as TypeScript does.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -15,6 +16,7 @@
 #include "../core/fair_mutex.h"
 #include "../store/store.h"
 #include "collection.h"
+#include "memory_budget.h"
 #include "memory_index.h"
 #include "thread_pool.h"
 
@@ -50,6 +52,7 @@ enum class Operation : uint8_t {
   kMemorySearch = 26,
   kMemoryClose = 27,
   kFlush = 28,
+  kLargestCollections = 29,
 };
 
 struct Outcome {
@@ -72,6 +75,9 @@ struct EngineOptions {
   size_t queue_max = 4096;     // operations waiting
   size_t cursors_max = 256;
   StoreOptions store;
+  uint64_t memory_limit = 0;             // bytes of anonymous memory of the process; 0: none
+  uint64_t collection_memory_limit = 0;  // and of each collection
+  size_t collections_max = 10'000;
 };
 
 // Throws kNotFound in Qdrant's words.
@@ -99,16 +105,21 @@ class Engine {
   std::string update_collection(ByteReader& in);
   std::string delete_collection(ByteReader& in);
   std::string info(ByteReader& in);
+  std::string largest_collections(ByteReader& in) const;
   std::string update_aliases(ByteReader& in);
   std::string list_aliases(ByteReader& in);
   std::shared_ptr<Collection> find(std::string_view name) const;
   std::shared_ptr<Collection> require(std::string_view name) const;
   void finish(Operation operation, bool waits, Outcome outcome, Done done);
+  struct Watched;
+  void watch_collections(std::vector<Watched>& watched) const;
+  bool attend(Watched& watched, Collection& collection, std::chrono::steady_clock::time_point now, unsigned threads);
   void optimize_loop();
   void load();
 
   const std::string path_;
   const EngineOptions options_;
+  MemoryBudget budget_;
   std::unique_ptr<Store> store_;
 
   std::mutex admin_mutex_;  // collections and aliases change one at a time
@@ -116,6 +127,7 @@ class Engine {
   std::map<std::string, std::shared_ptr<Collection>, std::less<>> collections_;
   std::map<std::string, std::string, std::less<>> aliases_;
   uint32_t next_cid_ = 1;
+  std::atomic<uint64_t> collections_changes_{1};  // grows when one comes or goes
 
   std::mutex strands_mutex_;
   std::unordered_map<std::string, std::shared_ptr<Strand>> strands_;
@@ -128,7 +140,7 @@ class Engine {
   std::map<uint64_t, std::shared_ptr<OpenCursor>> cursors_;
   uint64_t next_cursor_ = 1;
 
-  MemoryIndexes memory_;
+  MemoryIndexes memory_{budget_};
 
   std::unique_ptr<ThreadPool> readers_;
   std::unique_ptr<ThreadPool> writers_;

@@ -1,6 +1,7 @@
 // Collections and aliases: made, changed, told and deleted, one change at a time.
 #include <sys/random.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "engine.h"
@@ -8,6 +9,9 @@
 namespace sealpoint {
 
 namespace {
+
+// An empty collection with its first points; each books exactly what it holds.
+constexpr uint64_t kNewCollectionBytes = 32 << 10;
 
 std::string random_bytes(size_t size) {
   std::string bytes(size, '\0');
@@ -30,6 +34,9 @@ std::string Engine::create_collection(ByteReader& in) {
   std::lock_guard admin(admin_mutex_);
   {
     std::shared_lock lock(names_mutex_);
+    if (collections_.size() >= options_.collections_max && !collections_.contains(record.name)) {
+      throw Error(ErrorKind::kExhausted, "no more than " + std::to_string(options_.collections_max) + " collections", "collection_name");
+    }
     if (collections_.contains(record.name)) {
       throw Error(ErrorKind::kAlreadyExists, "Wrong input: Collection `" + record.name + "` already exists!", "collection_name");
     }
@@ -44,6 +51,8 @@ std::string Engine::create_collection(ByteReader& in) {
   record.sealing_id = random_bytes(16);
   record.accepted_ids = {record.sealing_id};
   const std::string name = record.name;
+  Booking room(budget_);
+  room.grow(kNewCollectionBytes, "Collection `" + name + "`: a new collection");
   const std::string folder = path_ + "/segments/" + std::to_string(record.cid);
   std::filesystem::create_directories(folder);
   ByteWriter next;
@@ -51,11 +60,12 @@ std::string Engine::create_collection(ByteReader& in) {
   rocksdb::WriteBatch batch;
   batch.Put(store_->meta(), "n", next.bytes());
   batch.Put(store_->meta(), Store::collection_key('c', record.cid), record.encode());
-  auto collection = std::make_shared<Collection>(*store_, folder, std::move(record));
+  auto collection = std::make_shared<Collection>(*store_, budget_, folder, std::move(record));
   store_->write(batch);
   ++next_cid_;
   std::unique_lock lock(names_mutex_);
   collections_.emplace(name, std::move(collection));
+  ++collections_changes_;
   return {};
 }
 
@@ -91,15 +101,9 @@ std::string Engine::delete_collection(ByteReader& in) {
   }
   const uint32_t cid = collection->cid();
   rocksdb::WriteBatch batch;
-  batch.Delete(store_->meta(), Store::collection_key('c', cid));
-  batch.Delete(store_->meta(), Store::collection_key('o', cid));
   for (const auto& alias : aliases) batch.Delete(store_->meta(), "a" + alias);
-  const std::string from = Store::cid_prefix(cid), to = Store::cid_prefix(cid + 1);
-  batch.DeleteRange(store_->meta(), "s" + from, "s" + to);
-  batch.DeleteRange(store_->points(), from, to);
-  batch.DeleteRange(store_->payloads(), from, to);
-  batch.DeleteRange(store_->vectors(), from, to);
-  collection->drop([&] { store_->write(batch); });
+  collection->drop(batch);
+  ++collections_changes_;
   {
     std::unique_lock lock(names_mutex_);
     collections_.erase(name);
@@ -131,8 +135,11 @@ std::string Engine::info(ByteReader& in) {
   out.u64(stats.indexed);
   out.u64(stats.segments);
   out.u64(stats.sealed);
-  out.u64(stats.memory);
-  out.u64(stats.mapped);
+  out.u64(stats.memory.tail);
+  out.u64(stats.memory.ids);
+  out.u64(stats.memory.payload_indexes);
+  out.u64(stats.memory.mapped);
+  out.u64(stats.memory.graph);
   out.u8(stats.building ? 1 : 0);
   out.u8(stats.wants_build ? 1 : 0);
   out.text(stats.optimizer_error);
@@ -145,6 +152,21 @@ std::string Engine::info(ByteReader& in) {
     out.u64(index.points);
     out.u64(index.bytes);
   }
+  return std::move(out.bytes());
+}
+
+// u32 n: the n collections that hold most memory, most first. Answers u32 n, each the name.
+std::string Engine::largest_collections(ByteReader& in) const {
+  const size_t count = in.u32();
+  std::vector<std::pair<uint64_t, std::string_view>> sizes;
+  ByteWriter out;
+  std::shared_lock lock(names_mutex_);
+  sizes.reserve(collections_.size());
+  for (const auto& [name, collection] : collections_) sizes.emplace_back(collection->booked(), name);
+  const auto end = sizes.begin() + static_cast<ptrdiff_t>(std::min(count, sizes.size()));
+  std::partial_sort(sizes.begin(), end, sizes.end(), [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; });
+  out.u32(static_cast<uint32_t>(end - sizes.begin()));
+  for (auto at = sizes.begin(); at != end; ++at) out.text(at->second);
   return std::move(out.bytes());
 }
 

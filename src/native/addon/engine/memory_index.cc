@@ -17,7 +17,7 @@ constexpr uint32_t kDimMax = 65'536;
 }  // namespace
 
 struct MemoryIndexes::Index {
-  explicit Index(uint32_t dimensions) : dim(dimensions) {}
+  Index(MemoryBudget& budget, uint32_t dimensions) : dim(dimensions), booking(budget) {}
   ~Index() {
     for (auto& chunk : chunks) {
       // Volatile, so that the wipe is not optimised away.
@@ -29,6 +29,7 @@ struct MemoryIndexes::Index {
   FairSharedMutex mutex;
   std::vector<std::unique_ptr<float[]>> chunks;
   size_t rows = 0;
+  Booking booking;
 };
 
 std::shared_ptr<MemoryIndexes::Index> MemoryIndexes::find(uint64_t index) const {
@@ -42,7 +43,7 @@ uint64_t MemoryIndexes::create(uint32_t dim) {
   if (dim == 0 || dim > kDimMax) throw Error(ErrorKind::kBadInput, "Wrong input: dimensions must be 1 to 65536", "dimensions");
   std::unique_lock lock(mutex_);
   if (indexes_.size() >= kIndexesMax) throw Error(ErrorKind::kExhausted, "too many session indexes are open");
-  indexes_.emplace(next_, std::make_shared<Index>(dim));
+  indexes_.emplace(next_, std::make_shared<Index>(budget_, dim));
   return next_++;
 }
 
@@ -52,6 +53,8 @@ uint64_t MemoryIndexes::add(ByteReader& in) {
   in.u32();
   const char* bytes = in.span(size_t{count} * index->dim * 4);
   std::unique_lock lock(index->mutex);
+  const size_t chunks = (index->rows + count + kChunkRows - 1) / kChunkRows;
+  if (chunks > index->chunks.size()) index->booking.grow((chunks - index->chunks.size()) * kChunkRows * index->dim * 4, "the session index");
   for (uint32_t i = 0; i < count; ++i) {
     const size_t at = index->rows % kChunkRows;
     if (at == 0) index->chunks.push_back(std::make_unique<float[]>(kChunkRows * index->dim));

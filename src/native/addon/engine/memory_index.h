@@ -6,11 +6,13 @@
 
 #include "../core/bytes.h"
 #include "../core/fair_mutex.h"
+#include "memory_budget.h"
 
 namespace sealpoint {
 
 class MemoryIndexes {
  public:
+  explicit MemoryIndexes(MemoryBudget& budget) : budget_(budget) {}
   uint64_t create(uint32_t dim);
   // u64 index, u32 n, u32 0, n x dim f32 values. Returns the rows held after it.
   uint64_t add(ByteReader& in);
@@ -23,6 +25,7 @@ class MemoryIndexes {
  private:
   struct Index;
   std::shared_ptr<Index> find(uint64_t index) const;
+  MemoryBudget& budget_;
   mutable FairSharedMutex mutex_;
   std::map<uint64_t, std::shared_ptr<Index>> indexes_;
   uint64_t next_ = 1;

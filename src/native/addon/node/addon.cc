@@ -121,17 +121,17 @@ bool read_text(napi_env env, napi_value value, std::string& out) {
   return napi_get_value_string_utf8(env, value, out.data(), size + 1, &size) == napi_ok;
 }
 
-// open(path, readThreads, buildThreads, queueMax, cursorsMax, fsync policy, interval ms) -> handle. Blocks while it loads: called once, at start.
+// open(path, readThreads, buildThreads, queueMax, cursorsMax, fsync policy, interval ms, collectionsMax, memoryMb, collectionMemoryMb) -> handle. Blocks
+// while it loads: called once, at start.
 napi_value open(napi_env env, napi_callback_info info) {
-  size_t count = 7;
-  napi_value args[7];
+  constexpr size_t kNumbers = 9;
+  size_t count = kNumbers + 1;
+  napi_value args[kNumbers + 1];
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
   std::string path;
-  if (count < 7 || !read_text(env, args[0], path)) {
-    return throw_text(env, "open(path, readThreads, buildThreads, queueMax, cursorsMax, fsync, fsyncIntervalMs)");
-  }
-  uint32_t numbers[6] = {};
-  for (int i = 0; i < 6; ++i) {
+  if (count < kNumbers + 1 || !read_text(env, args[0], path)) return throw_text(env, "open takes a path and numbers");
+  uint32_t numbers[kNumbers] = {};
+  for (size_t i = 0; i < kNumbers; ++i) {
     if (napi_get_value_uint32(env, args[i + 1], &numbers[i]) != napi_ok) return throw_text(env, "open takes numbers after the path");
   }
   sealpoint::EngineOptions options;
@@ -141,6 +141,9 @@ napi_value open(napi_env env, napi_callback_info info) {
   options.cursors_max = numbers[3];
   options.store.fsync = static_cast<sealpoint::FsyncPolicy>(numbers[4]);
   options.store.fsync_interval_ms = numbers[5];
+  options.collections_max = numbers[6];
+  options.memory_limit = uint64_t{numbers[7]} << 20;
+  options.collection_memory_limit = uint64_t{numbers[8]} << 20;
   try {
     auto engine = Engine::open(path, options);
     std::lock_guard lock(handles_mutex);

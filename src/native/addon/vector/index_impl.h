@@ -44,6 +44,7 @@ class VectorIndexImpl final : public VectorIndex {
   void drop_tail(size_t index);
   uint32_t free_number();
   void forget(uint32_t slot);
+  bool in_place(const Tail& tail, uint32_t row) const;
   void place(uint32_t slot, Location location);
   void load_segment(const std::string& name);
   std::vector<std::string> segment_names() const;

@@ -30,18 +30,10 @@ class Tail {
     return chunks_[row >> shift_].get() + static_cast<size_t>(row & mask()) * dim_;
   }
   uint32_t append(uint32_t slot, uint64_t version, const float* vector) {
-    uint32_t row;
-    if (!free_.empty()) {
-      row = free_.back();
-      free_.pop_back();
-      slots_[row] = slot;
-      versions_[row] = version;
-    } else {
-      row = rows();
-      if ((row & mask()) == 0) chunks_.emplace_back(new float[dim_ << shift_]);
-      slots_.push_back(slot);
-      versions_.push_back(version);
-    }
+    const uint32_t row = rows();
+    if ((row & mask()) == 0) chunks_.emplace_back(new float[dim_ << shift_]);
+    slots_.push_back(slot);
+    versions_.push_back(version);
     write(row, vector);
     return row;
   }
@@ -49,11 +41,26 @@ class Tail {
     versions_[row] = version;
     write(row, vector);
   }
-  // A dead row may be used again, but only while no build reads this tail.
-  void release(uint32_t row) { free_.push_back(row); }
+  // Both only while no build reads this tail.
+  void pop() {
+    slots_.pop_back();
+    versions_.pop_back();
+    if ((rows() & mask()) == 0) chunks_.pop_back();
+    if (slots_.capacity() > 4 * slots_.size() + 1024) {
+      slots_.shrink_to_fit();
+      versions_.shrink_to_fit();
+    }
+  }
+  // The last row takes the place of `row`, so that what is deleted gives its memory back.
+  void move_last(uint32_t row) {
+    const uint32_t last = rows() - 1;
+    slots_[row] = slots_[last];
+    versions_[row] = versions_[last];
+    write(row, this->row(last));
+    pop();
+  }
   uint64_t bytes() const {
-    return static_cast<uint64_t>(rows()) * dim_ * sizeof(float) + slots_.capacity() * 4 + versions_.capacity() * 8 +
-           free_.capacity() * 4;
+    return static_cast<uint64_t>(rows()) * dim_ * sizeof(float) + slots_.capacity() * 4 + versions_.capacity() * 8;
   }
 
  private:
@@ -67,7 +74,6 @@ class Tail {
   std::vector<std::unique_ptr<float[]>> chunks_;
   std::vector<uint32_t> slots_;
   std::vector<uint64_t> versions_;
-  std::vector<uint32_t> free_;
 };
 
 class Segment {

@@ -200,6 +200,13 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   return true;
 }
 
+uint64_t SegmentBuild::memory_bytes() const {
+  // Codes and links, once for the build and once for the segment; FAISS's links; levels, locks, biases, slots and versions. Last the sample of
+  // choose_scale.
+  const uint64_t row = 2 * code_bytes_of(config_.dim) + 28 * uint64_t{config_.m} + 64;
+  return rows_.size() * row + (uint64_t{8} << 20);
+}
+
 bool SegmentBuild::run(const std::atomic<bool>& cancel, unsigned threads) {
   if (rows_.empty()) {
     done_ = true;

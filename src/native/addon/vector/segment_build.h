@@ -37,6 +37,7 @@ class SegmentBuild final : public VectorIndex::Build {
   ~SegmentBuild() override;
 
   bool run(const std::atomic<bool>& cancel, unsigned threads) override;
+  uint64_t memory_bytes() const override;
 
   const std::string& path() const { return path_; }
   const std::vector<BuildSource>& sources() const { return sources_; }

@@ -150,8 +150,20 @@ void VectorIndexImpl::forget(uint32_t slot) {
     --part.segment->live;
     return;
   }
-  --part.tail->live;
-  if (part.tail == tails_.back()) part.tail->release(location.row);
+  Tail& tail = *part.tail;
+  --tail.live;
+  if (part.tail != tails_.back()) return;
+  // Rows that died while a build read this tail lie about still.
+  while (tail.rows() > 0 && !in_place(tail, tail.rows() - 1)) tail.pop();
+  if (location.row >= tail.rows()) return;
+  const uint32_t moved = tail.slot(tail.rows() - 1);
+  tail.move_last(location.row);
+  locations_[moved].row = location.row;
+}
+
+bool VectorIndexImpl::in_place(const Tail& tail, uint32_t row) const {
+  const uint32_t slot = tail.slot(row);
+  return slot < locations_.size() && locations_[slot] == Location{tail.number, row};
 }
 
 void VectorIndexImpl::place(uint32_t slot, Location location) {
@@ -188,7 +200,10 @@ void VectorIndexImpl::upsert(uint32_t slot, uint64_t version, const float* vecto
   place(slot, {tail.number, row});
 }
 
-void VectorIndexImpl::remove(uint32_t slot) { forget(slot); }
+void VectorIndexImpl::remove(uint32_t slot) {
+  forget(slot);
+  if (live_ == 0 && !building_) std::vector<Location>().swap(locations_);
+}
 
 bool VectorIndexImpl::contains(uint32_t slot) const {
   return slot < locations_.size() && locations_[slot].part != kNoPart;
@@ -218,12 +233,13 @@ VectorIndexStats VectorIndexImpl::stats() const {
   stats.live = live_;
   stats.segments = segments_.size();
   stats.anonymous = sizeof(*this) + locations_.capacity() * sizeof(Location) + parts_.capacity() * sizeof(Part);
-  for (const auto& tail : tails_) stats.anonymous += tail->bytes();
+  for (const auto& tail : tails_) stats.tail += tail->bytes();
   for (const auto& segment : segments_) {
     stats.indexed += segment->live;
     stats.mapped += segment->file->bytes();
-    stats.anonymous += segment->file->hot_bytes();
+    stats.graph += segment->file->hot_bytes();
   }
+  stats.anonymous += stats.tail + stats.graph;
   return stats;
 }
 

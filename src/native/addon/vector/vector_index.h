@@ -54,6 +54,8 @@ struct VectorIndexStats {
   uint64_t indexed = 0;    // of them inside graphs
   uint64_t segments = 0;   // immutable segments
   uint64_t anonymous = 0;  // bytes of heap
+  uint64_t tail = 0;       // of them in vectors that are in no segment
+  uint64_t graph = 0;      // of them in codes and graphs
   uint64_t mapped = 0;     // bytes of mapped files
 };
 
@@ -66,6 +68,8 @@ class VectorIndex {
     // [none] Builds and writes the new segment file (fsync included). False when `cancel` became true. Throws Error.
     // Runs on the calling thread plus threads - 1 of its own.
     virtual bool run(const std::atomic<bool>& cancel, unsigned threads) = 0;
+    // [none] About what run() takes while it lasts, in bytes.
+    virtual uint64_t memory_bytes() const = 0;
   };
 
   // Maps the segments that the manifest file in config.dir lists, checking headers and the checksums of everything but

@@ -1,6 +1,7 @@
 from sealpoint.gen.qdrant import json_with_int_pb2 as _json_with_int_pb2
 from sealpoint.gen.qdrant import qdrant_common_pb2 as _qdrant_common_pb2
 from sealpoint.gen.sealpoint.policy.v1 import policy_pb2 as _policy_pb2
+from sealpoint.gen.sealpoint.usage.v1 import usage_pb2 as _usage_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -943,7 +944,7 @@ class UpdateQueueInfo(_message.Message):
     def __init__(self, length: _Optional[int] = ..., deferred_points: _Optional[int] = ...) -> None: ...
 
 class CollectionInfo(_message.Message):
-    __slots__ = ("status", "optimizer_status", "segments_count", "config", "payload_schema", "points_count", "indexed_vectors_count", "warnings", "update_queue", "sealing")
+    __slots__ = ("status", "optimizer_status", "segments_count", "config", "payload_schema", "points_count", "indexed_vectors_count", "warnings", "update_queue", "sealing", "memory")
     class PayloadSchemaEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -961,6 +962,7 @@ class CollectionInfo(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     UPDATE_QUEUE_FIELD_NUMBER: _ClassVar[int]
     SEALING_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     status: CollectionStatus
     optimizer_status: OptimizerStatus
     segments_count: int
@@ -971,7 +973,8 @@ class CollectionInfo(_message.Message):
     warnings: _containers.RepeatedCompositeFieldContainer[CollectionWarning]
     update_queue: UpdateQueueInfo
     sealing: _policy_pb2.SealingState
-    def __init__(self, status: _Optional[_Union[CollectionStatus, str]] = ..., optimizer_status: _Optional[_Union[OptimizerStatus, _Mapping]] = ..., segments_count: _Optional[int] = ..., config: _Optional[_Union[CollectionConfig, _Mapping]] = ..., payload_schema: _Optional[_Mapping[str, PayloadSchemaInfo]] = ..., points_count: _Optional[int] = ..., indexed_vectors_count: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[CollectionWarning, _Mapping]]] = ..., update_queue: _Optional[_Union[UpdateQueueInfo, _Mapping]] = ..., sealing: _Optional[_Union[_policy_pb2.SealingState, _Mapping]] = ...) -> None: ...
+    memory: _usage_pb2.CollectionMemory
+    def __init__(self, status: _Optional[_Union[CollectionStatus, str]] = ..., optimizer_status: _Optional[_Union[OptimizerStatus, _Mapping]] = ..., segments_count: _Optional[int] = ..., config: _Optional[_Union[CollectionConfig, _Mapping]] = ..., payload_schema: _Optional[_Mapping[str, PayloadSchemaInfo]] = ..., points_count: _Optional[int] = ..., indexed_vectors_count: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[CollectionWarning, _Mapping]]] = ..., update_queue: _Optional[_Union[UpdateQueueInfo, _Mapping]] = ..., sealing: _Optional[_Union[_policy_pb2.SealingState, _Mapping]] = ..., memory: _Optional[_Union[_usage_pb2.CollectionMemory, _Mapping]] = ...) -> None: ...
 
 class ChangeAliases(_message.Message):
     __slots__ = ("actions", "timeout")
