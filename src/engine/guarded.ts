@@ -27,6 +27,9 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
     async listCollections() {
       return (await engine.listCollections()).filter((name) => mayRead(access, name));
     },
+    async largestCollections(count) {
+      return (await engine.largestCollections(count)).filter((name) => mayRead(access, name));
+    },
     async collectionExists(name) {
       read(name);
       return engine.collectionExists(name);

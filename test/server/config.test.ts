@@ -1,5 +1,5 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DomainError } from "../../src/core/index.ts";
@@ -60,6 +60,8 @@ describe("configuration", () => {
     [{ SEALPOINT_FSYNC: "interval", SEALPOINT_FSYNC_INTERVAL_MS: "0" }, "SEALPOINT_FSYNC_INTERVAL_MS"],
     [{ SEALPOINT_FSYNC: "interval", SEALPOINT_FSYNC_INTERVAL_MS: "1e3" }, "SEALPOINT_FSYNC_INTERVAL_MS"],
     [{ SEALPOINT_FSYNC: "interval", SEALPOINT_FSYNC_INTERVAL_MS: "600001" }, "SEALPOINT_FSYNC_INTERVAL_MS"],
+    [{ SEALPOINT_MEMORY_LIMIT_MB: "1.5" }, "SEALPOINT_MEMORY_LIMIT_MB"],
+    [{ SEALPOINT_COLLECTION_MEMORY_LIMIT_MB: "-1" }, "SEALPOINT_COLLECTION_MEMORY_LIMIT_MB"],
     [{ SEALPOINT_TLS_CERT: cert }, "SEALPOINT_TLS_KEY"],
     [{ SEALPOINT_TLS_KEY: cert }, "SEALPOINT_TLS_CERT"],
     [{ SEALPOINT_TLS_CERT: "/none", SEALPOINT_TLS_KEY: cert }, "SEALPOINT_TLS_CERT"],
@@ -78,6 +80,13 @@ describe("configuration", () => {
     expect((error as Error).message).toContain(name);
     const secret = (environment as Record<string, string>).SEALPOINT_API_KEY;
     if (secret !== undefined) expect((error as Error).message).not.toContain(secret);
+  });
+
+  test("memory is limited to three quarters of the machine unless said otherwise", () => {
+    expect(readConfig({}).memoryLimitMegabytes).toBeGreaterThan(0);
+    expect(readConfig({}).memoryLimitMegabytes).toBeLessThanOrEqual((totalmem() * 0.75) / 1024 ** 2);
+    expect(readConfig({ SEALPOINT_MEMORY_LIMIT_MB: "0" }).memoryLimitMegabytes).toBe(0);
+    expect(readConfig({ SEALPOINT_COLLECTION_MEMORY_LIMIT_MB: "64" }).collectionMemoryLimitMegabytes).toBe(64);
   });
 
   test("other machines are served with key and TLS, or when asked for in so many words", () => {

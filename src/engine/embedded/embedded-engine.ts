@@ -57,7 +57,7 @@ export interface EmbeddedOptions extends NativeOptions {
 export interface EngineStats {
   /** fdatasync calls on the log. */
   readonly syncs: number;
-  /** Memory of RocksDB's memtables and caches. */
+  /** Of the store on disk. */
   readonly storeBytes: number;
   /** Memory of session indexes. */
   readonly sessionBytes: number;

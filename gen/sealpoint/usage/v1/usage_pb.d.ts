@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
 export declare const file_sealpoint_usage_v1_usage: GenFile;
 
 /**
- * What a collection holds, in bytes. Tail, ids and payload indexes are anonymous memory and count against the server's memory limits.
+ * What a collection holds, in bytes. All but the mapped bytes are anonymous memory and count against the server's memory limits.
  *
  * @generated from message sealpoint.usage.v1.CollectionMemory
  */
@@ -45,7 +45,7 @@ export declare type CollectionMemory = Message<"sealpoint.usage.v1.CollectionMem
   mappedBytes: bigint;
 
   /**
-   * Of them codes and graphs, which searches want in memory.
+   * Codes and graphs of the segments.
    *
    * @generated from field: uint64 graph_bytes = 5;
    */

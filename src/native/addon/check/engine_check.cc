@@ -327,6 +327,40 @@ int main(int argc, char** argv) {
     const Outcome verified = ask(*engine, Operation::kVerify, name_message("main"));
     CHECK(verified.ok && verified.bytes[0] == 1);
   }
+  {
+    // A collection at its limit refuses what grows it, whole, and nothing else; a process over its limit takes nothing new at all.
+    EngineOptions limited;
+    limited.collection_memory_limit = 1 << 20;
+    auto engine = Engine::open(folder.string() + ".limited", limited);
+    create(*engine, "full");
+    std::mt19937 random(seed + 300);
+    uint64_t id = 0;
+    Outcome outcome;
+    for (int i = 0; i < 200 && outcome.ok; ++i) {
+      std::vector<uint64_t> ids(200);
+      for (uint64_t& one : ids) one = id++;
+      outcome = ask(*engine, Operation::kWrite, upsert("full", ids, random));
+    }
+    CHECK(!outcome.ok && outcome.kind == ErrorKind::kExhausted);
+    CHECK(outcome.message.find("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB") != std::string::npos);
+    CHECK(count(*engine, "full") == id - 200);
+    CHECK(ask(*engine, Operation::kSearch, search("full", random)).ok);
+    std::vector<uint64_t> all(id - 200);
+    for (uint64_t i = 0; i < all.size(); ++i) all[i] = i;
+    CHECK(ask(*engine, Operation::kWrite, erase("full", all)).ok);
+    CHECK(ask(*engine, Operation::kWrite, upsert("full", {1, 2, 3}, random)).ok);
+    CHECK(count(*engine, "full") == 3);
+    engine->close();
+    limited.memory_limit = 1;
+    engine.reset();
+    engine = Engine::open(folder.string() + ".limited", limited);
+    outcome = ask(*engine, Operation::kWrite, upsert("full", {4}, random));
+    CHECK(!outcome.ok && outcome.kind == ErrorKind::kExhausted && outcome.message.find("SEALPOINT_MEMORY_LIMIT_MB") != std::string::npos);
+    CHECK(ask(*engine, Operation::kWrite, erase("full", {1})).ok);
+    CHECK(count(*engine, "full") == 2);
+    engine->close();
+  }
+  std::filesystem::remove_all(folder.string() + ".limited");
   std::filesystem::remove_all(folder);
   std::printf("engine_check: passed, %zu points\n", expected[0].size() + expected[1].size());
   return 0;

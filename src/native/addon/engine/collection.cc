@@ -161,43 +161,6 @@ CollectionRecord Collection::record() const {
   return record_;
 }
 
-// Under the state's lock.
-CollectionMemory Collection::memory() const {
-  CollectionMemory memory;
-  memory.ids = ids_.bytes() + versions_.capacity() * 8 + sealed_.words().capacity() * 8;
-  for (const auto& versions : vector_versions_) memory.ids += versions.capacity() * 8;
-  for (const auto& vectors : vectors_) {
-    const VectorIndexStats index = vectors->stats();
-    memory.tail += index.tail;
-    memory.graph += index.graph;
-    memory.ids += index.anonymous - index.tail - index.graph;
-    memory.mapped += index.mapped;
-  }
-  for (const auto& info : indexes_->infos()) memory.payload_indexes += info.bytes;
-  return memory;
-}
-
-uint64_t Collection::book_memory() {
-  std::shared_lock lock(state_mutex_);
-  const uint64_t bytes = memory().anonymous();
-  booking_.set(bytes);
-  return bytes;
-}
-
-uint64_t Collection::build_room() const {
-  // What a tail is merged with is at most twice as great.
-  constexpr uint64_t kMerged = 3;
-  std::shared_lock lock(state_mutex_);
-  uint64_t room = 0;
-  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
-    if (!vectors_[vector]->wants_build()) continue;
-    const VectorIndexStats index = vectors_[vector]->stats();
-    const uint64_t rows = std::min(index.live, (index.live - index.indexed) * kMerged);
-    room = std::max(room, rows * (2 * record_.vectors[vector].dim + 28 * uint64_t{record_.vectors[vector].m} + 128));
-  }
-  return room;
-}
-
 void Collection::forget_build_error() {
   std::lock_guard lock(error_mutex_);
   optimizer_error_.clear();

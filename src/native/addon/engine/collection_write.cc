@@ -332,35 +332,6 @@ WriteOutcome Collection::write(ByteReader& in, std::string_view body) {
   return commit(context);
 }
 
-// Books what a write may take, which is more than it takes: what is held is counted anew when much was booked so, and before a refusal.
-// Under the writers' mutex.
-void Collection::take_memory(uint64_t growth) {
-  constexpr uint64_t kEstimatedMax = 4 << 20;
-  if (growth == 0) return;
-  const auto count = [this] {
-    book_memory();
-    estimated_ = 0;
-    uncounted_ = false;
-  };
-  if (estimated_ + growth > kEstimatedMax + booking_.bytes() / 8) count();
-  try {
-    booking_.grow_collection(growth, record_.name);
-  } catch (const Error&) {
-    if (!uncounted_) throw;
-    count();
-    booking_.grow_collection(growth, record_.name);
-  }
-  estimated_ += growth;
-}
-
-// The last point is gone: no slot is in use. Under both locks.
-void Collection::forget_slots() {
-  ids_ = IdTable();
-  std::vector<uint64_t>().swap(versions_);
-  for (auto& versions : vector_versions_) std::vector<uint64_t>().swap(versions);
-  sealed_ = Bitset();
-}
-
 WriteOutcome Collection::commit(WriteContext& context) {
   const uint64_t operation = operation_ + 1;
   rocksdb::WriteBatch batch;
@@ -411,7 +382,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
     batch.Put(store_.points(), key, point.encode());
     if (change.payload) batch.Put(store_.payloads(), key, *change.payload);
     if (!exists) growth += kPointBytes;
-    for (const auto& [vector, values] : change.set) growth += values.size() * 4 + kVectorBytes;
+    for (const WrittenVector& written : change.set) growth += written.dim * uint64_t{4} + kVectorBytes;
     if (indexed && change.payload) {
       const size_t before = change.old_payload ? change.old_payload->size() : 0;
       if (change.payload->size() > before) growth += change.payload->size() - before;

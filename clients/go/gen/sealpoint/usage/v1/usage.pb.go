@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What a collection holds, in bytes. Tail, ids and payload indexes are anonymous memory and count against the server's memory limits.
+// What a collection holds, in bytes. All but the mapped bytes are anonymous memory and count against the server's memory limits.
 type CollectionMemory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Vectors that are in no segment yet.
@@ -33,7 +33,7 @@ type CollectionMemory struct {
 	PayloadIndexBytes uint64 `protobuf:"varint,3,opt,name=payload_index_bytes,json=payloadIndexBytes,proto3" json:"payload_index_bytes,omitempty"`
 	// Segment files, mapped: the kernel may take these pages back.
 	MappedBytes uint64 `protobuf:"varint,4,opt,name=mapped_bytes,json=mappedBytes,proto3" json:"mapped_bytes,omitempty"`
-	// Of them codes and graphs, which searches want in memory.
+	// Codes and graphs of the segments.
 	GraphBytes    uint64 `protobuf:"varint,5,opt,name=graph_bytes,json=graphBytes,proto3" json:"graph_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

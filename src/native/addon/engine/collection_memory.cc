@@ -1,0 +1,75 @@
+// What a collection holds in memory: told, booked and given back.
+#include <algorithm>
+#include <shared_mutex>
+
+#include "collection.h"
+
+namespace sealpoint {
+
+// Under the state's lock.
+CollectionMemory Collection::memory() const {
+  CollectionMemory memory;
+  memory.ids = ids_.bytes() + versions_.capacity() * 8 + sealed_.words().capacity() * 8;
+  for (const auto& versions : vector_versions_) memory.ids += versions.capacity() * 8;
+  for (const auto& vectors : vectors_) {
+    const VectorIndexStats index = vectors->stats();
+    memory.tail += index.tail;
+    memory.graph += index.graph;
+    memory.ids += index.anonymous - index.tail - index.graph;
+    memory.mapped += index.mapped;
+  }
+  for (const auto& info : indexes_->infos()) memory.payload_indexes += info.bytes;
+  return memory;
+}
+
+uint64_t Collection::book_memory() {
+  std::shared_lock lock(state_mutex_);
+  const uint64_t bytes = memory().anonymous();
+  booking_.set(bytes);
+  return bytes;
+}
+
+uint64_t Collection::build_room() const {
+  // What a tail is merged with is at most twice as great.
+  constexpr uint64_t kMerged = 3;
+  std::shared_lock lock(state_mutex_);
+  uint64_t room = 0;
+  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+    if (!vectors_[vector]->wants_build()) continue;
+    const VectorIndexStats index = vectors_[vector]->stats();
+    const uint64_t rows = std::min(index.live, (index.live - index.indexed) * kMerged);
+    room = std::max(room, rows * (2 * record_.vectors[vector].dim + 28 * uint64_t{record_.vectors[vector].m} + 128));
+  }
+  return room;
+}
+
+// Books what a write may take, which is more than it takes: what is held is counted anew when much was booked so, and before a refusal.
+// Under the writers' mutex.
+void Collection::take_memory(uint64_t growth) {
+  constexpr uint64_t kEstimatedMax = 4 << 20;
+  if (growth == 0) return;
+  const auto count = [this] {
+    book_memory();
+    estimated_ = 0;
+    uncounted_ = false;
+  };
+  if (estimated_ + growth > kEstimatedMax + booking_.bytes() / 8) count();
+  try {
+    booking_.grow_collection(growth, record_.name);
+  } catch (const Error&) {
+    if (!uncounted_) throw;
+    count();
+    booking_.grow_collection(growth, record_.name);
+  }
+  estimated_ += growth;
+}
+
+// The last point is gone: no slot is in use. Under both locks.
+void Collection::forget_slots() {
+  ids_ = IdTable();
+  std::vector<uint64_t>().swap(versions_);
+  for (auto& versions : vector_versions_) std::vector<uint64_t>().swap(versions);
+  sealed_ = Bitset();
+}
+
+}  // namespace sealpoint
