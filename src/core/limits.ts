@@ -76,6 +76,10 @@ export const limits = {
   spareMessagesMax: 8,
   spareMessageBytesMin: 512 * 1024,
   spareMessageBytesMax: 2 * 1024 * 1024,
+  /** Memories of received requests kept for the next ones: their number, and the bytes of each. */
+  spareRequestsMax: 8,
+  spareRequestBytesMin: 128 * 1024,
+  spareRequestBytesMax: 1024 * 1024,
   /** Write batches waiting natively per process; more are refused as exhausted. */
   nativeQueueMax: 4_096,
   /** Milliseconds between two syncs under the fsync policy "interval": all that a power failure may lose. */

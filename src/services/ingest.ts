@@ -48,6 +48,8 @@ export interface EncodedBulkChunk {
   readonly sequence: bigint;
   readonly points: EncodedUpsert;
   read(): Promise<BulkChunk>;
+  /** Called when the points were stored without reading them here: nobody needs their bytes any more. */
+  release(): void;
 }
 
 export interface BulkMessage {
@@ -362,11 +364,12 @@ class BulkStream {
 
   /** Undefined when the chunk's points have to be read. */
   async #writeEncoded(
-    { sequence, points }: EncodedBulkChunk,
+    chunk: EncodedBulkChunk,
     turn: WriteTurn,
     previous: Promise<boolean> | undefined,
     room: Promise<boolean> | undefined,
   ): Promise<Ack | undefined> {
+    const { sequence, points } = chunk;
     if ((await room) === false) throw brokenOff();
     const stream = { id: this.#start.streamId, sequence };
     for (let waited = false; ; waited = true) {
@@ -374,6 +377,7 @@ class BulkStream {
       try {
         const result = await this.#engine.writeEncoded(this.#collection, points, { wait: true, stream, turn });
         if (result === undefined) return undefined;
+        chunk.release();
         return result.applied
           ? { kind: "ack", sequence, applied: true, pointsApplied: points.count, refused: [] }
           : repeated(sequence);

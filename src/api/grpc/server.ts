@@ -11,6 +11,7 @@ import { createKeyInterceptor, type TlsFiles } from "./credentials.ts";
 import { healthService } from "./descriptors.ts";
 import { createHealthBinding, HealthRegistry, servingStatus } from "./health.ts";
 import { type Door, listenAlone, listenShared } from "./listen.ts";
+import { receiveInterceptor } from "./receive.ts";
 import { createReflectionBindings } from "./reflection.ts";
 import { widenWindows } from "./windows.ts";
 
@@ -148,8 +149,9 @@ function serverOptions(options: GrpcServerOptions, messageBytesMax: number, obse
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.enable_channelz": 0,
-    ...(authenticator?.asksForKeys === true
-      ? { interceptors: [createKeyInterceptor(authenticator, exists, observer)] }
-      : {}),
+    interceptors: [
+      receiveInterceptor,
+      ...(authenticator?.asksForKeys === true ? [createKeyInterceptor(authenticator, exists, observer)] : []),
+    ],
   };
 }

@@ -15,6 +15,7 @@ import {
 } from "../../../wire/index.ts";
 import { bindService, type CallContext, rawBidi, rawServerStream, type ServiceBinding } from "../call.ts";
 import { errorTable } from "../errors.ts";
+import { releaseRequest } from "../receive.ts";
 import { publicKeyOf, tellSkipped } from "./common.ts";
 
 const readWhole = (bytes: Uint8Array) => decodeBulkUpsertRequestInSlices(bytes, new TimeSlices());
@@ -26,6 +27,7 @@ async function readRequest(bytes: Uint8Array, call: CallContext): Promise<BulkMe
       kind: "encoded_chunk",
       ...chunk,
       read: async () => (await readWhole(bytes)) as BulkChunk,
+      release: () => releaseRequest(bytes),
     };
   }
   const request = await readWhole(bytes);

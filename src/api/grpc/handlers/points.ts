@@ -31,6 +31,7 @@ import {
   type WriteRequest,
 } from "../../../wire/index.ts";
 import { bindService, type RawUnaryHandler, rawUnary, type ServiceBinding, unary, unimplemented } from "../call.ts";
+import { releaseRequest } from "../receive.ts";
 import { publicKeyHeader, publicKeyOf, secondsSince, tellSkipped, withPublicKey } from "./common.ts";
 
 const later = "arrives with the whole Qdrant API, in a later version";
@@ -69,7 +70,10 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const skimmed = call.metadata(publicKeyHeader) === undefined ? skimUpsertPoints(bytes) : undefined;
       if (skimmed !== undefined) {
         const written = await points.writeEncoded(skimmed.collection, skimmed.points, skimmed.wait, call.signal);
-        if (written !== undefined) return encodeUpdateResponse([written], secondsSince(startMs));
+        if (written !== undefined) {
+          releaseRequest(bytes);
+          return encodeUpdateResponse([written], secondsSince(startMs));
+        }
       }
       const request = await decodeUpsertPointsInSlices(bytes, new TimeSlices());
       const outcome = await points.write(

@@ -21,6 +21,7 @@
 #include "../payload/payload.h"
 #include "collection.h"
 #include "encoded_points.h"
+#include "write_scratch.h"
 
 namespace sealpoint {
 
@@ -36,28 +37,6 @@ uint64_t wall_ms() {
   return static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
 }
-
-// Vectors of one write, in few allocations.
-class FloatArena {
- public:
-  float* take(size_t count) {
-    if (count > left_) {
-      left_ = std::max(count, kBlockFloats);
-      blocks_.push_back(std::make_unique_for_overwrite<float[]>(left_));
-      at_ = blocks_.back().get();
-    }
-    float* const taken = at_;
-    at_ += count;
-    left_ -= count;
-    return taken;
-  }
-
- private:
-  static constexpr size_t kBlockFloats = 1 << 15;
-  std::vector<std::unique_ptr<float[]>> blocks_;
-  float* at_ = nullptr;
-  size_t left_ = 0;
-};
 
 bool all_finite(const float* values, size_t count) {
   float sum = 0;  // NaN and infinity stay in a sum of differences to itself
@@ -88,7 +67,7 @@ struct Collection::Change {
 
 struct Collection::WriteContext {
   std::vector<Change> changes;
-  FloatArena floats;
+  ScratchLease scratch;
   std::unordered_map<PointId, size_t, PointIdHash> by_id;
   std::string stream;
   uint64_t sequence = 0;
@@ -120,7 +99,7 @@ const std::string& Collection::payload_of(Change& change) const {
 // False when a value is not finite.
 bool Collection::set_vector(WriteContext& context, Change& change, uint16_t number, const char* bytes) const {
   const VectorField& config = record_.vectors[number];
-  float* const values = context.floats.take(config.dim);
+  float* const values = context.scratch->floats.take(config.dim);
   std::memcpy(values, bytes, size_t{config.dim} * 4);
   if (!all_finite(values, config.dim)) return false;
   if (config.distance == Distance::kCosine) normalize(values, config.dim);
@@ -334,7 +313,7 @@ WriteOutcome Collection::write(ByteReader& in, std::string_view body) {
 
 WriteOutcome Collection::commit(WriteContext& context) {
   const uint64_t operation = operation_ + 1;
-  rocksdb::WriteBatch batch;
+  rocksdb::WriteBatch& batch = context.scratch->batch;
   const bool indexed = !indexes_->empty();
   size_t fresh = 0;
   size_t written = 0;
