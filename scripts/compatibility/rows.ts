@@ -2,6 +2,8 @@
  * The capabilities of Qdrant 1.19's API and, for each, the calls that show what this server does with it. The outcome is what
  * a running server answered (run.ts); only rows that no single call can show are stated, with the test that shows them.
  */
+
+import { olderCalls } from "./older-calls.ts";
 import {
   accepted,
   call,
@@ -371,7 +373,6 @@ export const rows: readonly Row[] = [
       query("score_threshold and offset", { query: nearest, score_threshold: 0.1, offset: 1 }),
       query("without a query, by id", {}, ["result.0.id.num", "1"]),
       points("QueryBatch", "QueryBatch", { query_points: [{ collection_name: plain, query: nearest, limit: 1 }] }),
-      query("a sparse vector", { query: { nearest: { sparse: { values: [1], indices: [1] } } } }),
       query("prefetch", { prefetch: [{ query: nearest }], query: nearest }),
       query("lookup_from", { query: { nearest: { id: { num: 1 } } }, lookup_from: { collection_name: plain } }),
     ],
@@ -439,19 +440,7 @@ export const rows: readonly Row[] = [
       accepted(params("acorn", { acorn: { enable: true } })),
     ],
   },
-  {
-    title: "Older search calls",
-    probes: [
-      points("Search", "Search", { vector: [1, 0, 0, 0], limit: 1 }, ["result.0.id.num", "1"]),
-      points("SearchBatch", "SearchBatch", {
-        search_points: [{ collection_name: plain, vector: [1, 0, 0, 0], limit: 1 }],
-      }),
-      points("SearchGroups", "SearchGroups", { vector: [1, 0, 0, 0], group_by: "city", limit: 1, group_size: 1 }),
-      ...["Recommend", "RecommendBatch", "RecommendGroups", "Discover", "DiscoverBatch"].map((name) =>
-        points(name, name, {}),
-      ),
-    ],
-  },
+  olderCalls,
   {
     title: "Read consistency, write ordering",
     probes: [

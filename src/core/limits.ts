@@ -34,6 +34,21 @@ export const limits = {
   searchesPerBatchMax: 10_000,
   /** hnsw_ef of one search: more is a scan. */
   efMax: 100_000,
+  /** Levels of prefetches in one query, and prefetches in it, all levels together. */
+  prefetchDepthMax: 16,
+  prefetchesMax: 256,
+  /** Examples of one recommendation, pairs of one context: each is compared with every candidate. */
+  examplesMax: 1_024,
+  /** Candidates of one MMR query: it compares each pair of them. Qdrant's limit. */
+  mmrCandidatesMax: 16_384,
+  /** Points of one distance matrix: each is searched with. */
+  matrixSampleMax: 10_000,
+  /** Levels and nodes of one formula: it is evaluated for each candidate. */
+  expressionDepthMax: 64,
+  expressionsMax: 1_024,
+  /** Values of one sparse vector; vectors of one multivector. */
+  sparseValuesMax: 1_000_000,
+  multiVectorRowsMax: 65_536,
   /** Envelopes on one point; the next partial update is refused with advice to overwrite. */
   envelopesPerPointMax: 8,
   /** Points of one stream chunk. */

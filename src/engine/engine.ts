@@ -10,8 +10,11 @@ import type {
   EncodedPayload,
   FieldIndexType,
   Filter,
+  GroupKey,
+  GroupsRequest,
   PayloadSelector,
   PointId,
+  QueryRequest,
   SealingPolicy,
   VectorParams,
   VectorsSelector,
@@ -148,6 +151,11 @@ export interface PointTable {
   vectors(row: number): PointVectors | undefined;
 }
 
+export interface PointsOfGroup {
+  readonly key: GroupKey;
+  readonly points: PointTable;
+}
+
 export interface ScrollRequest {
   readonly filter?: Filter;
   /** Points with envelopes never match. */
@@ -215,6 +223,11 @@ export interface Engine {
   get(name: string, ids: readonly PointId[], payload: PayloadSelector, vectors: VectorsSelector): Promise<PointTable>;
   search(name: string, query: NearestQuery, signal?: AbortSignal): Promise<PointTable>;
   searchBatch(name: string, queries: readonly NearestQuery[], signal?: AbortSignal): Promise<PointTable[]>;
+  /** One snapshot, all stages of the tree in one native operation. */
+  query(name: string, request: QueryRequest, signal?: AbortSignal): Promise<PointTable>;
+  queryBatch(name: string, requests: readonly QueryRequest[], signal?: AbortSignal): Promise<PointTable[]>;
+  /** Best group first; each with its points, best first. `lookup` is the caller's. */
+  queryGroups(name: string, request: GroupsRequest, signal?: AbortSignal): Promise<readonly PointsOfGroup[]>;
   count(
     name: string,
     filter: Filter | undefined,

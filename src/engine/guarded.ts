@@ -2,7 +2,14 @@
  * Access as a decorator of the engine's contract: a caller whose token grants some collections only gets services over this. A
  * method that is added to the contract does not compile here until somebody decides what it needs.
  */
-import { type Access, mayRead, requireCollection, requireManage } from "../core/index.ts";
+import {
+  type Access,
+  mayRead,
+  type Prefetch,
+  type QueryRequest,
+  requireCollection,
+  requireManage,
+} from "../core/index.ts";
 import type { SealedEngine } from "./engine.ts";
 
 /** Each method throws forbidden when `access` does not grant what it needs. Closing stays the owner's. */
@@ -86,6 +93,18 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       read(name);
       return engine.searchBatch(name, queries, signal);
     },
+    async query(name, request, signal) {
+      readQuery(access, name, request);
+      return engine.query(name, request, signal);
+    },
+    async queryBatch(name, requests, signal) {
+      for (const request of requests) readQuery(access, name, request);
+      return engine.queryBatch(name, requests, signal);
+    },
+    async queryGroups(name, request, signal) {
+      readQuery(access, name, request);
+      return engine.queryGroups(name, request, signal);
+    },
     async count(name, filter, exact, options) {
       read(name);
       return engine.count(name, filter, exact, options);
@@ -106,4 +125,11 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       throw new Error("a guarded engine is not its caller's to close");
     },
   };
+}
+
+/** A query also reads the collections that its examples come from. */
+function readQuery(access: Access, name: string, stage: QueryRequest | Prefetch): void {
+  requireCollection(access, name, "r");
+  if (stage.lookupFrom !== undefined) requireCollection(access, stage.lookupFrom.collection, "r");
+  for (const prefetch of stage.prefetch) readQuery(access, name, prefetch);
 }

@@ -1,3 +1,4 @@
 export * from "./engine.ts";
 export { guardEngine } from "./guarded.ts";
 export { createSharedChanges, sealEngine, sealedSkippedOf } from "./sealed.ts";
+export { tableRows } from "./tables.ts";

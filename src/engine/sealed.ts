@@ -2,7 +2,14 @@
  * Sealing as a decorator of the engine's contract, under every door and every job: what a policy forbids cannot be written
  * by any way round. Admission leans on a cached policy; the commit checks its epoch, so a stale one never lets plaintext in.
  */
-import { DomainError, type Filter, type PayloadSelector, type SealingPolicy, sealedKey } from "../core/index.ts";
+import {
+  DomainError,
+  type Filter,
+  type PayloadSelector,
+  type QueryRequest,
+  type SealingPolicy,
+  sealedKey,
+} from "../core/index.ts";
 import { hasSealedStored } from "../wire/index.ts";
 import type {
   EncodedUpsert,
@@ -19,6 +26,7 @@ import type {
 import { admitWrite, judgesPlainOnly } from "./sealed/admission.ts";
 import { fieldIsSealed, rootKey } from "./sealed/fields.ts";
 import { normalizePolicy, PolicyCache } from "./sealed/policy.ts";
+import { judgeQuery } from "./sealed/queries.ts";
 
 /** Times that a write is judged anew because the policy changed under it. */
 const admissionsMax = 4;
@@ -138,6 +146,14 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     return { request: payload === request.payload ? request : { ...request, payload }, passesOver: false };
   }
 
+  async function judgeOne<T extends QueryRequest>(
+    name: string,
+    request: T,
+  ): Promise<{ readonly request: T; readonly skipped: number }> {
+    const judged = judgeQuery(await policies.forRead(name), { ...request, payload: keepEnvelopes(request.payload) });
+    return { request: judged.request, skipped: judged.passesOver ? await sealedPoints(name) : 0 };
+  }
+
   function counted<T extends PointTable | ScrollCursor>(result: T, skipped: number): T {
     if (skipped > 0) skippedCounts.set(result, skipped);
     return result;
@@ -189,6 +205,26 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
       const requests = judged.map((each) => each.request);
       const tables = await engine.searchBatch(name, requests, signal);
       return tables.map((points, i) => counted(points, judged[i]?.passesOver === true ? skipped : 0));
+    },
+    async query(name, request, signal) {
+      const judged = await judgeOne(name, request);
+      return counted(await engine.query(name, judged.request, signal), judged.skipped);
+    },
+    async queryBatch(name, requests, signal) {
+      const judged: { readonly request: QueryRequest; readonly skipped: number }[] = [];
+      for (const request of requests) judged.push(await judgeOne(name, request));
+      const tables = await engine.queryBatch(
+        name,
+        judged.map(({ request }) => request),
+        signal,
+      );
+      return tables.map((points, i) => counted(points, judged[i]?.skipped ?? 0));
+    },
+    async queryGroups(name, request, signal) {
+      const judged = await judgeOne(name, request);
+      const groups = await engine.queryGroups(name, judged.request, signal);
+      for (const { points } of groups) counted(points, judged.skipped);
+      return groups;
     },
     async count(name, filter, exact, options) {
       const plainOnly = await passesOver(name, filter);

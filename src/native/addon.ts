@@ -49,6 +49,8 @@ export const operations = {
   memoryClose: 27,
   flush: 28,
   largestCollections: 29,
+  query: 40,
+  queryGroups: 41,
 } as const;
 
 interface Addon {

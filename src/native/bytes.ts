@@ -73,6 +73,13 @@ export class NativeWriter {
     return this;
   }
 
+  f64(value: number): this {
+    this.room(8);
+    this.view.setFloat64(this.at, value, true);
+    this.at += 8;
+    return this;
+  }
+
   /** u32 length and the bytes. */
   blob(value: Uint8Array): this {
     this.room(4 + value.length);

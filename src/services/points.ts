@@ -16,10 +16,10 @@ import {
   type PointVectors,
   type SealedEngine,
   sealedSkippedOf,
+  tableRows,
   type WriteOperation,
 } from "../engine/index.ts";
 import { parsePublicKey, TimeSlices } from "../seal/index.ts";
-import { tableFrom } from "./tables.ts";
 
 export interface UpdateOutcome {
   readonly operationId: bigint;
@@ -208,7 +208,7 @@ export class PointsService {
     const limit = offset + clampLimit(request);
     const { points } = await this.#engine.scroll(collection, { filter, limit, payload, vectors });
     checkWhole(points.length - offset, request);
-    return { points: tableFrom(points, offset), sealedSkipped: sealedSkippedOf(points) };
+    return { points: tableRows(points, offset), sealedSkipped: sealedSkippedOf(points) };
   }
 
   async scroll(

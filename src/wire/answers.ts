@@ -36,7 +36,7 @@ const writer = new BackwardWriter(1 << 16);
 const tagDense = (101 << 3) | 2;
 const maxSafe = BigInt(Number.MAX_SAFE_INTEGER);
 
-function header(w: BackwardWriter, tag: number, before: number): void {
+export function header(w: BackwardWriter, tag: number, before: number): void {
   w.uint32(w.length - before);
   w.byte(tag);
 }
@@ -121,7 +121,7 @@ function writePayload(w: BackwardWriter, payload: EncodedPayload | undefined): v
 }
 
 /** ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6 } */
-function writeScoredPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
+export function writeScoredPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
   const before = w.length;
   const vectors = table.vectors(row);
   if (vectors !== undefined) writeVectors(w, vectors, 0x32);
@@ -142,7 +142,7 @@ function writeScoredPoint(w: BackwardWriter, table: WireTable, row: number, tag:
 }
 
 /** RetrievedPoint { id = 1, payload = 2, vectors = 4 } */
-function writeRetrievedPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
+export function writeRetrievedPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
   const before = w.length;
   const vectors = table.vectors(row);
   if (vectors !== undefined) writeVectors(w, vectors, 0x22);
@@ -151,7 +151,7 @@ function writeRetrievedPoint(w: BackwardWriter, table: WireTable, row: number, t
   header(w, tag, before);
 }
 
-function writeTime(w: BackwardWriter, seconds: number, tag: number): void {
+export function writeTime(w: BackwardWriter, seconds: number, tag: number): void {
   if (Object.is(seconds, 0)) return;
   w.double(seconds);
   w.byte(tag);

@@ -56,6 +56,11 @@ function toFilter(message: FilterMessage, field: string, depth: number, budget: 
   };
 }
 
+/** One condition by itself, as a formula holds it. */
+export function mapCondition(message: ConditionMessage, field: string): Condition {
+  return toCondition(message, field, 1, { conditions: 0 });
+}
+
 function toCondition(message: ConditionMessage, field: string, depth: number, budget: Budget): Condition {
   if (++budget.conditions > limits.filterConditionsMax) {
     throw badInput(`filter: more than ${limits.filterConditionsMax} conditions`, field);
@@ -119,15 +124,15 @@ function toFieldCondition(message: FieldCondition, field: string): Condition {
   }
   if (message.geoBoundingBox !== undefined) {
     const name = `${field}.geo_bounding_box`;
-    const topLeft = toGeoPoint(message.geoBoundingBox.topLeft, `${name}.top_left`);
-    const bottomRight = toGeoPoint(message.geoBoundingBox.bottomRight, `${name}.bottom_right`);
+    const topLeft = mapGeoPoint(message.geoBoundingBox.topLeft, `${name}.top_left`);
+    const bottomRight = mapGeoPoint(message.geoBoundingBox.bottomRight, `${name}.bottom_right`);
     found.push({ kind: "geo_box", key, topLeft, bottomRight });
   }
   if (message.geoRadius !== undefined) {
     const name = `${field}.geo_radius`;
     const { radius } = message.geoRadius;
     if (!(radius >= 0)) throw badInput(`${name}.radius: must be 0 or larger`, `${name}.radius`);
-    found.push({ kind: "geo_radius", key, center: toGeoPoint(message.geoRadius.center, `${name}.center`), radius });
+    found.push({ kind: "geo_radius", key, center: mapGeoPoint(message.geoRadius.center, `${name}.center`), radius });
   }
   if (message.geoPolygon !== undefined) {
     const name = `${field}.geo_polygon`;
@@ -201,7 +206,7 @@ export function toMicros(time: Timestamp, field: string): bigint {
   return time.seconds * 1_000_000n + BigInt(Math.floor(time.nanos / 1_000));
 }
 
-function toGeoPoint(point: GeoPointMessage | undefined, field: string): GeoPoint {
+export function mapGeoPoint(point: GeoPointMessage | undefined, field: string): GeoPoint {
   if (point === undefined) throw badInput(`${field}: missing`, field);
   const { lon, lat } = point;
   if (!(lon >= -180 && lon <= 180)) throw badInput(`${field}.lon: must be from -180 to 180`, `${field}.lon`);
@@ -210,7 +215,7 @@ function toGeoPoint(point: GeoPointMessage | undefined, field: string): GeoPoint
 }
 
 function toRing(ring: GeoLineString | undefined, field: string): GeoPoint[] {
-  const points = (ring?.points ?? []).map((point, index) => toGeoPoint(point, `${field}.points[${index}]`));
+  const points = (ring?.points ?? []).map((point, index) => mapGeoPoint(point, `${field}.points[${index}]`));
   const first = points[0];
   const last = points.at(-1);
   if (first === undefined || last === undefined || points.length < 4) {

@@ -1,19 +1,36 @@
-export * from "./answers.ts";
+export {
+  encodeBulkAck,
+  encodeBulkStarted,
+  encodeGetResponse,
+  encodeScoredBatchResponse,
+  encodeScoredResponse,
+  encodeScrollPage,
+  encodeScrollResponse,
+  encodeUpdateResponse,
+  type Pauses,
+  type WireAck,
+  type WirePointStatus,
+  type WireTable,
+  type WireUpdateResult,
+} from "./answers.ts";
 export * from "./collections.ts";
 export * from "./encoded-upsert.ts";
 export * from "./envelope.ts";
 export * from "./field-indexes.ts";
 export * from "./filter.ts";
+export * from "./groups.ts";
 export * from "./messages.ts";
 export * from "./ordering.ts";
 export * from "./payload.ts";
 export * from "./point-id.ts";
 export * from "./proto-bytes.ts";
+export * from "./query.ts";
 export * from "./reader.ts";
 export * from "./retrieve.ts";
 export * from "./sealing.ts";
 export * from "./search.ts";
 export * from "./selectors.ts";
+export * from "./statistics.ts";
 export * from "./updates.ts";
 export * from "./upsert.ts";
 export * from "./vectors.ts";

@@ -4,41 +4,39 @@
  * another kind as a whole.
  */
 import {
-  LookupLocationSchema,
   type QueryPoints,
   QueryPointsSchema,
   ReadConsistencySchema,
   type SearchParams,
   SearchParamsSchema,
+  type SearchPoints,
   SearchPointsSchema,
   ShardKeySelectorSchema,
-  SparseIndicesSchema,
 } from "../../gen/qdrant/points_pb.js";
 import {
   badInput,
-  DomainError,
   type Filter,
   limits,
   type PayloadSelector,
   type PointId,
+  type QueryRequest,
   type VectorsSelector,
 } from "../core/index.ts";
-import { decodeFilter, mapFilter } from "./filter.ts";
+import { decodeFilter } from "./filter.ts";
 import { decodePieces } from "./messages.ts";
-import { mapPointId, readPointId, requirePointId } from "./point-id.ts";
+import { readPointId, requirePointId } from "./point-id.ts";
+import { mapQuery, mapSearch, type WireQuery } from "./query.ts";
 import { decoding, fieldMask, Malformed, MessageReader } from "./reader.ts";
 import {
   decodePayloadSelector,
   decodeVectorsSelector,
-  mapPayloadSelector,
-  mapVectorsSelector,
   noParams,
   readPlainParams,
   toCount,
   type WireSearchParams,
 } from "./selectors.ts";
 import { append } from "./upsert.ts";
-import { FloatArena, mapVectorInput, readDense, unsupported } from "./vectors.ts";
+import { FloatArena, readDense } from "./vectors.ts";
 
 export interface SearchRequest extends WireSearchParams {
   readonly collection: string;
@@ -83,11 +81,11 @@ function checkInert(inert: Inert): void {
 
 const searchMask = fieldMask(1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 
-export function decodeSearchPoints(bytes: Uint8Array): SearchRequest {
+export function decodeSearchPoints(bytes: Uint8Array): SearchRequest | WireQuery {
   return decoding("qdrant.SearchPoints", () => readSearch(bytes, new FloatArena(bytes.length)));
 }
 
-function readSearch(bytes: Uint8Array, arena: FloatArena): SearchRequest {
+function readSearch(bytes: Uint8Array, arena: FloatArena): SearchRequest | WireQuery {
   const r = new MessageReader(bytes);
   let collection = "";
   let using = "";
@@ -158,8 +156,8 @@ function readSearch(bytes: Uint8Array, arena: FloatArena): SearchRequest {
         r.skipUnknown(tag, searchMask);
     }
   }
+  if (sparse !== undefined) return mapOddSearch(bytes);
   checkInert(inert);
-  if (decodePieces(SparseIndicesSchema, sparse) !== undefined) throw unsupported("sparse vectors", "sparse_indices");
   return {
     collection,
     using,
@@ -174,32 +172,17 @@ function readSearch(bytes: Uint8Array, arena: FloatArena): SearchRequest {
   };
 }
 
-function mapOddSearch(bytes: Uint8Array): SearchRequest {
-  const message = decodePieces(SearchPointsSchema, [bytes]) as NonNullable<
-    ReturnType<typeof decodePieces<typeof SearchPointsSchema>>
-  >;
-  if (message.sparseIndices !== undefined) throw unsupported("sparse vectors", "sparse_indices");
-  return {
-    collection: message.collectionName,
-    using: message.vectorName ?? "",
-    vector: Float32Array.from(message.vector),
-    filter: mapFilter(message.filter),
-    limit: toCount(message.limit),
-    offset: toCount(message.offset ?? 0n),
-    scoreThreshold: message.scoreThreshold,
-    payload: mapPayloadSelector(message.withPayload, false),
-    vectors: mapVectorsSelector(message.withVectors),
-    ...mapSearchParams(message.params),
-  };
+function mapOddSearch(bytes: Uint8Array): WireQuery {
+  return mapSearch(decodePieces(SearchPointsSchema, [bytes]) as SearchPoints);
 }
 
 const queryMask = fieldMask(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 
-export function decodeQueryPoints(bytes: Uint8Array): SearchRequest {
+export function decodeQueryPoints(bytes: Uint8Array): SearchRequest | WireQuery {
   return decoding("qdrant.QueryPoints", () => readQuery(bytes, new FloatArena(bytes.length), ""));
 }
 
-function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): SearchRequest {
+function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): SearchRequest | WireQuery {
   const r = new MessageReader(bytes);
   let collection = "";
   let using = "";
@@ -220,7 +203,6 @@ function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): Search
         collection = r.string();
         break;
       case 0x12:
-        // Prefetches are named as unsupported once the whole request is known to be well-formed.
         return mapOddQuery(bytes, prefix);
       case 0x1a:
         query = append(query, r.slice());
@@ -270,10 +252,8 @@ function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): Search
     vector = readNearest(query, arena, `${prefix}query.nearest`);
     if (vector === undefined) return mapOddQuery(bytes, prefix);
   }
+  if (lookup !== undefined) return mapOddQuery(bytes, prefix);
   checkInert(inert);
-  if (decodePieces(LookupLocationSchema, lookup) !== undefined) {
-    throw unsupported("vectors from another collection", `${prefix}lookup_from`);
-  }
   return {
     collection,
     using,
@@ -308,71 +288,50 @@ function readNearest(pieces: readonly Uint8Array[], arena: FloatArena, field: st
   return vector;
 }
 
-function mapOddQuery(bytes: Uint8Array, prefix: string): SearchRequest {
-  const message = decodePieces(QueryPointsSchema, [bytes]) as QueryPoints;
-  return mapQueryPoints(message, prefix);
+function mapOddQuery(bytes: Uint8Array, prefix: string): WireQuery {
+  return mapQuery(decodePieces(QueryPointsSchema, [bytes]) as QueryPoints, prefix);
 }
 
-const laterQueries: Readonly<Record<string, string>> = {
-  recommend: "recommend queries",
-  discover: "discover queries",
-  context: "context queries",
-  orderBy: "order_by queries",
-  fusion: "fusion queries",
-  sample: "sample queries",
-  formula: "formula queries",
-  nearestWithMmr: "nearest_with_mmr queries",
-  rrf: "rrf queries",
-  relevanceFeedback: "relevance_feedback queries",
-};
-
-export function mapQueryPoints(message: QueryPoints, prefix = ""): SearchRequest {
-  if (message.prefetch.length > 0) throw unsupported("prefetches", `${prefix}prefetch`);
-  if (message.lookupFrom !== undefined) throw unsupported("vectors from another collection", `${prefix}lookup_from`);
-  let vector: SearchRequest["vector"];
-  const variant = message.query?.variant;
-  if (message.query !== undefined) {
-    if (variant?.case === undefined) throw badInput("Query variant is missing", `${prefix}query`);
-    if (variant.case !== "nearest") {
-      throw unsupported(laterQueries[variant.case] ?? "queries of this kind", `${prefix}query`);
-    }
-    const field = `${prefix}query.nearest`;
-    const input = variant.value.variant;
-    vector =
-      input.case === "id"
-        ? { pointId: requirePointId(mapPointId(input.value, `${field}.id`), `${field}.id`) }
-        : mapVectorInput(variant.value, field);
-  }
+/** A plain search as a universal query, for batches in which another one is none. */
+export function toUniversal(search: SearchRequest | WireQuery): QueryRequest {
+  if ("request" in search) return search.request;
+  const { using, vector, filter, limit, offset, scoreThreshold, payload, vectors, hnswEf, exact, indexedOnly } = search;
   return {
-    collection: message.collectionName,
-    using: message.using ?? "",
-    vector,
-    filter: mapFilter(message.filter, `${prefix}filter`),
-    limit: message.limit === undefined ? queryLimitDefault : toCount(message.limit),
-    offset: toCount(message.offset ?? 0n),
-    scoreThreshold: message.scoreThreshold,
-    payload: mapPayloadSelector(message.withPayload, false),
-    vectors: mapVectorsSelector(message.withVectors),
-    ...mapSearchParams(message.params),
+    prefetch: [],
+    query: vector === undefined ? undefined : { kind: "nearest", vector },
+    using,
+    filter,
+    params: { hnswEf, exact, indexedOnly },
+    scoreThreshold,
+    limit,
+    offset,
+    payload,
+    vectors,
   };
+}
+
+/** Qdrant searches the batch's collection; a different one inside would be misled. */
+export function checkBatchCollection(collection: string, named: string): void {
+  if (named === "" || named === collection) return;
+  throw badInput("collection_name: all searches of a batch must name its collection", "collection_name");
 }
 
 export interface SearchBatchRequest {
   readonly collection: string;
-  readonly searches: readonly SearchRequest[];
+  readonly searches: readonly (SearchRequest | WireQuery)[];
 }
 
 /** SearchBatchPoints and QueryBatchPoints have one shape: collection_name = 1, searches = 2, consistency = 3, timeout = 4. */
 function decodeBatch(
   bytes: Uint8Array,
   name: string,
-  read: (bytes: Uint8Array, arena: FloatArena, prefix: string) => SearchRequest,
+  read: (bytes: Uint8Array, arena: FloatArena, prefix: string) => SearchRequest | WireQuery,
   prefix: string,
 ): SearchBatchRequest {
   return decoding(name, () => {
     const r = new MessageReader(bytes);
     const arena = new FloatArena(bytes.length);
-    const searches: SearchRequest[] = [];
+    const searches: (SearchRequest | WireQuery)[] = [];
     let collection = "";
     const inert: Inert = {};
     while (r.pos < r.end) {
@@ -398,14 +357,7 @@ function decodeBatch(
       }
     }
     checkInert(inert);
-    for (const search of searches) {
-      // Qdrant searches the batch's collection; a different one inside would be misled.
-      if (search.collection !== "" && search.collection !== collection) {
-        throw new DomainError("bad_input", `${prefix}: all searches of a batch must name its collection`, {
-          details: { field: `${prefix}.collection_name` },
-        });
-      }
-    }
+    for (const search of searches) checkBatchCollection(collection, search.collection);
     return { collection, searches };
   });
 }

@@ -32,6 +32,8 @@ from qdrant_client import QdrantClient, models
 sys.path.insert(0, str(Path(__file__).parents[1] / "filter"))
 import oracle  # noqa: E402
 
+from query_trees import QueryTrees  # noqa: E402
+
 oracle.INTEGERS = [0, 1, 2, 3, -1, 7, 2**52 + 1, -(2**40)]
 
 TOLERANCE = 1e-4
@@ -62,7 +64,9 @@ def same_vectors(ours, theirs):
     return len(ours) == len(theirs) and all(close(a, b) for a, b in zip(ours, theirs))
 
 
-class Round:
+class Round(QueryTrees):
+    difference = Difference
+
     def __init__(self, server, rng, number):
         self.server, self.rng = server, rng
         self.local = QdrantClient(":memory:")
@@ -86,6 +90,7 @@ class Round:
                 self.delete, self.update_vectors, self.delete_vectors, self.create_index, self.batch_update,
             ]  # fmt: skip
             reads = [self.query, self.query, self.query, self.scroll, self.scroll, self.count, self.retrieve, self.query_batch]
+            reads += [self.query_tree, self.query_tree, self.query_tree, self.query_tree_groups]
             for _ in range(steps):
                 if self.rng.random() < 0.35:
                     self.write(self.rng.choice(writes))
@@ -94,6 +99,10 @@ class Round:
             self.compare_all()
         finally:
             self.server.delete_collection(self.name)
+
+    @staticmethod
+    def near(ours, theirs):
+        return close(ours, theirs)
 
     # -- what is random
 

@@ -274,7 +274,10 @@ describe("points", () => {
     const fusion = failure(
       server.call(points.query, { collectionName, query: { variant: { case: "fusion", value: 0 } } }),
     );
-    expect(await fusion).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("fusion") });
+    expect(await fusion).toEqual({
+      code: status.INVALID_ARGUMENT,
+      details: "Bad request: Fusion queries cannot be used without prefetches",
+    });
   });
 
   test("malformed bytes are bad input, and the server goes on", async () => {

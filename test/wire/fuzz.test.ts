@@ -17,7 +17,7 @@ import {
 } from "../../gen/qdrant/points_pb.js";
 import type { PointId as PointIdMessage } from "../../gen/qdrant/qdrant_common_pb.js";
 import { BulkUpsertRequestSchema } from "../../gen/sealpoint/v1/ingest_pb.js";
-import { DomainError } from "../../src/core/index.ts";
+import { DomainError, type QueryRequest } from "../../src/core/index.ts";
 import {
   decodeBulkUpsertRequest,
   decodeGetPoints,
@@ -28,8 +28,12 @@ import {
   decodeSearchPoints,
   decodeUpsertPoints,
   mapFilter,
+  mapQuery,
+  mapSearch,
   type SearchRequest,
+  toUniversal,
   type WirePoint,
+  type WireQuery,
 } from "../../src/wire/index.ts";
 import {
   arbitraryFloats,
@@ -135,12 +139,41 @@ function plainVectorsSelector(selector: WithVectorsSelector | undefined): unknow
   return { kind: "none" };
 }
 
-function ourSearch(request: SearchRequest): unknown {
-  const { vector } = request;
-  return { ...request, vector: vector instanceof Float32Array ? [...vector] : vector };
+function isPlain({ prefetch, query, lookupFrom, params }: QueryRequest): boolean {
+  const vector = query?.kind === "nearest" && query.mmr === undefined ? query.vector : undefined;
+  const plainVector = vector === undefined || vector instanceof Float32Array || "pointId" in vector;
+  const plainQuery = query === undefined || (vector !== undefined && plainVector);
+  const plainParams = params.quantization === undefined && params.idfCorpus === undefined;
+  return prefetch.length === 0 && lookupFrom === undefined && plainQuery && plainParams;
+}
+
+/** Odd encodings come as universal queries, which say the same. */
+function ourSearch(given: SearchRequest | WireQuery): unknown {
+  const { query, prefetch, params, using, filter, limit, offset, scoreThreshold, payload, vectors } =
+    toUniversal(given);
+  expect(prefetch).toEqual([]);
+  const vector = query?.kind === "nearest" ? query.vector : undefined;
+  const { hnswEf, exact, indexedOnly } = params;
+  return {
+    collection: given.collection,
+    using,
+    vector: vector instanceof Float32Array ? [...vector] : vector,
+    filter,
+    limit,
+    offset,
+    scoreThreshold,
+    payload,
+    vectors,
+    hnswEf,
+    exact,
+    indexedOnly,
+  };
 }
 
 function plainSearch(message: MessageShape<typeof SearchPointsSchema>): unknown {
+  // What no plain search can say is read by one code only.
+  const odd = mapSearch(message);
+  if (!isPlain(odd.request)) return ourSearch(odd);
   return {
     collection: message.collectionName,
     using: message.vectorName ?? "",
@@ -158,6 +191,8 @@ function plainSearch(message: MessageShape<typeof SearchPointsSchema>): unknown 
 }
 
 function plainQuery(message: MessageShape<typeof QueryPointsSchema>): unknown {
+  const odd = mapQuery(message);
+  if (!isPlain(odd.request)) return ourSearch(odd);
   const variant = message.query?.variant;
   const input = variant?.case === "nearest" ? variant.value.variant : undefined;
   return {

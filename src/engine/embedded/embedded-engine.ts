@@ -10,9 +10,11 @@ import {
   type FieldIndex,
   type FieldIndexType,
   type Filter,
+  type GroupsRequest,
   limits,
   type PayloadSelector,
   type PointId,
+  type QueryRequest,
   type SealingPolicy,
   uuidFromBytes,
   type VectorsSelector,
@@ -31,6 +33,7 @@ import type {
   EncodedUpsert,
   Engine,
   NearestQuery,
+  PointsOfGroup,
   PointTable,
   ScrollCursor,
   ScrollRequest,
@@ -38,6 +41,7 @@ import type {
   WriteOptions,
   WriteResult,
 } from "../engine.ts";
+import { tableRows } from "../tables.ts";
 import {
   encodeCount,
   encodeEncodedWrite,
@@ -47,7 +51,9 @@ import {
   encodeWrite,
   writeVectorFields,
 } from "./messages.ts";
+
 import { NativePointTable } from "./point-table.ts";
+import { encodeGroups, encodeQueries } from "./query-messages.ts";
 
 export interface EmbeddedOptions extends NativeOptions {
   /** Folder of everything the engine keeps; made when missing, held by one process at a time. */
@@ -296,16 +302,35 @@ export class EmbeddedEngine implements Engine {
 
   async searchBatch(name: string, queries: readonly NearestQuery[], signal?: AbortSignal): Promise<PointTable[]> {
     signal?.throwIfAborted();
-    const answer = await this.native.call(operations.search, encodeSearches(name, queries));
+    return readTables(await this.native.call(operations.search, encodeSearches(name, queries)));
+  }
+
+  async query(name: string, request: QueryRequest, signal?: AbortSignal): Promise<PointTable> {
+    const [table] = await this.queryBatch(name, [request], signal);
+    if (table === undefined) throw new DomainError("internal", "the addon answered no table");
+    return table;
+  }
+
+  async queryBatch(name: string, requests: readonly QueryRequest[], signal?: AbortSignal): Promise<PointTable[]> {
+    signal?.throwIfAborted();
+    return readTables(await this.native.call(operations.query, encodeQueries(name, requests)));
+  }
+
+  async queryGroups(name: string, request: GroupsRequest, signal?: AbortSignal): Promise<readonly PointsOfGroup[]> {
+    signal?.throwIfAborted();
+    const answer = await this.native.call(operations.queryGroups, encodeGroups(name, request));
     const reader = new NativeReader(answer);
-    const count = reader.u32();
-    reader.skip(4);
-    return Array.from({ length: count }, () => {
-      const size = reader.u32();
-      reader.skip(4);
-      const table = new NativePointTable(answer, reader.offset);
-      reader.skip((size + 7) & ~7);
-      return table;
+    const heads = Array.from({ length: reader.u32() }, () => {
+      const isText = reader.u8() === 1;
+      const bytes = Buffer.from(reader.blob());
+      return { key: isText ? bytes.toString("utf8") : bytes.readBigInt64LE(), points: reader.u32() };
+    });
+    const table = new NativePointTable(answer, (reader.offset + 7) & ~7);
+    let row = 0;
+    return heads.map(({ key, points }) => {
+      const first = row;
+      row += points;
+      return { key, points: tableRows(table, first, points) };
     });
   }
 
@@ -377,6 +402,20 @@ export class EmbeddedEngine implements Engine {
   close(): Promise<void> {
     return this.native.close();
   }
+}
+
+/** u32 tables, u32 0, and each with its size before it, padded to 8. */
+function readTables(answer: ArrayBuffer): PointTable[] {
+  const reader = new NativeReader(answer);
+  const count = reader.u32();
+  reader.skip(4);
+  return Array.from({ length: count }, () => {
+    const size = reader.u32();
+    reader.skip(4);
+    const table = new NativePointTable(answer, reader.offset);
+    reader.skip((size + 7) & ~7);
+    return table;
+  });
 }
 
 function readWriteResult(answer: ArrayBuffer): WriteResult {

@@ -30,7 +30,7 @@ export function writeVectorFields(out: NativeWriter, config: CollectionConfig): 
   }
 }
 
-function writeFilter(out: NativeWriter, filter: Filter | undefined, plainOnly: boolean | undefined): void {
+export function writeFilter(out: NativeWriter, filter: Filter | undefined, plainOnly: boolean | undefined): void {
   out.u8(plainOnly === true ? 1 : 0);
   if (filter === undefined) {
     out.u32(0);
@@ -39,7 +39,7 @@ function writeFilter(out: NativeWriter, filter: Filter | undefined, plainOnly: b
   }
 }
 
-function writePayloadSelector(out: NativeWriter, selector: PayloadSelector): void {
+export function writePayloadSelector(out: NativeWriter, selector: PayloadSelector): void {
   switch (selector.kind) {
     case "none":
       out.u8(0);
@@ -56,7 +56,7 @@ function writePayloadSelector(out: NativeWriter, selector: PayloadSelector): voi
   }
 }
 
-function writeVectorsSelector(out: NativeWriter, selector: VectorsSelector): void {
+export function writeVectorsSelector(out: NativeWriter, selector: VectorsSelector): void {
   switch (selector.kind) {
     case "none":
       out.u8(0);

@@ -7,6 +7,7 @@ import {
   CollectionsService,
   IngestService,
   PointsService,
+  QueriesService,
   S5Service,
   type S5ServiceOptions,
   SealingService,
@@ -32,7 +33,7 @@ const laterSnapshots = "arrives with snapshots, in a later version";
 export function createServiceTables({ engine, s5, streams }: ServiceTableOptions): ServiceBinding[] {
   return [
     bindCollections(new CollectionsService(engine)),
-    bindPoints(new PointsService(engine)),
+    bindPoints(new PointsService(engine), new QueriesService(engine)),
     bindService(Snapshots, {
       create: unimplemented(laterSnapshots),
       list: unimplemented(laterSnapshots),

@@ -1,14 +1,27 @@
 /** qdrant.Points. The hot RPCs read and write their bytes themselves. */
-import { Points } from "../../../../gen/qdrant/points_service_pb.js";
-import { TimeSlices } from "../../../seal/index.ts";
-import type { PointsService } from "../../../services/index.ts";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import {
+  DiscoverBatchPointsSchema,
+  DiscoverPointsSchema,
+  QueryPointGroupsSchema,
+  RecommendBatchPointsSchema,
+  RecommendPointGroupsSchema,
+  RecommendPointsSchema,
+  SearchPointGroupsSchema,
+} from "../../../../gen/qdrant/points_pb.js";
+import { Points } from "../../../../gen/qdrant/points_service_pb.js";
+import type { GroupsRequest } from "../../../core/index.ts";
+import { TimeSlices } from "../../../seal/index.ts";
+import type { PointsService, QueriesService } from "../../../services/index.ts";
+import {
+  checkBatchCollection,
   checkOrdering,
   decodeClearPayloadPoints,
   decodeDeletePayloadPoints,
   decodeDeletePoints,
   decodeDeletePointVectors,
   decodeGetPoints,
+  decodeMessage,
   decodeQueryBatchPoints,
   decodeQueryPoints,
   decodeScrollPoints,
@@ -19,24 +32,33 @@ import {
   decodeUpdatePointVectors,
   decodeUpsertPointsInSlices,
   encodeGetResponse,
+  encodeGroupsResponse,
   encodeScoredBatchResponse,
   encodeScoredResponse,
   encodeScrollResponse,
   encodeUpdateResponse,
   mapCreateFieldIndex,
+  mapDiscover,
   mapFilter,
+  mapQueryGroups,
+  mapRecommend,
+  mapRecommendGroups,
+  mapSearchGroups,
   type SearchBatchRequest,
   type SearchRequest,
   skimUpsertPoints,
+  toUniversal,
+  type WireQuery,
   type WriteRequest,
 } from "../../../wire/index.ts";
+
 import { bindService, type RawUnaryHandler, rawUnary, type ServiceBinding, unary, unimplemented } from "../call.ts";
 import { releaseRequest } from "../receive.ts";
 import { publicKeyHeader, publicKeyOf, secondsSince, tellSkipped, withPublicKey } from "./common.ts";
 
 const later = "arrives with the whole Qdrant API, in a later version";
 
-export function bindPoints(points: PointsService): ServiceBinding {
+export function bindPoints(points: PointsService, queries: QueriesService): ServiceBinding {
   const write = (decode: (bytes: Uint8Array) => WriteRequest): RawUnaryHandler =>
     rawUnary(async (bytes, call) => {
       const startMs = performance.now();
@@ -46,22 +68,55 @@ export function bindPoints(points: PointsService): ServiceBinding {
       return encodeUpdateResponse([outcome], secondsSince(startMs));
     });
 
-  const nearest = (decode: (bytes: Uint8Array) => SearchRequest): RawUnaryHandler =>
+  const find = (decode: (bytes: Uint8Array) => SearchRequest | WireQuery): RawUnaryHandler =>
     rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const request = decode(bytes);
-      const found = await points.search(request.collection, request);
+      const found =
+        "request" in request
+          ? await queries.query(request.collection, request.request, call.signal)
+          : await points.search(request.collection, request);
       tellSkipped(call, found.sealedSkipped);
       return encodeScoredResponse(found.points, secondsSince(startMs), new TimeSlices());
     });
 
-  const nearestBatch = (decode: (bytes: Uint8Array) => SearchBatchRequest): RawUnaryHandler =>
+  const findBatch = (decode: (bytes: Uint8Array) => SearchBatchRequest): RawUnaryHandler =>
     rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const { collection, searches } = decode(bytes);
-      const found = await points.searchBatch(collection, searches, call.signal);
+      const plain = searches.filter((search): search is SearchRequest => !("request" in search));
+      const found =
+        plain.length === searches.length
+          ? await points.searchBatch(collection, plain, call.signal)
+          : await queries.queryBatch(collection, searches.map(toUniversal), call.signal);
       tellSkipped(call, found.sealedSkipped);
       return encodeScoredBatchResponse(found.tables, secondsSince(startMs), new TimeSlices());
+    });
+
+  /** Calls that are no hot path: decoded by the generated code, answered in the same shapes. */
+  const one = <S extends DescMessage>(schema: S, map: (message: MessageShape<S>) => WireQuery): RawUnaryHandler =>
+    find((bytes) => map(decodeMessage(schema, bytes)));
+
+  const many = <S extends DescMessage>(
+    schema: S,
+    map: (message: MessageShape<S>) => readonly [collection: string, queries: readonly WireQuery[]],
+  ): RawUnaryHandler =>
+    findBatch((bytes) => {
+      const [collection, searches] = map(decodeMessage(schema, bytes));
+      for (const search of searches) checkBatchCollection(collection, search.collection);
+      return { collection, searches };
+    });
+
+  const groups = <S extends DescMessage>(
+    schema: S,
+    map: (message: MessageShape<S>) => WireQuery<GroupsRequest>,
+  ): RawUnaryHandler =>
+    rawUnary(async (bytes, call) => {
+      const startMs = performance.now();
+      const { collection, request } = map(decodeMessage(schema, bytes));
+      const found = await queries.queryGroups(collection, request, call.signal);
+      tellSkipped(call, found.sealedSkipped);
+      return encodeGroupsResponse(found.groups, secondsSince(startMs), new TimeSlices());
     });
 
   return bindService(Points, {
@@ -125,10 +180,10 @@ export function bindPoints(points: PointsService): ServiceBinding {
       const table = await points.get(collection, ids, payload, vectors);
       return encodeGetResponse(table, secondsSince(startMs), new TimeSlices());
     }),
-    search: nearest(decodeSearchPoints),
-    searchBatch: nearestBatch(decodeSearchBatchPoints),
-    query: nearest(decodeQueryPoints),
-    queryBatch: nearestBatch(decodeQueryBatchPoints),
+    search: find(decodeSearchPoints),
+    searchBatch: findBatch(decodeSearchBatchPoints),
+    query: find(decodeQueryPoints),
+    queryBatch: findBatch(decodeQueryBatchPoints),
     scroll: rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const request = decodeScrollPoints(bytes);
@@ -144,13 +199,19 @@ export function bindPoints(points: PointsService): ServiceBinding {
     }),
     createVectorName: unimplemented(later),
     deleteVectorName: unimplemented(later),
-    searchGroups: unimplemented(later),
-    recommend: unimplemented(later),
-    recommendBatch: unimplemented(later),
-    recommendGroups: unimplemented(later),
-    discover: unimplemented(later),
-    discoverBatch: unimplemented(later),
-    queryGroups: unimplemented(later),
+    searchGroups: groups(SearchPointGroupsSchema, mapSearchGroups),
+    recommend: one(RecommendPointsSchema, mapRecommend),
+    recommendBatch: many(RecommendBatchPointsSchema, (message) => [
+      message.collectionName,
+      message.recommendPoints.map(mapRecommend),
+    ]),
+    recommendGroups: groups(RecommendPointGroupsSchema, mapRecommendGroups),
+    discover: one(DiscoverPointsSchema, mapDiscover),
+    discoverBatch: many(DiscoverBatchPointsSchema, (message) => [
+      message.collectionName,
+      message.discoverPoints.map(mapDiscover),
+    ]),
+    queryGroups: groups(QueryPointGroupsSchema, mapQueryGroups),
     facet: unimplemented(later),
     searchMatrixPairs: unimplemented(later),
     searchMatrixOffsets: unimplemented(later),

@@ -76,6 +76,9 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::string search(const SearchRequest& request) const;
   // u8 more, u8 id tag, 6 zero bytes, 16 id bytes (number LE or UUID), then the table.
   std::string scroll(ScrollRequest request) const;
+  // A universal query and its groups; layouts in query_stage.h and collection_query.cc.
+  std::string query(ByteReader& in) const;
+  std::string query_groups(ByteReader& in) const;
   uint64_t count(const FilterRequest& filter) const;
   std::pair<uint64_t, uint64_t> count_plain(const std::vector<std::string>& clear) const;  // plain, total
 
@@ -114,6 +117,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   struct View;
   class LockedContext;
   class SnapshotContext;
+  class QueryRun;
   friend class Cursor;
 
   void load();

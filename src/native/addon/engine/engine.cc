@@ -72,6 +72,17 @@ std::map<std::string, std::weak_ptr<Engine>>& registry() {
   return engines;
 }
 
+// A row that fails its checksum comes back from the store, which holds every vector a second time.
+template <typename Read>
+std::string repairing(Collection& collection, Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kDataLoss || collection.repair() == 0) throw;
+    return read();
+  }
+}
+
 }  // namespace
 
 // Jobs of one collection, run one after the other on the writers' threads.
@@ -317,20 +328,40 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       out.u32(0);
       for (uint32_t i = 0; i < count; ++i) {
         const SearchRequest request = SearchRequest::read(in);
-        std::string table;
-        try {
-          table = collection->search(request);
-        } catch (const Error& error) {
-          // A row that fails its checksum comes back from the store, which holds every vector a second time.
-          if (error.kind() != ErrorKind::kDataLoss || collection->repair() == 0) throw;
-          table = collection->search(request);
-        }
+        const std::string table = repairing(*collection, [&] { return collection->search(request); });
         out.u32(static_cast<uint32_t>(table.size()));
         out.u32(0);
         out.raw(table.data(), table.size());
         while (out.bytes().size() % 8 != 0) out.u8(0);
       }
       break;
+    }
+    case Operation::kQuery: {
+      const auto collection = require(in.text());
+      const uint32_t count = in.u32();
+      out.u32(count);
+      out.u32(0);
+      for (uint32_t i = 0; i < count; ++i) {
+        // Each query is a message of its own, so that one can be run again.
+        const std::string_view message = in.text();
+        const std::string table = repairing(*collection, [&] {
+          ByteReader query(message);
+          return collection->query(query);
+        });
+        out.u32(static_cast<uint32_t>(table.size()));
+        out.u32(0);
+        out.raw(table.data(), table.size());
+        while (out.bytes().size() % 8 != 0) out.u8(0);
+      }
+      break;
+    }
+    case Operation::kQueryGroups: {
+      const auto collection = require(in.text());
+      const std::string_view message = in.text();
+      return repairing(*collection, [&] {
+        ByteReader query(message);
+        return collection->query_groups(query);
+      });
     }
     case Operation::kCount: {
       const auto collection = require(in.text());

@@ -53,6 +53,8 @@ enum class Operation : uint8_t {
   kMemoryClose = 27,
   kFlush = 28,
   kLargestCollections = 29,
+  kQuery = 40,
+  kQueryGroups = 41,
 };
 
 struct Outcome {

@@ -1,7 +1,7 @@
-import type { PointTable } from "../engine/index.ts";
+import type { PointTable } from "./engine.ts";
 
-/** The rows of a table from `first` on. */
-export function tableFrom(table: PointTable, first: number, count = table.length - first): PointTable {
+/** `count` rows of a table from `first` on. */
+export function tableRows(table: PointTable, first: number, count = table.length - first): PointTable {
   if (first === 0 && count >= table.length) return table;
   return {
     length: Math.max(0, Math.min(count, table.length - first)),

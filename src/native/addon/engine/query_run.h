@@ -1,0 +1,58 @@
+// One query over one collection: its stages from the leaves up, all over one state of the collection.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "collection.h"
+#include "collection_view.h"
+#include "query_stage.h"
+
+namespace sealpoint {
+
+class Collection::QueryRun {
+ public:
+  // [no lock] Plans the filters, narrows what the indexes leave open, and then holds the shared lock until the object goes or release().
+  QueryRun(const Collection& collection, const QueryStage& root);
+
+  // Best first; at most `limit`. Order values stand beside when the root orders by a key.
+  std::vector<Scored> run(const QueryStage& stage, size_t limit);
+  const Snapshot& snapshot() const { return collection_.snapshot_; }
+  void release() { lock_.unlock(); }
+
+ private:
+  // What a stage may find: the points of its filter, without the examples that it names.
+  struct Scope {
+    const Bitset* allowed = nullptr;  // nullptr: every point
+    size_t count = 0;
+    bool all() const { return allowed == nullptr; }
+  };
+  struct Field {
+    size_t number;
+    Distance distance;
+    AnyVector::Kind kind;
+  };
+
+  void plan(const QueryStage& stage);
+  const View& view_of(const QueryStage& stage) const { return views_[places_.at(&stage)]; }
+  Field field_of(const QueryStage& stage) const;
+  std::vector<AnyVector> resolve(const QueryStage& stage, const Field& field, std::vector<uint32_t>& mentioned) const;
+  AnyVector stored(const Field& field, uint32_t slot) const;
+  AnyVector average(const QueryStage& stage, const Field& field, const std::vector<AnyVector>& inputs) const;
+
+  std::vector<Scored> merge(const QueryStage& stage, size_t limit);
+  std::vector<Scored> score(const QueryStage& stage, Scope scope, size_t limit, bool rescoring);
+  std::vector<Scored> nearest(const QueryStage& stage, const Field& field, AnyVector query, Scope scope, size_t limit, bool rescoring) const;
+  std::vector<Scored> judge(const QueryStage& stage, const Field& field, const std::vector<AnyVector>& inputs, Scope scope, size_t limit) const;
+  std::vector<Scored> diversify(const QueryStage& stage, const Field& field, const AnyVector& query, std::vector<Scored> found, size_t limit) const;
+  std::vector<Scored> evaluate(const QueryStage& stage, const std::vector<std::vector<Scored>>& lists, size_t limit) const;
+  std::vector<Scored> in_id_order(Scope scope, size_t limit) const;
+  std::vector<Scored> sample(Scope scope, size_t limit) const;
+
+  const Collection& collection_;
+  std::shared_lock<FairSharedMutex> lock_;
+  std::map<const QueryStage*, size_t> places_;
+  std::vector<View> views_;
+};
+
+}  // namespace sealpoint

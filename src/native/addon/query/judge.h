@@ -1,0 +1,52 @@
+// Scores that compare a point with several vectors: recommend by best score or sum, discover and context. `similarity(i)` is the raw
+// similarity with example i (greater is nearer; for euclid minus the squared distance, for manhattan minus the distance).
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace sealpoint {
+
+inline float fast_sigmoid(float x) { return std::isfinite(x) ? x / (1.0f + std::fabs(x)) : x; }
+inline float scaled_fast_sigmoid(float x) { return 0.5f * (fast_sigmoid(x) + 1.0f); }
+
+// Examples: positives, then negatives.
+template <typename Similarity>
+float best_score(size_t positives, size_t negatives, Similarity similarity) {
+  float positive = -std::numeric_limits<float>::infinity(), negative = positive;
+  for (size_t i = 0; i < positives; ++i) positive = std::max(positive, similarity(i));
+  for (size_t i = 0; i < negatives; ++i) negative = std::max(negative, similarity(positives + i));
+  return positive > negative ? scaled_fast_sigmoid(positive) : -scaled_fast_sigmoid(negative);
+}
+
+template <typename Similarity>
+float sum_of_scores(size_t positives, size_t negatives, Similarity similarity) {
+  float positive = 0, negative = 0;
+  for (size_t i = 0; i < positives; ++i) positive += similarity(i);
+  for (size_t i = 0; i < negatives; ++i) negative += similarity(positives + i);
+  return positive - negative;
+}
+
+// Examples: the target, then positive and negative of each pair. The pairs decide, the target orders what they leave equal.
+template <typename Similarity>
+float discovery_score(size_t pairs, Similarity similarity) {
+  int rank = 0;
+  for (size_t i = 0; i < pairs; ++i) {
+    const float positive = similarity(1 + 2 * i), negative = similarity(2 + 2 * i);
+    rank += positive > negative ? 1 : positive == negative ? 0 : -1;
+  }
+  return static_cast<float>(rank) + scaled_fast_sigmoid(similarity(0));
+}
+
+// Examples: positive and negative of each pair. 0 for a point on the right side of every pair, less the farther it is on a wrong one.
+template <typename Similarity>
+float context_score(size_t pairs, Similarity similarity) {
+  float score = 0;
+  for (size_t i = 0; i < pairs; ++i) {
+    const float difference = similarity(2 * i) - similarity(2 * i + 1) - std::numeric_limits<float>::epsilon();
+    score += fast_sigmoid(std::min(difference, 0.0f));
+  }
+  return score;
+}
+
+}  // namespace sealpoint

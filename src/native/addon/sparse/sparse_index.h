@@ -1,0 +1,73 @@
+// Sparse vectors of one name in one collection: an inverted index from dimension to (slot, value), held in memory and derived from the
+// store. Scores are dot products; a vector that shares no dimension with the query is not found.
+//
+// Locking is the caller's, as for VectorIndex: [shared] any number at a time, [exclusive] alone.
+#pragma once
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "../core/bitset.h"
+
+namespace sealpoint {
+
+// Ascending indices and as many values; views of the caller's memory.
+struct SparseView {
+  const uint32_t* indices = nullptr;
+  const float* values = nullptr;
+  size_t count = 0;
+};
+
+struct SparseHit {
+  uint32_t slot;
+  float score;
+};
+
+class SparseIndex {
+ public:
+  // [exclusive]
+  void upsert(uint32_t slot, const SparseView& vector);
+  void remove(uint32_t slot);
+
+  // [shared]
+  bool contains(uint32_t slot) const { return slot < slots_.size() && slots_[slot].live; }
+  size_t live() const { return live_; }
+  // The k best among `allowed` (nullptr: all), best first, equal scores by ascending slot.
+  std::vector<SparseHit> search(const SparseView& query, size_t k, const Bitset* allowed, size_t allowed_count) const;
+  // False when the two share no dimension or the slot has no vector.
+  bool dot(const SparseView& query, uint32_t slot, float& score) const;
+  SparseView get(uint32_t slot) const;
+  // Live vectors that have the dimension; among `allowed` when given.
+  size_t document_frequency(uint32_t dimension, const Bitset* allowed) const;
+  size_t memory_bytes() const;
+
+ private:
+  // Entries of vectors that were overwritten or removed stay until their list is half dead: their generation is an older one.
+  struct Entry {
+    uint32_t slot;
+    uint32_t generation;
+    float value;
+  };
+  struct Postings {
+    std::vector<Entry> entries;
+    size_t dead = 0;
+  };
+  struct Slot {
+    uint32_t generation = 0;
+    bool live = false;
+    std::vector<uint32_t> indices;
+    std::vector<float> values;
+  };
+
+  bool is_current(const Entry& entry) const {
+    const Slot& slot = slots_[entry.slot];
+    return slot.live && slot.generation == entry.generation;
+  }
+  void forget(uint32_t slot);
+
+  std::unordered_map<uint32_t, Postings> postings_;
+  std::vector<Slot> slots_;
+  size_t live_ = 0;
+};
+
+}  // namespace sealpoint

@@ -1,0 +1,164 @@
+/** Universal queries and groups, as qdrant.Points offers them: what a query names is fetched before the engine runs it. */
+import {
+  badInput,
+  type ContextPair,
+  DomainError,
+  type GroupKey,
+  type GroupsRequest,
+  limits,
+  type PointId,
+  type Prefetch,
+  type Query,
+  type QueryRequest,
+  type VectorInput,
+  type VectorValue,
+} from "../core/index.ts";
+import { type PointTable, type SealedEngine, sealedSkippedOf } from "../engine/index.ts";
+import type { Found } from "./points.ts";
+
+export interface FoundGroups {
+  readonly groups: readonly FoundGroup[];
+  readonly sealedSkipped: number;
+}
+
+export interface FoundGroup {
+  readonly key: GroupKey;
+  readonly points: PointTable;
+  /** The point of the lookup collection whose id the key is; length 0 when there is none. */
+  readonly lookup: PointTable | undefined;
+}
+
+export class QueriesService {
+  readonly #engine: SealedEngine;
+
+  constructor(engine: SealedEngine) {
+    this.#engine = engine;
+  }
+
+  async query(collection: string, request: QueryRequest, signal?: AbortSignal): Promise<Found> {
+    checkWindow(request, "");
+    const points = await this.#engine.query(collection, await this.#resolve(collection, request), signal);
+    return { points, sealedSkipped: sealedSkippedOf(points) };
+  }
+
+  async queryBatch(
+    collection: string,
+    requests: readonly QueryRequest[],
+    signal?: AbortSignal,
+  ): Promise<{ tables: readonly PointTable[]; sealedSkipped: number }> {
+    let points = 0;
+    const resolved: QueryRequest[] = [];
+    for (const [index, request] of requests.entries()) {
+      checkWindow(request, `[${index}].`);
+      points += request.limit + request.offset;
+      resolved.push(await this.#resolve(collection, request));
+    }
+    if (points > limits.answerPointsMax) {
+      throw badInput(`limit: the batch asks for more than ${limits.answerPointsMax} points`, "limit");
+    }
+    // An empty batch says too whether its collection is there.
+    if (requests.length === 0) await this.#engine.collectionInfo(collection);
+    const tables = requests.length === 0 ? [] : await this.#engine.queryBatch(collection, resolved, signal);
+    return { tables, sealedSkipped: tables.reduce((sum, table) => sum + sealedSkippedOf(table), 0) };
+  }
+
+  async queryGroups(collection: string, request: GroupsRequest, signal?: AbortSignal): Promise<FoundGroups> {
+    checkWindow(request, "");
+    if (request.limit * request.groupSize > limits.answerPointsMax) {
+      throw badInput(`limit: the groups hold more than ${limits.answerPointsMax} points`, "limit");
+    }
+    const groups = await this.#engine.queryGroups(collection, await this.#resolve(collection, request), signal);
+    const lookups = await this.#lookUp(request.lookup, groups);
+    return {
+      groups: groups.map(({ key, points }, index) => ({ key, points, lookup: lookups?.[index] })),
+      sealedSkipped: groups[0] === undefined ? 0 : sealedSkippedOf(groups[0].points),
+    };
+  }
+
+  /** The points of the lookup collection that the keys name, by group. A key that is no id names none. */
+  async #lookUp(
+    lookup: GroupsRequest["lookup"],
+    groups: readonly { readonly key: GroupKey }[],
+  ): Promise<PointTable[] | undefined> {
+    if (lookup === undefined) return undefined;
+    const { collection, payload, vectors } = lookup;
+    return Promise.all(groups.map(({ key }) => this.#engine.get(collection, idsOf(key), payload, vectors)));
+  }
+
+  /** Examples that another collection holds become plain vectors. */
+  async #resolve<T extends QueryRequest | Prefetch>(collection: string, stage: T): Promise<T> {
+    if (stage.query?.kind === "order_by") {
+      throw new DomainError("unimplemented", "query.order_by: arrives with a later version", {
+        details: { field: "query.order_by" },
+      });
+    }
+    if (stage.prefetch.length === 0 && stage.lookupFrom === undefined) return stage;
+    const prefetch: Prefetch[] = [];
+    for (const one of stage.prefetch) prefetch.push(await this.#resolve(collection, one));
+    const { query, lookupFrom, using } = stage;
+    if (lookupFrom === undefined || query === undefined) return { ...stage, prefetch };
+    const name = lookupFrom.vector === undefined || lookupFrom.vector === "" ? using : lookupFrom.vector;
+    const { collection: from } = lookupFrom;
+    return {
+      ...stage,
+      prefetch,
+      query: await mapInputs(query, (input) => (isId(input) ? this.#fetch(from, input.pointId, name) : input)),
+    };
+  }
+
+  async #fetch(collection: string, id: PointId, name: string): Promise<VectorValue> {
+    const table = await this.#engine.get(collection, [id], { kind: "none" }, { kind: "names", names: [name] });
+    if (table.length === 0) throw notFound(`No point with id ${id} found`);
+    const found = table.vectors(0)?.find(([vector]) => vector === name)?.[1];
+    if (found === undefined) throw notFound(`Point ${id} has no vector \`${name}\``);
+    return found;
+  }
+}
+
+function notFound(what: string): DomainError {
+  return new DomainError("not_found", `Not found: ${what}`, { details: { field: "query" } });
+}
+
+function isId(input: VectorInput): input is { readonly pointId: PointId } {
+  return "pointId" in input;
+}
+
+const uuidForm = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
+
+function idsOf(key: GroupKey): PointId[] {
+  if (typeof key === "bigint") return key >= 0n ? [key] : [];
+  if (!uuidForm.test(key)) return [];
+  return [key.toLowerCase().replace(/^(.{8})-?(.{4})-?(.{4})-?(.{4})-?(.{12})$/, "$1-$2-$3-$4-$5")];
+}
+
+type MapInput = (input: VectorInput) => VectorInput | Promise<VectorInput>;
+
+async function mapInputs(query: Query, map: MapInput): Promise<Query> {
+  const list = (inputs: readonly VectorInput[]): Promise<VectorInput[]> => Promise.all(inputs.map(map));
+  const pairs = (context: readonly ContextPair[]): Promise<ContextPair[]> =>
+    Promise.all(
+      context.map(async ({ positive, negative }) => ({ positive: await map(positive), negative: await map(negative) })),
+    );
+  switch (query.kind) {
+    case "nearest":
+      return { ...query, vector: await map(query.vector) };
+    case "recommend":
+      return { ...query, positive: await list(query.positive), negative: await list(query.negative) };
+    case "discover":
+      return { ...query, target: await map(query.target), context: await pairs(query.context) };
+    case "context":
+      return { ...query, context: await pairs(query.context) };
+    default:
+      return query;
+  }
+}
+
+function checkWindow({ limit, offset }: Pick<QueryRequest, "limit" | "offset">, prefix: string): void {
+  const field = `${prefix}limit`;
+  // The text is that of Qdrant's validator.
+  if (limit < 1)
+    throw badInput(`Validation error in body: [${field}: value ${limit} invalid, must be 1 or larger]`, field);
+  if (limit + offset > limits.answerPointsMax) {
+    throw badInput(`${field}: offset and limit together are more than ${limits.answerPointsMax}`, field);
+  }
+}
