@@ -1,5 +1,5 @@
 // Measures the vector index on data/wordnet (100,000 x 384, cosine): build, recall and CPU time per query. One line:
-// g++ -std=c++20 -O2 -fopenmp -I.. vector_bench.cc ../vector/*.cc -l:libfaiss.a -o /tmp/vector_bench
+// g++ -std=c++20 -O2 -fopenmp -I.. vector_bench.cc ../vector/*.cc ../core/*.cc -l:libfaiss.a -o /tmp/vector_bench
 // (from src/native/addon/check), then /tmp/vector_bench <folder of wordnet> <empty folder> [threads] [m] [ef_construct]
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -112,6 +112,7 @@ int main(int argc, char** argv) {
   VectorIndexConfig config;
   config.dim = dim;
   config.dir = argv[2];
+  const char* const simd = simd_level();
   const unsigned threads = argc > 3 ? static_cast<unsigned>(std::atoi(argv[3])) : 2;
   if (argc > 4) config.m = static_cast<uint32_t>(std::atoi(argv[4]));
   if (argc > 5) config.ef_construct = static_cast<uint32_t>(std::atoi(argv[5]));
@@ -155,6 +156,7 @@ int main(int argc, char** argv) {
   }
   std::printf("adopt %.1f ms CPU\n", (cpu_s(CLOCK_PROCESS_CPUTIME_ID) - start) * 1e3);
 
+  // The whole sweep with the best kernels; what the others cost, at two points of it.
   auto truth = [&](size_t q) { return std::set<uint32_t>(neighbours + q * 100, neighbours + q * 100 + 10); };
   for (size_t ef : {16, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256}) {
     VectorSearch request;
@@ -162,6 +164,18 @@ int main(int argc, char** argv) {
     const Result r = measure(*index, queries, dim, request, truth);
     std::printf("ef %3zu: recall@10 %.4f, %.1f us CPU a query\n", ef, r.recall, r.us);
   }
+  for (const char* level : {"avx512vnni", "avx2", "baseline"}) {
+    const Kernels* kernels = find_kernels(level);
+    if (kernels == nullptr) continue;
+    force_kernels_for_test(kernels);
+    for (size_t ef : {24, 80}) {
+      VectorSearch request;
+      request.ef = ef;
+      const Result r = measure(*index, queries, dim, request, truth);
+      std::printf("simd %s, ef %2zu: recall@10 %.4f, %.1f us CPU a query\n", level, ef, r.recall, r.us);
+    }
+  }
+  force_kernels_for_test(find_kernels(simd));
   VectorSearch exact;
   exact.exact = true;
   std::vector<float> some(queries.begin(), queries.begin() + 100 * static_cast<ptrdiff_t>(dim));

@@ -1,5 +1,5 @@
 // Checks the vector index against brute force, through merges, reopening, damage and threads. From this folder:
-// g++ -std=c++20 -O1 -g -fopenmp vector_check.cc ../vector/*.cc -l:libfaiss.a -o /tmp/vector_check && /tmp/vector_check [seed]
+// g++ -std=c++20 -O1 -g -fopenmp vector_check.cc ../vector/*.cc ../core/*.cc -l:libfaiss.a -o /tmp/vector_check && /tmp/vector_check [seed]
 // With -fsanitize=address,undefined likewise; with -fsanitize=thread and TSAN_OPTIONS=suppressions=tsan.supp (FAISS is not instrumented).
 #include "../vector/planes.h"
 #include "vector_model.h"
@@ -448,7 +448,9 @@ int main(int argc, char** argv) {
     force_kernels_for_test(kernels);
     for (const Distance distance : kDistances) {
       std::printf("flow %s %d\n", name, static_cast<int>(distance));
+      // Long codes are kept otherwise than short ones.
       check_flow(distance, 17 + random() % 120, random);
+      check_flow(distance, 250 + random() % 150, random);
     }
   }
   std::printf("edges\n");

@@ -9,6 +9,8 @@
 namespace sealpoint {
 
 constexpr size_t kPlaneBlock = 64;
+// Shorter codes stay whole: fewer values average out less of what the lower nibbles say, and there is little to save.
+constexpr size_t kPlanesMin = 256;
 
 // `bytes` of codes, a multiple of kPlaneBlock, into half as many bytes each.
 inline void split_planes(const uint8_t* codes, size_t bytes, uint8_t* upper, uint8_t* lower) {

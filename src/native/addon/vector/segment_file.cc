@@ -265,7 +265,7 @@ bool SegmentFile::load_sections(int fd, Placement placement, std::string& why) {
     bytes += padded(hot);
   }
   for (uint32_t i = 0; i < kSectionCount; ++i) at_[i] = to[i] != nullptr ? to[i] : base_ + h.sections[i].offset;
-  const bool planes = in_memory_ && h.distance != static_cast<uint32_t>(Distance::kManhattan);
+  const bool planes = in_memory_ && h.code_bytes >= kPlanesMin && h.distance != static_cast<uint32_t>(Distance::kManhattan);
   uint8_t* const lower = planes ? to[kCodes] + h.sections[kCodes].bytes / 2 : nullptr;
   // The codes are three quarters of it all, so they are worth a thread of their own.
   std::atomic<uint32_t> failed{kSectionCount};
