@@ -53,8 +53,11 @@ export const limits = {
   envelopesPerPointMax: 8,
   /** Points of one stream chunk. */
   streamChunkPointsMax: 10_000,
-  /** Bytes that one ingest stream may have accepted and not yet acknowledged; back-pressure starts there. */
-  streamBytesInFlightMax: 16 * 1024 * 1024,
+  /**
+   * Bytes that one ingest stream may have accepted and not yet acknowledged; back-pressure starts there. Ten chunks of 256 x 384: more
+   * would not make it faster, but fill memory that the garbage collector then has to look after.
+   */
+  streamBytesInFlightMax: 4 * 1024 * 1024,
   /** Chunks that one ingest stream may have accepted and not yet acknowledged. */
   streamChunksInFlightMax: 64,
   /** Of those, chunks that are in the engine at a time: they share one sync of the log. */
@@ -92,7 +95,7 @@ export const limits = {
   spareMessageBytesMin: 512 * 1024,
   spareMessageBytesMax: 2 * 1024 * 1024,
   /** Memories of received requests kept for the next ones: their number, and the bytes of each. */
-  spareRequestsMax: 8,
+  spareRequestsMax: 12,
   spareRequestBytesMin: 128 * 1024,
   spareRequestBytesMax: 1024 * 1024,
   /** Write batches waiting natively per process; more are refused as exhausted. */

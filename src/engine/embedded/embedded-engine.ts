@@ -242,7 +242,9 @@ export class EmbeddedEngine implements Engine {
 
   async write(name: string, operation: WriteOperation, options: WriteOptions): Promise<WriteResult> {
     options.signal?.throwIfAborted();
-    const message = encodeWrite(name, operation, options);
+    const encoded = encodeWrite(name, operation, options);
+    // What is written at once goes to the addon in this very turn, which gives it its place in the order of writes.
+    const message = encoded instanceof NativeWriter ? encoded : await encoded;
     try {
       return readWriteResult(await this.native.call(operations.write, message.done()));
     } finally {

@@ -2,6 +2,7 @@
 import type { CollectionConfig, Distance, Filter, PayloadSelector, VectorsSelector } from "../../core/index.ts";
 import { encodeFilter } from "../../filter/index.ts";
 import { NativeWriter } from "../../native/index.ts";
+import { TimeSlices } from "../../seal/index.ts";
 import type {
   EncodedUpsert,
   NearestQuery,
@@ -111,8 +112,29 @@ export function encodeEncodedWrite(name: string, points: EncodedUpsert, options:
   return writeHead(new NativeWriter(256), name, options).u8(10).u32(points.field).done();
 }
 
+function writePoint(out: NativeWriter, point: PointInput): void {
+  out.id(point.id).blob(point.payload);
+  writeVectors(out, point.vectors);
+}
+
+async function writePointsInSlices(out: NativeWriter, points: readonly PointInput[]): Promise<NativeWriter> {
+  const slices = new TimeSlices();
+  for (const point of points) {
+    if (slices.due()) await slices.yield();
+    writePoint(out, point);
+  }
+  return out;
+}
+
+/** Upserts of more points are written in slices. */
+const pointsAtOnceMax = 1_024;
+
 /** The caller releases the writer once the addon has answered. */
-export function encodeWrite(name: string, operation: WriteOperation, options: WriteOptions): NativeWriter {
+export function encodeWrite(
+  name: string,
+  operation: WriteOperation,
+  options: WriteOptions,
+): NativeWriter | Promise<NativeWriter> {
   const size = operation.kind === "upsert" ? upsertSize(operation.points) : 1024;
   const capacity = size + name.length * 3 + 256;
   const out = size > reusedBytesMin ? NativeWriter.reusing(capacity) : new NativeWriter(capacity);
@@ -120,10 +142,8 @@ export function encodeWrite(name: string, operation: WriteOperation, options: Wr
   switch (operation.kind) {
     case "upsert":
       out.u8(1).u32(operation.points.length);
-      for (const point of operation.points) {
-        out.id(point.id).blob(point.payload);
-        writeVectors(out, point.vectors);
-      }
+      if (operation.points.length > pointsAtOnceMax) return writePointsInSlices(out, operation.points);
+      for (const point of operation.points) writePoint(out, point);
       break;
     case "delete":
       out.u8(2);
