@@ -11,9 +11,10 @@ import { buildLoadgen } from "./loadgen.ts";
 import { barTable, describeRun, isPassed } from "./report.ts";
 import { keepResult } from "./results.ts";
 import * as server from "./sections/server.ts";
+import * as threads from "./sections/threads.ts";
 
 /** In the order of bench/RESULTS.md. */
-const sections: readonly Section[] = [server];
+const sections: readonly Section[] = [server, threads];
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

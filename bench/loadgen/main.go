@@ -15,24 +15,25 @@ import (
 )
 
 type options struct {
-	host       string
-	port       int
-	pid        int
-	collection string
-	data       string
-	documents  int
-	batch      int
-	inFlight   int
-	indexes    bool
-	create     bool
-	ef         uint64
-	queries    int
-	filter     string
-	sealed     bool
-	fresh      bool
-	payload    bool
-	calls      int
-	timeout    time.Duration
+	host        string
+	port        int
+	pid         int
+	collection  string
+	data        string
+	documents   int
+	batch       int
+	inFlight    int
+	indexes     bool
+	create      bool
+	ef          uint64
+	queries     int
+	filter      string
+	sealed      bool
+	fresh       bool
+	payload     bool
+	calls       int
+	connections uint
+	timeout     time.Duration
 }
 
 type command struct {
@@ -91,6 +92,7 @@ func run() error {
 	flags.BoolVar(&o.fresh, "fresh", false, "with --sealed: a fresh ephemeral key per point")
 	flags.BoolVar(&o.payload, "payload", true, "searches return payloads")
 	flags.IntVar(&o.calls, "calls", 20000, "empty calls of the baseline")
+	flags.UintVar(&o.connections, "connections", 0, "connections that calls go round; 0: the client's default of 3")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "of the whole command")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		return err
@@ -115,7 +117,7 @@ func usage() error {
 }
 
 func connect(o options) (*qdrant.Client, error) {
-	return qdrant.NewClient(&qdrant.Config{Host: o.host, Port: o.port, SkipCompatibilityCheck: true})
+	return qdrant.NewClient(&qdrant.Config{Host: o.host, Port: o.port, PoolSize: o.connections, SkipCompatibilityCheck: true})
 }
 
 func orDefault(value, fallback int) int {

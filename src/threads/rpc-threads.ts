@@ -110,7 +110,7 @@ function startThread({ config, log, changes, sessions, streams }: RpcThreadsOpti
 async function endThread(thread: Thread): Promise<void> {
   if (!thread.ending) {
     thread.ending = true;
-    await thread.port.call("end").catch(() => undefined);
+    thread.port.tell("end");
   }
   const patience = setTimeout(() => void thread.worker.terminate(), endMsMax);
   await thread.ended;

@@ -41,6 +41,10 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** test/threads runs these tests again with several threads; each client then spreads its calls over as many connections as likely reach all. */
+const rpcThreads = (): number => Number(process.env.SEALPOINT_TEST_RPC_THREADS ?? 1);
+const connections = (): number => (rpcThreads() > 1 ? rpcThreads() * 3 : 1);
+
 export interface ServerOptions {
   readonly logLevel?: string;
   readonly env?: Record<string, string>;
@@ -76,7 +80,9 @@ export class ServerProcess {
   async restart(): Promise<void> {
     const args = ["serve", "--data-dir", this.dataDir, "--grpc-port", String(this.grpcPort)];
     args.push("--http-port", String(this.httpPort), "--log-level", this.options.logLevel ?? "info");
-    const child = spawn(process.execPath, [launcher, ...args], { env: { ...process.env, ...this.options.env } });
+    const child = spawn(process.execPath, [launcher, ...args], {
+      env: { ...process.env, SEALPOINT_RPC_THREADS: String(rpcThreads()), ...this.options.env },
+    });
     this.child = child;
     const from = this.log.length;
     const collect = (part: Buffer) => {
@@ -133,7 +139,12 @@ export function connectTo(address: string, headers: Record<string, string> = {})
     "grpc.initial_reconnect_backoff_ms": 50,
     "grpc.max_reconnect_backoff_ms": 200,
   };
-  const client = new Client(address, credentials.createInsecure(), channel);
+  const clients = Array.from(
+    { length: connections() },
+    () => new Client(address, credentials.createInsecure(), channel),
+  );
+  let turn = 0;
+  const nextClient = (): Client => clients[turn++ % clients.length] as Client;
 
   function metadataOf(more: Record<string, string>): Metadata {
     const metadata = new Metadata();
@@ -153,7 +164,7 @@ export function connectTo(address: string, headers: Record<string, string> = {})
   }
 
   return {
-    raw: client,
+    raw: clients[0] as Client,
     call<I extends DescMessage, O extends DescMessage>(
       method: Method<I, O>,
       request: MessageInitShape<I>,
@@ -163,18 +174,18 @@ export function connectTo(address: string, headers: Record<string, string> = {})
       return new Promise((resolve, reject) => {
         const done = (error: ServiceError | null, answer?: Buffer) =>
           error === null ? resolve(fromBinary(method.output, answer as Buffer)) : reject(error);
-        client.makeUnaryRequest(pathOf(method), identity, identity, bytes, metadataOf(more), done);
+        nextClient().makeUnaryRequest(pathOf(method), identity, identity, bytes, metadataOf(more), done);
       });
     },
     callBytes(method: DescMethod, bytes: Uint8Array): Promise<Buffer> {
       return new Promise((resolve, reject) => {
-        client.makeUnaryRequest(pathOf(method), identity, identity, Buffer.from(bytes), (error, answer) =>
+        nextClient().makeUnaryRequest(pathOf(method), identity, identity, Buffer.from(bytes), (error, answer) =>
           error === null ? resolve(answer as Buffer) : reject(error),
         );
       });
     },
     bidi<I extends DescMessage, O extends DescMessage>(method: Method<I, O>): Bidi<I, O> {
-      const call = client.makeBidiStreamRequest(pathOf(method), identity, identity, metadataOf({}));
+      const call = nextClient().makeBidiStreamRequest(pathOf(method), identity, identity, metadataOf({}));
       const next = reader(method.output, call);
       return {
         send: (message) => call.write(Buffer.from(toBinary(method.input, create(method.input, message)))),
@@ -191,10 +202,19 @@ export function connectTo(address: string, headers: Record<string, string> = {})
       options: CallOptions = {},
     ) {
       const bytes = Buffer.from(toBinary(method.input, create(method.input, request)));
-      const call = client.makeServerStreamRequest(pathOf(method), identity, identity, bytes, metadataOf({}), options);
+      const call = nextClient().makeServerStreamRequest(
+        pathOf(method),
+        identity,
+        identity,
+        bytes,
+        metadataOf({}),
+        options,
+      );
       return { next: reader(method.output, call), cancel: () => call.cancel() };
     },
-    close: () => client.close(),
+    close() {
+      for (const client of clients) client.close();
+    },
   };
 }
 

@@ -12,8 +12,8 @@ export interface ListenOptions {
 
 export interface Door {
   readonly port: number;
-  /** Takes no more connections. */
-  close(): void;
+  /** Takes no more connections; resolves when those that there are have ended. */
+  close(): Promise<void>;
   /** Ends those that are left. */
   cut(): void;
 }
@@ -33,7 +33,8 @@ export async function listenAlone(server: Server, options: ListenOptions): Promi
       error === null ? resolve(bound) : reject(refused(options, error)),
     );
   });
-  return { port, close: () => undefined, cut: () => undefined };
+  // Its shutdown waits for its connections.
+  return { port, close: async () => undefined, cut: () => undefined };
 }
 
 const noSuchAddress: ReadonlySet<unknown> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
@@ -83,8 +84,8 @@ export async function listenShared(server: Server, options: ListenOptions): Prom
   const injector = server.createConnectionInjector(readServerCredentials(options.tls));
   const sockets = new Set<Socket>();
   const listeners: NetServer[] = [];
-  const close = (): void => {
-    for (const listener of listeners) listener.close();
+  const close = async (): Promise<void> => {
+    await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))));
   };
   let { port } = options;
   try {
@@ -98,7 +99,7 @@ export async function listenShared(server: Server, options: ListenOptions): Prom
       listeners.push(listener);
     });
   } catch (error) {
-    close();
+    void close();
     throw refused(options, error as Error);
   }
   return {
