@@ -26,11 +26,14 @@ function makeCertificate() {
 }
 
 describe.skipIf(!hasOpenssl)("TLS", () => {
-  test("gRPC over TLS with an API key; plaintext and old TLS are refused", async () => {
+  test.each([
+    ["of its own", false],
+    ["that threads share", true],
+  ])("gRPC over TLS with an API key on a port %s; plaintext and old TLS are refused", async (_, sharesPort) => {
     const tls = makeCertificate();
     const server = await startEcho(
       { one: rawUnary(async (bytes) => bytes) },
-      { tls, authenticator: createAuthenticator({ apiKeys: [key] }) },
+      { tls, sharesPort, authenticator: createAuthenticator({ apiKeys: [key] }) },
     );
     const secure = connect(server.port, {}, credentials.createSsl(readFileSync(tls.certPath)));
     const plain = connect(server.port);
