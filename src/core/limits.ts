@@ -88,7 +88,7 @@ export const limits = {
   guardedTablesMax: 64,
   /** Seconds that calls in flight may take to end after SIGTERM. */
   drainSecondsMax: 20,
-  /** Threads that serve gRPC: each costs some 20 to 30 MB, and more than the cores help nobody. */
+  /** Threads that serve gRPC: each costs some 50 MB, and more than the cores help nobody. */
   rpcThreadsMax: 64,
   /** Memories of write messages that each thread keeps for the next ones: their number, and the bytes of each. */
   spareMessagesMax: 8,
