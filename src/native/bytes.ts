@@ -10,6 +10,10 @@ const decoder = new TextDecoder();
  */
 const spare: Uint8Array[] = [];
 
+/** node/addon.cc has the same number. */
+const sharedBytes = 16 * 1024;
+let sharedWriter: NativeWriter | undefined;
+
 export class NativeWriter {
   private bytes: Uint8Array;
   private view: DataView;
@@ -25,6 +29,18 @@ export class NativeWriter {
     const place = spare.findIndex((bytes) => bytes.length >= capacity);
     const [bytes] = place < 0 ? [] : spare.splice(place, 1);
     return new NativeWriter(bytes ?? Math.max(capacity, limits.spareMessageBytesMin));
+  }
+
+  /**
+   * The one writer of small messages, empty. Its message must be handed to the addon before anything else is written: up to its capacity
+   * the addon copies it there and then (kCopyMax), and a message that outgrew it has left its memory behind.
+   */
+  static shared(): NativeWriter {
+    if (sharedWriter === undefined || sharedWriter.bytes.length > sharedBytes) {
+      sharedWriter = new NativeWriter(sharedBytes);
+    }
+    sharedWriter.at = 0;
+    return sharedWriter;
   }
 
   /** Gives the memory back. Neither the writer nor what done() gave may be used after it. */

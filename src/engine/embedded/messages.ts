@@ -198,8 +198,9 @@ const exactFlag = 1;
 const indexedOnlyFlag = 2;
 const thresholdFlag = 4;
 
+/** The message must be handed to the addon at once. */
 export function encodeSearches(name: string, queries: readonly NearestQuery[]): Uint8Array {
-  const out = new NativeWriter(256 + queries.length * 2048).text(name).u32(queries.length);
+  const out = NativeWriter.shared().text(name).u32(queries.length);
   for (const query of queries) {
     out.text(query.using);
     if (query.vector instanceof Float32Array) {

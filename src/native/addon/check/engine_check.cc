@@ -151,23 +151,28 @@ ByteWriter erase(std::string_view name, const std::vector<uint64_t>& ids) {
   return out;
 }
 
-ByteWriter search(std::string_view name, std::mt19937& random) {
+// One to four queries; one of them of `dim` dimensions.
+ByteWriter search(std::string_view name, std::mt19937& random, uint32_t dim = kDim) {
   std::uniform_real_distribution<float> value(-1, 1);
   ByteWriter out = name_message(name);
-  out.u32(1);
-  out.text("");
-  out.u8(0);
-  out.u32(kDim);
-  for (uint32_t i = 0; i < kDim; ++i) out.f32(value(random));
-  out.u32(10);
-  out.u32(0);
-  out.u8(0);
-  out.f32(0);
-  out.u32(32);
-  out.u8(1);
-  out.u8(1);
-  out.u8(0);
-  out.u32(0);
+  const uint32_t queries = 1 + random() % 4;
+  out.u32(queries);
+  for (uint32_t query = 0; query < queries; ++query) {
+    const uint32_t own = query + 1 == queries ? dim : kDim;
+    out.text("");
+    out.u8(0);
+    out.u32(own);
+    for (uint32_t i = 0; i < own; ++i) out.f32(value(random));
+    out.u32(10);
+    out.u32(0);
+    out.u8(0);
+    out.f32(0);
+    out.u32(32);
+    out.u8(1);
+    out.u8(1);
+    out.u8(0);
+    out.u32(0);
+  }
   return out;
 }
 
@@ -272,6 +277,7 @@ int main(int argc, char** argv) {
         std::mt19937 random(seed + 100 + reader);
         while (!stop) {
           CHECK(ask(*engine, Operation::kSearch, search("main", random)).ok);
+          CHECK(ask(*engine, Operation::kSearch, search("main", random, kDim + 1)).kind == ErrorKind::kBadInput);
           CHECK(ask(*engine, Operation::kScroll, scroll("main", 50)).ok);
           CHECK(ask(*engine, Operation::kCollectionInfo, name_message("main")).ok);
         }

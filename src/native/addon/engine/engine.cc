@@ -323,37 +323,21 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
     }
     case Operation::kSearch: {
       const auto collection = require(in.text());
-      const uint32_t count = in.u32();
-      out.u32(count);
-      out.u32(0);
-      for (uint32_t i = 0; i < count; ++i) {
-        const SearchRequest request = SearchRequest::read(in);
-        const std::string table = repairing(*collection, [&] { return collection->search(request); });
-        out.u32(static_cast<uint32_t>(table.size()));
-        out.u32(0);
-        out.raw(table.data(), table.size());
-        while (out.bytes().size() % 8 != 0) out.u8(0);
-      }
-      break;
+      std::vector<SearchRequest> requests;
+      for (uint32_t left = in.u32(); left > 0; --left) requests.push_back(SearchRequest::read(in));
+      return answer_batch(requests.size(), [&](size_t i) { return repairing(*collection, [&] { return collection->search(requests[i]); }); });
     }
     case Operation::kQuery: {
       const auto collection = require(in.text());
-      const uint32_t count = in.u32();
-      out.u32(count);
-      out.u32(0);
-      for (uint32_t i = 0; i < count; ++i) {
-        // Each query is a message of its own, so that one can be run again.
-        const std::string_view message = in.text();
-        const std::string table = repairing(*collection, [&] {
-          ByteReader query(message);
+      // Each query is a message of its own, so that one can be run again.
+      std::vector<std::string_view> messages;
+      for (uint32_t left = in.u32(); left > 0; --left) messages.push_back(in.text());
+      return answer_batch(messages.size(), [&](size_t i) {
+        return repairing(*collection, [&] {
+          ByteReader query(messages[i]);
           return collection->query(query);
         });
-        out.u32(static_cast<uint32_t>(table.size()));
-        out.u32(0);
-        out.raw(table.data(), table.size());
-        while (out.bytes().size() % 8 != 0) out.u8(0);
-      }
-      break;
+      });
     }
     case Operation::kQueryGroups: {
       const auto collection = require(in.text());
@@ -438,6 +422,31 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       break;
     default:
       throw Error(ErrorKind::kInternal, "unknown native operation");
+  }
+  return std::move(out.bytes());
+}
+
+// u32 count, u32 0, then each table: u32 size, u32 0, the bytes, padded to 8. The queries of a batch are shared out among the readers.
+std::string Engine::answer_batch(size_t count, const std::function<std::string(size_t)>& answer) {
+  std::vector<std::string> tables(count);
+  if (count == 1) {
+    tables[0] = answer(0);
+  } else {
+    readers_->spread(count, [&](size_t i) { tables[i] = answer(i); });
+  }
+  ByteWriter out;
+  size_t size = 8;
+  for (const auto& table : tables) size += 16 + table.size();
+  out.bytes().reserve(size);
+  out.u32(static_cast<uint32_t>(count));
+  out.u32(0);
+  for (auto& table : tables) {
+    out.u32(static_cast<uint32_t>(table.size()));
+    out.u32(0);
+    out.raw(table.data(), table.size());
+    while (out.bytes().size() % 8 != 0) out.u8(0);
+    // An answer of many points is not held twice for longer than it must be.
+    std::string().swap(table);
   }
   return std::move(out.bytes());
 }

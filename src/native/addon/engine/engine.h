@@ -103,6 +103,7 @@ class Engine {
 
   Outcome run(Operation operation, const Message& message);
   std::string execute(Operation operation, ByteReader& in, std::string_view body);
+  std::string answer_batch(size_t count, const std::function<std::string(size_t)>& answer);
   std::string create_collection(ByteReader& in);
   std::string update_collection(ByteReader& in);
   std::string delete_collection(ByteReader& in);
