@@ -117,6 +117,8 @@ int main(int argc, char** argv) {
   const unsigned threads = argc > 3 ? static_cast<unsigned>(std::atoi(argv[3])) : 2;
   if (argc > 4) config.m = static_cast<uint32_t>(std::atoi(argv[4]));
   if (argc > 5) config.ef_construct = static_cast<uint32_t>(std::atoi(argv[5]));
+  // A peer walks its graph however small the data are.
+  if (argc > 6) config.full_scan_threshold_kb = 1;
   ::mkdir(config.dir.c_str(), 0700);
 
   const std::vector<float> queries = read_vectors(data + "/queries.f16", dim);
