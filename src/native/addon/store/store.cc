@@ -1,5 +1,7 @@
 #include "store.h"
 
+#include "log_check.h"
+
 #include <rocksdb/file_checksum.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/listener.h>
@@ -20,6 +22,9 @@ constexpr size_t kPayloadCacheBytes = 16 * kMiB;
 constexpr size_t kMemtableBytes = 32 * kMiB;
 // Bounds what a start after kill -9 has to replay.
 constexpr uint64_t kLogBytesMax = 96 * kMiB;
+// Under constant load the mark is noted so often.
+constexpr auto kMarkEvery = std::chrono::seconds(10);
+constexpr const char* kMarkName = "/synced";
 
 rocksdb::ColumnFamilyOptions family(const std::shared_ptr<rocksdb::Cache>& cache, size_t write_buffer, size_t block) {
   rocksdb::ColumnFamilyOptions options;
@@ -39,6 +44,27 @@ rocksdb::ColumnFamilyOptions family(const std::shared_ptr<rocksdb::Cache>& cache
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
 }
+
+std::vector<rocksdb::ColumnFamilyDescriptor> column_families(const std::shared_ptr<rocksdb::Cache>& cache) {
+  auto vectors = family(cache, 16 * kMiB, 4096);
+  // Vectors never change in place: blob files keep compaction from copying them again and again.
+  vectors.enable_blob_files = true;
+  vectors.min_blob_size = 128;
+  vectors.blob_file_size = 64 * kMiB;
+  vectors.enable_blob_garbage_collection = true;
+  auto payloads = family(cache, 16 * kMiB, 4096);
+  payloads.compression = rocksdb::kLZ4Compression;
+  return {{rocksdb::kDefaultColumnFamilyName, family(cache, 2 * kMiB, 4096)},
+          {"points", family(cache, 8 * kMiB, 4096)},
+          {"payloads", payloads},
+          {"vectors", vectors}};
+}
+
+class Silence : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
 
 }  // namespace
 
@@ -68,13 +94,14 @@ class Store::Listener : public rocksdb::EventListener {
   Store& store_;
 };
 
-Store::Store(const std::string& path, const StoreOptions& store_options) : options_(store_options), payload_cache_(kPayloadCacheBytes) {
+Store::Store(const std::string& path, const StoreOptions& store_options)
+    : options_(store_options), path_(path), payload_cache_(kPayloadCacheBytes) {
   std::error_code failure;
-  std::filesystem::create_directories(path, failure);
+  if (!options_.read_only) std::filesystem::create_directories(path, failure);
   if (failure) throw Error(ErrorKind::kUnavailable, "cannot create the data folder: " + failure.message());
   cache_ = rocksdb::NewLRUCache(kBlockCacheBytes);
   rocksdb::DBOptions options;
-  options.create_if_missing = true;
+  options.create_if_missing = !options_.read_only;
   options.create_missing_column_families = true;
   options.max_background_jobs = 2;
   options.max_total_wal_size = kLogBytesMax;
@@ -91,29 +118,95 @@ Store::Store(const std::string& path, const StoreOptions& store_options) : optio
   options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();
   options.listeners.push_back(std::make_shared<Listener>(*this));
   if (options_.env != nullptr) options.env = options_.env;
-
-  auto vectors = family(cache_, 16 * kMiB, 4096);
-  // Vectors never change in place: blob files keep compaction from copying them again and again.
-  vectors.enable_blob_files = true;
-  vectors.min_blob_size = 128;
-  vectors.blob_file_size = 64 * kMiB;
-  vectors.enable_blob_garbage_collection = true;
-  std::vector<rocksdb::ColumnFamilyDescriptor> families = {
-      {rocksdb::kDefaultColumnFamilyName, family(cache_, 2 * kMiB, 4096)},
-      {"points", family(cache_, 8 * kMiB, 4096)},
-      {"payloads", family(cache_, 16 * kMiB, 4096)},
-      {"vectors", vectors},
+  const auto refuse_held = [&](const rocksdb::Status& status) {
+    if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
+      throw Error(ErrorKind::kUnavailable, "the data folder " + path + " is in use by another server");
+    }
   };
-  families[2].options.compression = rocksdb::kLZ4Compression;
-
-  rocksdb::DB* db = nullptr;
-  const auto status = rocksdb::DB::Open(options, path + "/store", families, &handles_, &db);
-  if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
-    throw Error(ErrorKind::kUnavailable, "the data folder " + path + " is in use by another server");
+  // What the logs hold is judged before anything replays them, under the lock that keeps others from writing them.
+  const bool exists = std::filesystem::is_directory(path + "/store");
+  if (exists) {
+    const auto status = options.env->LockFile(path + "/store/LOCK", &lock_);
+    refuse_held(status);
+    check(status, "cannot lock the store");
   }
-  check(status, "cannot open the store");
-  db_.reset(db);
+  try {
+    if (exists) find_losses();
+    if (!options_.read_only) unlock();
+    const auto status = open(options);
+    refuse_held(status);
+    check(status, "cannot open the store");
+    if (marked_ > db_->GetLatestSequenceNumber()) {
+      losses_.push_back("the store ends at sequence " + std::to_string(db_->GetLatestSequenceNumber()) + ", but " + std::to_string(marked_) +
+                        " was synced: a log is missing or cut short");
+      if (!options_.read_only) note_mark(db_->GetLatestSequenceNumber());
+    }
+  } catch (...) {
+    close();
+    throw;
+  }
+  if (options_.read_only) return;
   syncer_ = std::thread([this] { sync_loop(); });
+}
+
+// Damage that recovery would pass over in silence, taking acknowledged writes along.
+void Store::find_losses() {
+  bool tables = false;
+  for (const auto& entry : std::filesystem::directory_iterator(path_ + "/store")) {
+    tables = tables || entry.path().extension() == ".sst" || entry.path().extension() == ".blob";
+  }
+  std::string why;
+  marked_ = read_mark(path_ + kMarkName, why);
+  // RocksDB would begin anew without a word.
+  if ((tables || marked_ > 0) && !std::filesystem::exists(path_ + "/store/CURRENT")) {
+    throw Error(ErrorKind::kDataLoss, "the store in " + path_ + " has lost its file CURRENT: bring the folder back from a backup");
+  }
+  // A mark that cannot be read is no loss by itself, and the next sync writes it anew.
+  if (!why.empty() && options_.read_only) losses_.push_back(why);
+  const LogScan logs = scan_logs(path_ + "/store");
+  losses_.insert(losses_.end(), logs.damage.begin(), logs.damage.end());
+  if (options_.read_only || options_.accept_losses) return;
+  if (losses_.empty() && logs.last_sequence < marked_) {
+    // The tables may hold the rest: a look that changes nothing tells.
+    StoreOptions look = options_;
+    look.read_only = true;
+    unlock();
+    losses_ = Store(path_, look).losses();
+  }
+  if (losses_.empty()) return;
+  throw Error(ErrorKind::kDataLoss, "the store in " + path_ + " may lack acknowledged writes: " + losses_.front() +
+                                        "; nothing was changed: see `sealpoint verify` and `sealpoint repair`");
+}
+
+rocksdb::Status Store::open(rocksdb::DBOptions options) {
+  const auto families = column_families(cache_);
+  rocksdb::DB* db = nullptr;
+  rocksdb::Status status;
+  if (options_.read_only) {
+    // Not even a line in RocksDB's own log.
+    options.info_log = std::make_shared<Silence>();
+    status = rocksdb::DB::OpenForReadOnly(options, path_ + "/store", families, &handles_, &db);
+  } else {
+    status = rocksdb::DB::Open(options, path_ + "/store", families, &handles_, &db);
+  }
+  db_.reset(db);
+  return status;
+}
+
+void Store::unlock() {
+  if (lock_ == nullptr) return;
+  (options_.env != nullptr ? options_.env : rocksdb::Env::Default())->UnlockFile(lock_);
+  lock_ = nullptr;
+}
+
+void Store::close() {
+  if (db_ != nullptr) {
+    for (auto* handle : handles_) db_->DestroyColumnFamilyHandle(handle);
+    handles_.clear();
+    db_->Close();
+    db_.reset();
+  }
+  unlock();
 }
 
 Store::~Store() {
@@ -123,8 +216,16 @@ Store::~Store() {
   }
   wake_.notify_all();
   if (syncer_.joinable()) syncer_.join();
-  for (auto* handle : handles_) db_->DestroyColumnFamilyHandle(handle);
-  db_->Close();
+  close();
+}
+
+// [sync thread, or while it stands still] Notes up to where the store is synced. A failure does no harm: the older note stays true.
+void Store::note_mark(uint64_t sequence) {
+  auto* env = options_.env != nullptr ? options_.env : rocksdb::Env::Default();
+  const std::string path = path_ + kMarkName;
+  if (!rocksdb::WriteStringToFile(env, mark_text(sequence), path + ".tmp", true).ok() || !env->RenameFile(path + ".tmp", path).ok()) return;
+  std::unique_ptr<rocksdb::Directory> folder;
+  if (env->NewDirectory(path_, &folder).ok() && folder->Fsync().ok()) marked_ = sequence;
 }
 
 void Store::write(rocksdb::WriteBatch& batch) {
@@ -188,35 +289,58 @@ bool Store::sync_log() {
     if (!db_->Resume().ok()) return false;
     suspect_ = false;
   }
+  const uint64_t sequence = db_->GetLatestSequenceNumber();
   const bool durable = db_->SyncWAL().ok();
   if (!durable) failed_ = true;
+  if (durable) synced_ = sequence;
   ++syncs_;
   return durable && !failed_;
 }
 
 void Store::sync_loop() {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto never = Clock::time_point::max();
   const auto interval = std::chrono::milliseconds(std::max(1u, options_.fsync_interval_ms));
-  auto due = std::chrono::steady_clock::time_point::max();
+  const auto mark_after = std::chrono::milliseconds(options_.mark_after_ms);
+  auto sync_due = never, mark_due = never, marked_at = Clock::now();
   std::unique_lock lock(mutex_);
   for (;;) {
-    if (dirty_ && due == std::chrono::steady_clock::time_point::max()) due = std::chrono::steady_clock::now() + interval;
-    const auto called = [&] { return stopping_ || !waiting_.empty() || (dirty_ && due == std::chrono::steady_clock::time_point::max()); };
-    if (due == std::chrono::steady_clock::time_point::max()) {
-      wake_.wait(lock, called);
-    } else {
-      wake_.wait_until(lock, due, called);
-    }
-    const bool is_due = std::chrono::steady_clock::now() >= due;
-    if (waiting_.empty() && !is_due) {
+    const auto now = Clock::now();
+    if (dirty_ && sync_due == never) sync_due = now + interval;
+    if (waiting_.empty() && sync_due > now) {
+      if (mark_due <= now || (stopping_ && mark_due != never)) {
+        lock.unlock();
+        note_mark(synced_);
+        lock.lock();
+        mark_due = never;
+        marked_at = now;
+        continue;
+      }
       if (stopping_) return;
+      const bool armed = sync_due != never;
+      const auto called = [&] { return stopping_ || !waiting_.empty() || (dirty_ && !armed); };
+      const auto wake_at = std::min(sync_due, mark_due);
+      if (wake_at == never) {
+        wake_.wait(lock, called);
+      } else {
+        wake_.wait_until(lock, wake_at, called);
+      }
       continue;
     }
     auto batch = std::move(waiting_);
     waiting_.clear();
     dirty_ = false;
-    due = std::chrono::steady_clock::time_point::max();
+    sync_due = never;
     lock.unlock();
     const bool durable = sync_log();
+    if (durable && synced_ > marked_) {
+      if (mark_after.count() == 0 || now - marked_at > kMarkEvery) {
+        note_mark(synced_);
+        marked_at = now;
+      } else {
+        mark_due = now + mark_after;
+      }
+    }
     for (auto& done : batch) done(durable);
     batch.clear();
     lock.lock();

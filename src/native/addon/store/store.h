@@ -41,6 +41,11 @@ enum class FsyncPolicy : uint8_t {
 struct StoreOptions {
   FsyncPolicy fsync = FsyncPolicy::kAlways;
   uint32_t fsync_interval_ms = 1000;
+  // A read-only store takes the lock and changes nothing, not even by replaying the log. An accepting one opens in spite of a log that lost
+  // acknowledged writes: for repair, which has said so.
+  bool read_only = false;
+  bool accept_losses = false;
+  uint32_t mark_after_ms = 2000;  // without a write for so long, what is synced is noted beside the store
   rocksdb::Env* env = nullptr;  // nullptr: the real one. Only the addon's own checks set it, to inject faults; the addon's door never does
 };
 
@@ -49,7 +54,8 @@ using Snapshot = std::shared_ptr<const rocksdb::Snapshot>;
 
 class Store {
  public:
-  // Creates the folder when it is missing. Throws kUnavailable when another process holds it, kDataLoss when it cannot be read.
+  // Creates the folder when it is missing. Throws kUnavailable when another process holds it, kDataLoss when it cannot be read or lacks
+  // writes that were acknowledged.
   explicit Store(const std::string& path, const StoreOptions& options = {});
   ~Store();
   Store(const Store&) = delete;
@@ -78,6 +84,8 @@ class Store {
   size_t memtable_bytes();
   // Flushes memtables, so that the next start has no log to replay.
   void flush();
+  // What damage of the logs an accepting or read-only opening passed over; one line each.
+  const std::vector<std::string>& losses() const { return losses_; }
 
   static std::string collection_key(char kind, uint32_t cid);
   static std::string cid_prefix(uint32_t cid);
@@ -89,8 +97,16 @@ class Store {
   void sync_loop();
   void enqueue(std::function<void(bool)> done);
   bool sync_log();
+  void find_losses();
+  rocksdb::Status open(rocksdb::DBOptions options);
+  void close();
+  void unlock();
+  void note_mark(uint64_t sequence);
 
   const StoreOptions options_;
+  const std::string path_;
+  std::vector<std::string> losses_;
+  rocksdb::FileLock* lock_ = nullptr;  // of a read-only store; otherwise RocksDB holds it
   std::unique_ptr<rocksdb::DB> db_;
   std::shared_ptr<rocksdb::Cache> cache_;
   PayloadCache payload_cache_;
@@ -101,6 +117,8 @@ class Store {
   std::vector<std::function<void(bool)>> waiting_;
   bool stopping_ = false;
   bool dirty_ = false;                // written since the last sync
+  uint64_t marked_ = 0;               // sequence that the mark holds; [sync thread]
+  uint64_t synced_ = 0;               // sequence that is on the disk for sure; [sync thread]
   std::atomic<bool> failed_{false};   // no write is taken any more
   std::atomic<bool> suspect_{false};  // RocksDB ran into a full disk: its log is to be trusted again only after Resume
   std::atomic<uint64_t> syncs_{0};
