@@ -4,8 +4,10 @@ import { productVersion } from "../ops/index.ts";
 import { addHealthcheckCommand } from "./healthcheck.ts";
 import { addKeygenCommand } from "./keygen.ts";
 import { addOpenCommand } from "./open.ts";
+import { addRepairCommand } from "./repair.ts";
 import { addPortalCommand } from "./s5-portal.ts";
 import { addServeCommand } from "./serve.ts";
+import { addVerifyCommand } from "./verify.ts";
 
 const program = new Command("sealpoint")
   .description(
@@ -17,6 +19,8 @@ const program = new Command("sealpoint")
 
 addServeCommand(program);
 addHealthcheckCommand(program);
+addVerifyCommand(program);
+addRepairCommand(program);
 addKeygenCommand(program);
 addOpenCommand(program);
 addPortalCommand(program);

@@ -69,6 +69,7 @@ interface Addon {
   call(handle: number, operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer>;
   close(handle: number): Promise<void>;
   sealBatch(message: Uint8Array): Promise<ArrayBuffer>;
+  checkData(message: Uint8Array): Promise<ArrayBuffer>;
   simdLevel(): string;
 }
 
@@ -171,6 +172,15 @@ export class NativeEngine {
 export async function nativeSealBatch(message: Uint8Array): Promise<ArrayBuffer> {
   try {
     return await load().sealBatch(message);
+  } catch (error) {
+    throw toDomainError(error);
+  }
+}
+
+/** Reads a data folder that no server holds; src/native/data-check.ts has the message and the report. */
+export async function nativeCheckData(message: Uint8Array): Promise<ArrayBuffer> {
+  try {
+    return await load().checkData(message);
   } catch (error) {
     throw toDomainError(error);
   }

@@ -1,3 +1,4 @@
 export { NativeEngine, type NativeOptions, nativeSealBatch, operations, simdLevel } from "./addon.ts";
 export { NativeReader, NativeWriter } from "./bytes.ts";
+export { checkData, type DataReport, type Finding } from "./data-check.ts";
 export { MemoryIndex } from "./memory-index.ts";

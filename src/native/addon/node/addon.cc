@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "../engine/data_check.h"
 #include "../engine/engine.h"
 #include "../seal/seal_batch.h"
 
@@ -268,8 +269,9 @@ napi_value close(napi_env env, napi_callback_info info) {
   return promise;
 }
 
-// sealBatch(Uint8Array) -> Promise<ArrayBuffer>, on a thread of the environment's pool; needs no engine.
-struct SealWork {
+// Work that needs no engine, (Uint8Array) -> Promise<ArrayBuffer>, on a thread of the environment's pool.
+struct ApartWork {
+  std::string (*run)(std::string_view message);
   std::string_view message;
   napi_ref reference = nullptr;
   napi_deferred deferred = nullptr;
@@ -277,7 +279,7 @@ struct SealWork {
   Outcome outcome;
 };
 
-napi_value seal_batch(napi_env env, napi_callback_info info) {
+napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, std::string (*run)(std::string_view)) {
   size_t count = 1;
   napi_value args[1];
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
@@ -285,29 +287,30 @@ napi_value seal_batch(napi_env env, napi_callback_info info) {
   size_t size = 0;
   void* data = nullptr;
   if (count < 1 || napi_get_typedarray_info(env, args[0], &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) {
-    return throw_text(env, "sealBatch(Uint8Array)");
+    return throw_text(env, usage);
   }
-  auto* work = new SealWork();
+  auto* work = new ApartWork();
+  work->run = run;
   work->message = {static_cast<const char*>(data), size};
   napi_create_reference(env, args[0], 1, &work->reference);
   napi_value promise, name;
   napi_create_promise(env, &work->deferred, &promise);
-  napi_create_string_utf8(env, "sealpoint.sealBatch", NAPI_AUTO_LENGTH, &name);
+  napi_create_string_utf8(env, "sealpoint.apart", NAPI_AUTO_LENGTH, &name);
   napi_create_async_work(
       env, nullptr, name,
       [](napi_env, void* data) {
-        auto* work = static_cast<SealWork*>(data);
+        auto* work = static_cast<ApartWork*>(data);
         try {
-          work->outcome.bytes = sealpoint::seal_batch(work->message);
+          work->outcome.bytes = work->run(work->message);
         } catch (const sealpoint::Error& error) {
           work->outcome = {false, "", error.kind(), error.what(), error.field()};
         } catch (const std::exception&) {
-          work->outcome = {false, "", sealpoint::ErrorKind::kInternal, "sealing failed", ""};
+          work->outcome = {false, "", sealpoint::ErrorKind::kInternal, "native work failed", ""};
         }
       },
       [](napi_env env, napi_status status, void* data) {
-        auto* work = static_cast<SealWork*>(data);
-        if (status != napi_ok) work->outcome = {false, "", sealpoint::ErrorKind::kUnavailable, "sealing was cancelled", ""};
+        auto* work = static_cast<ApartWork*>(data);
+        if (status != napi_ok) work->outcome = {false, "", sealpoint::ErrorKind::kUnavailable, "native work was cancelled", ""};
         settle_deferred(env, work->deferred, work->outcome);
         napi_delete_reference(env, work->reference);
         napi_delete_async_work(env, work->work);
@@ -316,6 +319,20 @@ napi_value seal_batch(napi_env env, napi_callback_info info) {
       work, &work->work);
   napi_queue_async_work(env, work->work);
   return promise;
+}
+
+// sealBatch(message of seal_batch.h)
+napi_value seal_batch(napi_env env, napi_callback_info info) {
+  return work_apart(env, info, "sealBatch(Uint8Array)", [](std::string_view message) { return sealpoint::seal_batch(message); });
+}
+
+// checkData(text data folder, u8 repair) -> DataReport
+napi_value check_data(napi_env env, napi_callback_info info) {
+  return work_apart(env, info, "checkData(Uint8Array)", [](std::string_view message) {
+    sealpoint::ByteReader in(message);
+    const std::string path(in.text());
+    return sealpoint::check_data(path, in.u8() != 0).encode();
+  });
 }
 
 napi_value simd(napi_env env, napi_callback_info) {
@@ -348,9 +365,10 @@ napi_value init(napi_env env, napi_value exports) {
       {"call", nullptr, call, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"close", nullptr, close, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"checkData", nullptr, check_data, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
   };
-  napi_define_properties(env, exports, 5, functions);
+  napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
   return exports;
 }
 

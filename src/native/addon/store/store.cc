@@ -112,7 +112,8 @@ Store::Store(const std::string& path, const StoreOptions& store_options)
   options.bytes_per_sync = kMiB;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.paranoid_checks = true;
-  options.avoid_unnecessary_blocking_io = true;
+  // Its purges run in the background, which RocksDB does not have ready for a read-only store.
+  options.avoid_unnecessary_blocking_io = !options_.read_only;
   options.track_and_verify_wals_in_manifest = true;
   // Checksums of whole files stand in the manifest, so that damage to a blob file is found without reading each vector.
   options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();

@@ -91,9 +91,10 @@ void VectorIndexImpl::load() {
   std::vector<std::string> names;
   const std::vector<std::string> files = list_files(config_.dir);
   const ManifestState state = read_manifest(config_.dir, names);
-  if (state == ManifestState::kDamaged) {
+  const bool unlisted = state == ManifestState::kMissing && std::any_of(files.begin(), files.end(), is_segment_name);
+  if (state == ManifestState::kDamaged || unlisted) {
     // Rows prove by slot and version what they are, so any sound file is as good as a listed one.
-    damaged_.push_back(std::string(kManifestName) + ": fails its checksum");
+    damaged_.push_back(std::string(kManifestName) + (unlisted ? ": is missing" : ": fails its checksum"));
     names.clear();
     std::copy_if(files.begin(), files.end(), std::back_inserter(names), is_segment_name);
   }

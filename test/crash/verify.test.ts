@@ -1,0 +1,192 @@
+/** `sealpoint verify` and `sealpoint repair` on folders that are damaged on purpose. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sealingOff } from "../../src/core/index.ts";
+import { type EmbeddedEngine, openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
+import { configOf, failure, point, query, temporaryFolder } from "../engine/support.ts";
+
+const command = fileURLToPath(new URL("../../bin/sealpoint.mjs", import.meta.url));
+const points = 600;
+const dimensions = 32;
+
+interface Report {
+  readonly clean?: boolean;
+  readonly error?: string;
+  readonly findings: readonly { kind: string; repaired: boolean; collection?: string; point?: string; text: string }[];
+  readonly movedTo?: string;
+}
+
+function run(verb: "verify" | "repair", folder: string): { code: number | null; report: Report } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [command, verb, "--json", "--data-dir", folder], {
+    encoding: "utf8",
+  });
+  if (stdout === "") throw new Error(`${verb} printed nothing: ${stderr}`);
+  return { code: status, report: JSON.parse(stdout) as Report };
+}
+
+function filesOf(folder: string, ending: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(folder, name));
+}
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at] = (bytes[at] ?? 0) ^ 0x10;
+  writeFileSync(path, bytes);
+}
+
+const vectorOf = (id: number) => Array.from({ length: dimensions }, (_, i) => Math.sin(id * 31 + i * 7) + 2);
+
+async function indexed(engine: EmbeddedEngine): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    if ((await engine.collectionInfo("c")).indexedVectorsCount === points) return;
+    await sleep(50);
+  }
+  throw new Error("the graph was not built");
+}
+
+describe("verify and repair", () => {
+  const original = temporaryFolder();
+  const copies: { remove: () => void }[] = [original];
+  const copy = () => {
+    const folder = temporaryFolder();
+    copies.push(folder);
+    cpSync(original.path, folder.path, { recursive: true });
+    return folder.path;
+  };
+
+  beforeAll(async () => {
+    const engine = openEmbeddedEngine({ dataDir: original.path });
+    const config = configOf({ "": [dimensions, "dot"] }, { indexingThreshold: 10 });
+    await engine.createCollection("c", config, sealingOff);
+    const ids = Array.from({ length: points }, (_, id) => id);
+    const made = ids.map((id) => point(id, vectorOf(id), { n: BigInt(id), text: `text of point ${id}` }));
+    await engine.write("c", { kind: "upsert", points: made }, { wait: true });
+    await indexed(engine);
+    await engine.close();
+  });
+  afterAll(() => {
+    for (const folder of copies) folder.remove();
+  });
+
+  test("a sound folder is clean, and verify changes not one byte", () => {
+    const folder = copy();
+    const sums = () =>
+      execFileSync("sh", ["-c", "find . -type f | sort | xargs sha256sum"], { cwd: folder }).toString();
+    const before = sums();
+    expect(run("verify", folder)).toMatchObject({ code: 0, report: { clean: true, findings: [] } });
+    expect(sums()).toBe(before);
+    expect(run("repair", folder)).toMatchObject({ code: 0, report: { clean: true, findings: [] } });
+  });
+
+  test("what cannot be run says so", async () => {
+    const empty = temporaryFolder();
+    copies.push(empty);
+    expect(run("verify", empty.path).code).toBe(2);
+    const folder = copy();
+    const engine = openEmbeddedEngine({ dataDir: folder });
+    const held = run("verify", folder);
+    await engine.close();
+    expect(held).toMatchObject({ code: 2, report: { error: expect.stringContaining("in use by another server") } });
+  });
+
+  test("a damaged segment is named, removed by repair, and built anew", async () => {
+    const folder = copy();
+    const [segment] = filesOf(folder, ".segment");
+    flip(segment as string, statSync(segment as string).size - 5_000);
+    const { code, report } = run("verify", folder);
+    expect(code).toBe(1);
+    expect(report.findings).toMatchObject([{ kind: "derived", repaired: false, collection: "c" }]);
+    expect(run("repair", folder)).toMatchObject({
+      code: 0,
+      report: { findings: [{ kind: "derived", repaired: true }] },
+    });
+    const engine = openEmbeddedEngine({ dataDir: folder });
+    const found = await engine.search("c", query(vectorOf(7), { limit: points, exact: true }));
+    expect(found.length).toBe(points);
+    await indexed(engine);
+    await engine.close();
+    expect(run("verify", folder).code).toBe(0);
+  });
+
+  test("vectors that the store lost are named, and come back from the segment", async () => {
+    const folder = copy();
+    const [blob] = filesOf(folder, ".blob");
+    flip(blob as string, Math.floor(statSync(blob as string).size / 2));
+    const { code, report } = run("verify", folder);
+    expect(code).toBe(1);
+    const named = report.findings.filter(({ point }) => point !== undefined);
+    expect(named).toMatchObject([
+      { kind: "derived", collection: "c", text: expect.stringContaining("a segment holds it") },
+    ]);
+    expect(run("repair", folder).report.findings).toContainEqual({ ...named[0], repaired: true });
+    const engine = openEmbeddedEngine({ dataDir: folder });
+    const id = BigInt(named[0]?.point ?? "-1");
+    const table = await engine.get("c", [id], { kind: "all" }, { kind: "all" });
+    expect(table.vectors(0)?.[0]?.[1]).toEqual(Float32Array.from(vectorOf(Number(id))));
+    await engine.close();
+  });
+
+  test("without a segment they are lost, and named", () => {
+    const folder = copy();
+    rmSync(join(folder, "segments"), { recursive: true });
+    const [blob] = filesOf(folder, ".blob");
+    flip(blob as string, Math.floor(statSync(blob as string).size / 2));
+    const { code, report } = run("repair", folder);
+    expect(code).toBe(1);
+    const lost = report.findings.filter(({ point }) => point !== undefined);
+    expect(lost).toMatchObject([{ kind: "loss", repaired: false, collection: "c" }]);
+  });
+
+  test("missing segments and a missing manifest do no harm", async () => {
+    for (const gone of ["segments", "segments/1/0/manifest"]) {
+      const folder = copy();
+      rmSync(join(folder, gone), { recursive: true });
+      const engine = openEmbeddedEngine({ dataDir: folder });
+      expect((await engine.search("c", query(vectorOf(3), { limit: points, exact: true }))).length).toBe(points);
+      await engine.close();
+    }
+  });
+
+  test("a store without CURRENT is not begun anew", async () => {
+    const folder = copy();
+    rmSync(join(folder, "store", "CURRENT"));
+    expect((await failure((async () => openEmbeddedEngine({ dataDir: folder }))())).kind).toBe("data_loss");
+    expect(run("verify", folder).code).toBe(1);
+    expect(existsSync(join(folder, "store", "CURRENT"))).toBe(false);
+  });
+
+  test("a log that lost acknowledged writes stops the start until repair has said so", async () => {
+    const folder = copy();
+    const writer = `
+      import { openEmbeddedEngine } from ${JSON.stringify(new URL("../../src/engine/embedded/index.ts", import.meta.url).href)};
+      import { point } from ${JSON.stringify(new URL("../engine/support.ts", import.meta.url).href)};
+      const engine = openEmbeddedEngine({ dataDir: ${JSON.stringify(folder)} });
+      for (let id = 0; id < 20; id++) {
+        await engine.write("c", { kind: "upsert", points: [point(1000 + id, Array(${dimensions}).fill(id + 1))] }, { wait: true });
+      }
+      process.kill(process.pid, "SIGKILL");`;
+    spawnSync(process.execPath, ["--input-type=module-typescript", "-e", writer]);
+    const log = filesOf(folder, ".log").sort((a, b) => statSync(b).size - statSync(a).size)[0] as string;
+    expect(statSync(log).size).toBeGreaterThan(1_000);
+    flip(log, Math.floor(statSync(log).size / 2));
+    const refused = await failure((async () => openEmbeddedEngine({ dataDir: folder }))());
+    expect(refused).toMatchObject({
+      kind: "data_loss",
+      message: expect.stringContaining("sound records lie behind it"),
+    });
+    expect(run("verify", folder)).toMatchObject({ code: 1, report: { findings: [{ kind: "loss" }] } });
+    expect(run("repair", folder).code).toBe(1);
+    const engine = openEmbeddedEngine({ dataDir: folder });
+    const count = await engine.count("c", undefined, true);
+    expect(count).toBeGreaterThan(points);
+    expect(count).toBeLessThan(points + 20);
+    await engine.close();
+    expect(run("verify", folder).code).toBe(0);
+  });
+});
