@@ -7,7 +7,7 @@ import { type EmbeddedEngine, openEmbeddedEngine } from "../../src/engine/embedd
 import { all, configOf, must, payloadOf, query, temporaryFolder } from "../engine/support.ts";
 import { dimensions, type Model, operationOf, randomOf } from "./workload.ts";
 
-const kills = Number(process.env.SEALPOINT_CRASH_KILLS ?? 12);
+const kills = Number(process.env.SEALPOINT_CRASH_KILLS ?? 20);
 const seed = Number(process.env.SEALPOINT_TEST_SEED ?? Math.floor(Math.random() * 1_000_000));
 
 /** Runs the writer until it is killed; the number of operations acknowledged, or -1 when it was not ready yet. */

@@ -89,6 +89,8 @@ class Store::Listener : public rocksdb::EventListener {
       store_.failed_ = true;
     }
   }
+  // The next write resumes at once; RocksDB's own try, every five seconds, would only keep it from doing so.
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override { *auto_recovery = false; }
 
  private:
   Store& store_;

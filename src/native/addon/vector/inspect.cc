@@ -20,7 +20,7 @@ SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Dista
   }
   for (const std::string& name : names) {
     std::string why;
-    auto file = SegmentFile::open(dir + "/" + name, dim, distance, why);
+    auto file = SegmentFile::open(dir + "/" + name, dim, distance, Placement::kOnDisk, why);
     if (file == nullptr) {
       damage_.push_back({name, why});
       continue;
@@ -33,7 +33,7 @@ SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Dista
       count += bad[block] ? 1 : 0;
     }
     if (count > 0) damage_.push_back({name, std::to_string(count) + " blocks of vectors fail their checksums"});
-    files_.push_back({std::move(file), std::move(bad)});
+    files_.push_back({std::move(file), std::move(bad), 0, false});
   }
 }
 
@@ -58,7 +58,6 @@ const float* SegmentInspection::find(uint32_t slot, uint64_t version) {
   for (File& each : files_) {
     const uint32_t row = each.file->find_slot(slot, each.hint);
     if (row == kNoRow) continue;
-    each.hint = row + 1;
     if (each.file->version(row) == version && !each.bad[row / kRowsPerCheck]) return each.file->row(row);
   }
   return nullptr;
