@@ -24,6 +24,7 @@ Further variables:
   SEALPOINT_TLS_CERT, SEALPOINT_TLS_KEY      PEM files of the certificate chain and its key
   SEALPOINT_FSYNC                            always (default), interval or never: when writes reach the disk
   SEALPOINT_FSYNC_INTERVAL_MS                with interval: milliseconds between syncs (default 1000)
+  SEALPOINT_TEMPORARY_INDEX_MIB              MiB for indexes that the server makes for itself (default 64, 0: none)
   S5_PORTAL_URL                              portals that S5.Load reads from (default http://127.0.0.1:5522)
 
 A host other than loopback needs an API key and TLS, or --insecure.`,

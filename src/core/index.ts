@@ -2,6 +2,7 @@ export * from "./access.ts";
 export * from "./collection.ts";
 export * from "./datetime.ts";
 export * from "./errors.ts";
+export * from "./explanation.ts";
 export * from "./filter.ts";
 export * from "./ids.ts";
 export * from "./limits.ts";

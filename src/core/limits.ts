@@ -77,6 +77,9 @@ export const limits = {
   metricsCollectionsMax: 200,
   aliasesMax: 10_000,
   fieldIndexesPerCollectionMax: 256,
+  /** MiB that the indexes which the server makes for itself may take, all collections together; and the most that may be set. */
+  temporaryIndexMiBDefault: 64,
+  temporaryIndexMiBMax: 65_536,
   recipientsMax: 16,
   clearFieldsMax: 256,
   /** Bytes of one clear field's name. */

@@ -8,6 +8,7 @@ import type {
   CollectionConfig,
   CollectionInfo,
   EncodedPayload,
+  Explanation,
   FieldIndexType,
   Filter,
   GroupKey,
@@ -176,6 +177,14 @@ export interface ScrollCursor {
   close(): Promise<void>;
 }
 
+export interface ExplainRequest {
+  readonly filter?: Filter;
+  /** Points with envelopes never match. */
+  readonly plainOnly?: boolean;
+  /** The search to explain, filter aside; absent: the filter alone. */
+  readonly query?: Omit<NearestQuery, "filter" | "plainOnly" | "payload" | "vectors">;
+}
+
 export type AliasAction =
   | { readonly kind: "create"; readonly alias: string; readonly collection: string }
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
@@ -215,7 +224,14 @@ export interface Engine {
    * keys or envelopes, the policy seals, the encoding is unusual, or something is wrong with them. Nothing is written then.
    */
   writeEncoded(name: string, points: EncodedUpsert, options: WriteOptions): Promise<WriteResult | undefined>;
-  createFieldIndex(name: string, key: string, type: FieldIndexType, params: string): Promise<WriteResult>;
+  /** Noted durably, then filled beside the writes. `wait` (the default): answered once filters use it. */
+  createFieldIndex(
+    name: string,
+    key: string,
+    type: FieldIndexType,
+    params: string,
+    wait?: boolean,
+  ): Promise<WriteResult>;
   deleteFieldIndex(name: string, key: string): Promise<WriteResult>;
   /** Last applied sequence of an ingest stream; 0 when unknown. */
   streamPosition(name: string, streamId: string): Promise<bigint>;
@@ -234,6 +250,8 @@ export interface Engine {
     exact: boolean,
     options?: { readonly plainOnly?: boolean },
   ): Promise<number>;
+  /** How a filter alone, or a search, is answered: it is run for that. */
+  explain(name: string, request: ExplainRequest): Promise<Explanation>;
   scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }>;
   openScroll(name: string, request: Omit<ScrollRequest, "limit">): Promise<ScrollCursor>;
 

@@ -69,9 +69,9 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       write(name);
       return engine.writeEncoded(name, points, options);
     },
-    async createFieldIndex(name, key, type, params) {
+    async createFieldIndex(name, key, type, params, wait) {
       change(name);
-      return engine.createFieldIndex(name, key, type, params);
+      return engine.createFieldIndex(name, key, type, params, wait);
     },
     async deleteFieldIndex(name, key) {
       change(name);
@@ -84,6 +84,10 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
     async get(name, ids, payload, vectors) {
       read(name);
       return engine.get(name, ids, payload, vectors);
+    },
+    async explain(name, request) {
+      read(name);
+      return engine.explain(name, request);
     },
     async search(name, query, signal) {
       read(name);

@@ -175,14 +175,14 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     countPlain: (name) => engine.countPlain(name),
     write,
     writeEncoded,
-    async createFieldIndex(name, key, type, params) {
+    async createFieldIndex(name, key, type, params, wait) {
       const check = async (): Promise<void> => {
         const policy = await policies.refresh(name);
         if (rootKey(key) === sealedKey || (policy.mode === "required" && !policy.clearFields.has(rootKey(key))))
           throw fieldIsSealed(key);
       };
       await check();
-      const made = await changed(engine.createFieldIndex(name, key, type, params));
+      const made = await changed(engine.createFieldIndex(name, key, type, params, wait));
       // The policy may have become stricter meanwhile.
       await check().catch(async (error: unknown) => {
         await engine.deleteFieldIndex(name, key);
@@ -225,6 +225,10 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
       const groups = await engine.queryGroups(name, judged.request, signal);
       for (const { points } of groups) counted(points, judged.skipped);
       return groups;
+    },
+    async explain(name, request) {
+      const plainOnly = await passesOver(name, request.filter);
+      return engine.explain(name, plainOnly ? { ...request, plainOnly } : request);
     },
     async count(name, filter, exact, options) {
       const plainOnly = await passesOver(name, filter);

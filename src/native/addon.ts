@@ -49,6 +49,7 @@ export const operations = {
   memoryClose: 27,
   flush: 28,
   largestCollections: 29,
+  explain: 30,
   query: 40,
   queryGroups: 41,
 } as const;
@@ -65,6 +66,7 @@ interface Addon {
     collectionsMax: number,
     memoryMegabytes: number,
     collectionMemoryMegabytes: number,
+    temporaryIndexMiB: number,
   ): number;
   call(handle: number, operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer>;
   close(handle: number): Promise<void>;
@@ -117,6 +119,8 @@ export interface NativeOptions {
   readonly memoryLimitMegabytes?: number;
   /** The same for each collection. */
   readonly collectionMemoryLimitMegabytes?: number;
+  /** MiB that indexes which the engine makes for itself may take in all; 0: none are made. */
+  readonly temporaryIndexMiB?: number;
 }
 
 export class NativeEngine {
@@ -143,6 +147,7 @@ export class NativeEngine {
         limits.collectionsMax,
         options.memoryLimitMegabytes ?? 0,
         options.collectionMemoryLimitMegabytes ?? 0,
+        options.temporaryIndexMiB ?? limits.temporaryIndexMiBDefault,
       );
       return new NativeEngine(addon, handle);
     } catch (error) {

@@ -30,6 +30,8 @@ export interface ServerConfig {
   readonly logLevel: LogLevel;
   /** Threads that serve gRPC; 1: the main thread itself. */
   readonly rpcThreads: number;
+  /** MiB for the indexes that the engine makes for itself; 0: none. */
+  readonly temporaryIndexMiB: number;
   readonly fsync: { readonly policy: (typeof fsyncPolicies)[number]; readonly intervalMs: number };
   /** MiB of anonymous memory above which the server takes no more writes; 0: no limit. */
   readonly memoryLimitMegabytes: number;
@@ -95,6 +97,7 @@ export function readConfig(
       parseMegabytes("SEALPOINT_MEMORY_LIMIT_MB", text("SEALPOINT_MEMORY_LIMIT_MB")) ?? defaultMemoryLimit(),
     collectionMemoryLimitMegabytes:
       parseMegabytes("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB", text("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB")) ?? 0,
+    temporaryIndexMiB: parseTemporaryIndexMiB(text("SEALPOINT_TEMPORARY_INDEX_MIB")),
   };
   if (config.grpcPort !== 0 && config.grpcPort === config.httpPort) {
     throw new ConfigError(`SEALPOINT_HTTP_PORT: ${config.httpPort} is taken by SEALPOINT_GRPC_PORT`);
@@ -149,6 +152,17 @@ function parseLogLevel(value: string): LogLevel {
     throw new ConfigError(`SEALPOINT_LOG_LEVEL: ${JSON.stringify(value)} is none of ${logLevels.join(", ")}`);
   }
   return level;
+}
+
+function parseTemporaryIndexMiB(value: string | undefined): number {
+  if (value === undefined) return limits.temporaryIndexMiBDefault;
+  const mib = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(mib <= limits.temporaryIndexMiBMax)) {
+    throw new ConfigError(
+      `SEALPOINT_TEMPORARY_INDEX_MIB: ${JSON.stringify(value)} is not a number of MiB (0 to ${limits.temporaryIndexMiBMax})`,
+    );
+  }
+  return mib;
 }
 
 function parseFsync(policy = "always", interval: string | undefined): ServerConfig["fsync"] {

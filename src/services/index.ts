@@ -1,5 +1,6 @@
 /** Use cases, one file for each proto service. No transport and no storage here. */
 export { CollectionsService } from "./collections.ts";
+export { DiagnosticsService } from "./diagnostics.ts";
 export { type BulkAnswer, type BulkChunk, type BulkMessage, IngestService, type RefusedPoint } from "./ingest.ts";
 export { type Found, type NearestRequest, PointsService, type UpdateOutcome } from "./points.ts";
 export { QueriesService } from "./queries.ts";

@@ -147,7 +147,7 @@ export class PointsService {
     params: string,
     wait: boolean,
   ): Promise<UpdateOutcome> {
-    const { operationId } = await this.#engine.createFieldIndex(collection, key, type, params);
+    const { operationId } = await this.#engine.createFieldIndex(collection, key, type, params, wait);
     return { operationId, completed: wait, sealedSkipped: 0 };
   }
 

@@ -16,6 +16,7 @@ export {
 export * from "./collections.ts";
 export * from "./encoded-upsert.ts";
 export * from "./envelope.ts";
+export * from "./explain.ts";
 export * from "./field-indexes.ts";
 export * from "./filter.ts";
 export * from "./groups.ts";

@@ -7,6 +7,7 @@ import {
   type CollectionConfig,
   type CollectionInfo,
   DomainError,
+  type Explanation,
   type FieldIndex,
   type FieldIndexType,
   type Filter,
@@ -32,6 +33,7 @@ import type {
   CollectionChange,
   EncodedUpsert,
   Engine,
+  ExplainRequest,
   NearestQuery,
   PointsOfGroup,
   PointTable,
@@ -42,9 +44,11 @@ import type {
   WriteResult,
 } from "../engine.ts";
 import { tableRows } from "../tables.ts";
+import { readExplanation } from "./explanation.ts";
 import {
   encodeCount,
   encodeEncodedWrite,
+  encodeExplain,
   encodeGet,
   encodeScroll,
   encodeSearches,
@@ -265,7 +269,13 @@ export class EmbeddedEngine implements Engine {
     }
   }
 
-  async createFieldIndex(name: string, key: string, type: FieldIndexType, params: string): Promise<WriteResult> {
+  async createFieldIndex(
+    name: string,
+    key: string,
+    type: FieldIndexType,
+    params: string,
+    wait = true,
+  ): Promise<WriteResult> {
     const { fieldIndexes } = await this.collectionInfo(name);
     if (
       fieldIndexes.length >= limits.fieldIndexesPerCollectionMax &&
@@ -273,7 +283,12 @@ export class EmbeddedEngine implements Engine {
     ) {
       throw new DomainError("exhausted", `no more than ${limits.fieldIndexesPerCollectionMax} payload indexes`);
     }
-    const out = new NativeWriter().text(name).text(key).u8(fieldTypes.indexOf(type)).text(params);
+    const out = new NativeWriter()
+      .text(name)
+      .text(key)
+      .u8(fieldTypes.indexOf(type))
+      .text(params)
+      .u8(wait ? 1 : 0);
     return readWriteResult(await this.native.call(operations.createFieldIndex, out.done()));
   }
 
@@ -334,6 +349,11 @@ export class EmbeddedEngine implements Engine {
       row += points;
       return { key, points: tableRows(table, first, points) };
     });
+  }
+
+  async explain(name: string, request: ExplainRequest): Promise<Explanation> {
+    const answer = await this.native.call(operations.explain, encodeExplain(name, request));
+    return readExplanation(new NativeReader(answer), fieldTypes, request.query !== undefined);
   }
 
   async count(

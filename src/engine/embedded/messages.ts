@@ -5,6 +5,7 @@ import { NativeWriter } from "../../native/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
 import type {
   EncodedUpsert,
+  ExplainRequest,
   NearestQuery,
   PointInput,
   PointsSelector,
@@ -198,30 +199,32 @@ const exactFlag = 1;
 const indexedOnlyFlag = 2;
 const thresholdFlag = 4;
 
+function writeSearch(out: NativeWriter, query: NearestQuery): void {
+  out.text(query.using);
+  if (query.vector instanceof Float32Array) {
+    out.u8(0).floats(query.vector);
+  } else {
+    out.u8(1).id(query.vector.pointId);
+  }
+  out
+    .u32(query.limit)
+    .u32(query.offset)
+    .u8(
+      (query.exact === true ? exactFlag : 0) |
+        (query.indexedOnly === true ? indexedOnlyFlag : 0) |
+        (query.scoreThreshold === undefined ? 0 : thresholdFlag),
+    )
+    .f32(query.scoreThreshold ?? 0)
+    .u32(query.hnswEf ?? 0);
+  writePayloadSelector(out, query.payload);
+  writeVectorsSelector(out, query.vectors);
+  writeFilter(out, query.filter, query.plainOnly);
+}
+
 /** The message must be handed to the addon at once. */
 export function encodeSearches(name: string, queries: readonly NearestQuery[]): Uint8Array {
   const out = NativeWriter.shared().text(name).u32(queries.length);
-  for (const query of queries) {
-    out.text(query.using);
-    if (query.vector instanceof Float32Array) {
-      out.u8(0).floats(query.vector);
-    } else {
-      out.u8(1).id(query.vector.pointId);
-    }
-    out
-      .u32(query.limit)
-      .u32(query.offset)
-      .u8(
-        (query.exact === true ? exactFlag : 0) |
-          (query.indexedOnly === true ? indexedOnlyFlag : 0) |
-          (query.scoreThreshold === undefined ? 0 : thresholdFlag),
-      )
-      .f32(query.scoreThreshold ?? 0)
-      .u32(query.hnswEf ?? 0);
-    writePayloadSelector(out, query.payload);
-    writeVectorsSelector(out, query.vectors);
-    writeFilter(out, query.filter, query.plainOnly);
-  }
+  for (const query of queries) writeSearch(out, query);
   return out.done();
 }
 
@@ -255,5 +258,15 @@ export function encodeGet(
 export function encodeCount(name: string, filter: Filter | undefined, plainOnly: boolean | undefined): Uint8Array {
   const out = new NativeWriter(256).text(name);
   writeFilter(out, filter, plainOnly);
+  return out.done();
+}
+
+export function encodeExplain(name: string, { filter, plainOnly, query }: ExplainRequest): Uint8Array {
+  const out = new NativeWriter(1024).text(name).u8(query === undefined ? 0 : 1);
+  if (query === undefined) {
+    writeFilter(out, filter, plainOnly);
+  } else {
+    writeSearch(out, { ...query, filter, plainOnly, payload: { kind: "none" }, vectors: { kind: "none" } });
+  }
   return out.done();
 }

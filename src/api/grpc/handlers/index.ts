@@ -5,6 +5,7 @@ import type { SealedEngine } from "../../../engine/index.ts";
 import { apiVersion, serverTitle } from "../../../ops/index.ts";
 import {
   CollectionsService,
+  DiagnosticsService,
   IngestService,
   PointsService,
   QueriesService,
@@ -15,6 +16,7 @@ import {
 } from "../../../services/index.ts";
 import { bindService, type ServiceBinding, unary, unimplemented } from "../call.ts";
 import { bindCollections } from "./collections.ts";
+import { bindDiagnostics } from "./diagnostics.ts";
 import { bindIngest } from "./ingest.ts";
 import { bindPoints } from "./points.ts";
 import { bindS5 } from "./s5.ts";
@@ -47,6 +49,7 @@ export function createServiceTables({ engine, s5, streams }: ServiceTableOptions
       healthCheck: unary(async () => ({ title: serverTitle, version: apiVersion })),
     }),
     bindSealing(new SealingService(engine)),
+    bindDiagnostics(new DiagnosticsService(engine)),
     bindIngest(new IngestService(engine, streams)),
     bindS5(s5 === undefined ? undefined : new S5Service({ ...s5, engine })),
   ];

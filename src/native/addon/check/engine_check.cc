@@ -291,6 +291,7 @@ int main(int argc, char** argv) {
         if (turn % 2 == 0) {
           index.u8(1);
           index.text("");
+          index.u8(turn % 4 == 0 ? 1 : 0);
         }
         CHECK(ask(*engine, turn % 2 == 0 ? Operation::kCreateFieldIndex : Operation::kDeleteFieldIndex, std::move(index)).ok);
         // A collection that goes while it is written and searched.

@@ -10,9 +10,6 @@ namespace sealpoint {
 
 namespace {
 
-// What a payload index takes for a point, roughly; booked exactly once it is filled.
-constexpr uint64_t kIndexedPointBytes = 16;
-
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -184,11 +181,6 @@ CollectionStats Collection::stats() const {
   return stats;
 }
 
-std::vector<FieldIndexInfo> Collection::index_infos() const {
-  std::shared_lock lock(state_mutex_);
-  return indexes_->infos();
-}
-
 void Collection::drop(rocksdb::WriteBatch& batch) {
   // Every later read passes over a range's tombstone, so few points are named one by one.
   constexpr size_t kNamedMax = 1000;
@@ -247,76 +239,6 @@ uint64_t Collection::stream_position(std::string_view stream) const {
   std::shared_lock lock(state_mutex_);
   const auto found = streams_.find(stream);
   return found == streams_.end() ? 0 : found->second.sequence;
-}
-
-WriteOutcome Collection::create_index(const IndexedField& field) {
-  payload::check_path(field.key);
-  std::lock_guard writer(write_mutex_);
-  if (dropped_) throw Error(ErrorKind::kNotFound, "the collection was deleted");
-  CollectionRecord next = record();
-  bool same = false;
-  for (auto at = next.indexes.begin(); at != next.indexes.end(); ++at) {
-    if (at->key != field.key) continue;
-    same = at->type == field.type && at->params == field.params;
-    if (!same) next.indexes.erase(at);
-    break;
-  }
-  if (!same) take_memory(ids_.size() * kIndexedPointBytes);
-  WriteOutcome outcome;
-  outcome.operation = operation_ + 1;
-  ByteWriter operation;
-  operation.u64(outcome.operation);
-  rocksdb::WriteBatch batch;
-  batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
-  if (!same) {
-    next.indexes.push_back(field);
-    ++next.epoch;
-    batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
-  }
-  store_.write(batch);
-  if (same) {
-    std::unique_lock lock(state_mutex_);
-    operation_ = outcome.operation;
-    return outcome;
-  }
-  // Filled beside the old ones while reads go on; no write can come between, since the writers' mutex is held.
-  auto fresh = PayloadIndexes::create();
-  for (const auto& index : next.indexes) fresh->add_index(index.key, index.type, index.params);
-  const std::string prefix = Store::cid_prefix(cid_);
-  auto it = iterate(store_, store_.payloads());
-  for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
-    const uint32_t slot = ids_.find(id_of_key(it->key().ToStringView()));
-    if (slot != IdTable::kNone) fresh->insert(slot, it->value().ToStringView());
-  }
-  check(it->status(), "cannot read the payloads");
-  std::unique_lock lock(state_mutex_);
-  indexes_.swap(fresh);
-  record_ = std::move(next);
-  operation_ = outcome.operation;
-  booking_.set(memory().anonymous());
-  return outcome;
-}
-
-WriteOutcome Collection::drop_index(const std::string& key) {
-  std::lock_guard writer(write_mutex_);
-  if (dropped_) throw Error(ErrorKind::kNotFound, "the collection was deleted");
-  CollectionRecord next = record();
-  std::erase_if(next.indexes, [&](const IndexedField& index) { return index.key == key; });
-  ++next.epoch;
-  WriteOutcome outcome;
-  outcome.operation = operation_ + 1;
-  ByteWriter operation;
-  operation.u64(outcome.operation);
-  rocksdb::WriteBatch batch;
-  batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
-  batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
-  store_.write(batch);
-  std::unique_lock lock(state_mutex_);
-  indexes_->drop_index(key);
-  record_ = std::move(next);
-  operation_ = outcome.operation;
-  booking_.set(memory().anonymous());
-  return outcome;
 }
 
 void Collection::touch(size_t points) {

@@ -5,11 +5,13 @@
 // write wholly or not at all and never waits for a writer's disk. Lock order: write_mutex_, then state_mutex_.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -20,11 +22,14 @@
 #include "../vector/vector_index.h"
 #include "id_table.h"
 #include "memory_budget.h"
+#include "plan_cache.h"
 #include "point_table.h"
 #include "records.h"
 #include "requests.h"
 
 namespace sealpoint {
+
+class IndexFiller;
 
 struct WriteOutcome {
   uint64_t operation = 0;
@@ -65,21 +70,36 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // One operation of points, behind the collection's name; layout in collection_write.cc. The caller waits for durability.
   // `body` is what kind 10 reads.
   WriteOutcome write(ByteReader& in, std::string_view body);
+  // Notes the index; it answers filters once it is filled (when_filled).
   WriteOutcome create_index(const IndexedField& field);
   WriteOutcome drop_index(const std::string& key);
+  // Fills the index in the background and calls `filled` from there (it may be empty), with the reason when it failed.
+  using Filled = std::function<void(const Error* failure)>;
+  void when_filled(const IndexedField& field, Filled filled);
+  // Who fills the indexes; without one they are filled at once. Set before the collection is used.
+  void set_filler(IndexFiller* filler) { filler_ = filler; }
+  // For the filler: fills what waits, or refuses it.
+  void fill_indexes(const std::atomic<bool>& cancel);
+  void refuse_fills();
+  bool has_temporaries() const { return temporaries_count_ != 0; }
+  std::vector<TemporaryIndexInfo> temporaries() const;
+  // `refuse`: it does not come back soon.
+  void drop_temporary(const std::string& key, FieldType type, bool refuse);
   // Replaces parts of the record when its epoch still is `expected` (0: whatever it is) and grows the epoch. Throws kAborted otherwise.
   void replace_record(uint64_t expected, const std::string* config, const std::string* sealing, const std::vector<VectorField>* vectors);
   uint64_t stream_position(std::string_view stream) const;
 
   // Answers are point tables (point_table.h).
   std::string get(ByteReader& in) const;
-  std::string search(const SearchRequest& request) const;
+  std::string search(const SearchRequest& request, VectorSearchReport* report = nullptr) const;
   // u8 more, u8 id tag, 6 zero bytes, 16 id bytes (number LE or UUID), then the table.
   std::string scroll(ScrollRequest request) const;
   // A universal query and its groups; layouts in query_stage.h and collection_query.cc.
   std::string query(ByteReader& in) const;
   std::string query_groups(ByteReader& in) const;
   uint64_t count(const FilterRequest& filter) const;
+  // How a filter, or a search with one, is answered; layout in explain.cc.
+  std::string explain(ByteReader& in) const;
   std::pair<uint64_t, uint64_t> count_plain(const std::vector<std::string>& clear) const;  // plain, total
 
   // A consistent view that is read page by page, by one thread at a time.
@@ -140,6 +160,19 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void forget_slots();
   CollectionMemory memory() const;
 
+  using Changes = std::unordered_set<PointId, PointIdHash>;
+  struct Fill {
+    IndexedField field;
+    bool temporary = false;
+    Filled filled;
+    bool done = false;
+    std::unique_ptr<FieldIndexBuild> build;
+  };
+  void fill(std::vector<Fill>& fills, const std::atomic<bool>& cancel);
+  bool lacks(const IndexedField& field) const;
+  void want(const std::vector<WantedIndex>& wanted, size_t candidates) const;
+  void refuse_temporary(const std::string& key, FieldType type);
+
   View view(const FilterRequest& filter) const;
   void narrow(View& view, const FilterRequest& filter) const;
   std::vector<PointId> matching_ids(const FilterRequest& filter) const;
@@ -172,6 +205,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   uint64_t sealed_count_ = 0;
   std::vector<std::unique_ptr<VectorIndex>> vectors_;
   std::unique_ptr<PayloadIndexes> indexes_;
+  uint64_t indexes_state_ = 0;  // grows with every index that comes or goes
   uint64_t operation_ = 0;
   Snapshot snapshot_;
   struct StreamState {
@@ -180,6 +214,19 @@ class Collection : public std::enable_shared_from_this<Collection> {
   };
   std::map<std::string, StreamState, std::less<>> streams_;
 
+  // [write_mutex_] Points written since the snapshot that an index is being filled from; nullptr: none is.
+  Changes* fill_changes_ = nullptr;
+  IndexFiller* filler_ = nullptr;
+  std::atomic<size_t> temporaries_count_{0};
+  mutable std::mutex fills_mutex_;
+  // [fills_mutex_] Waiting to be filled, and what filters lacked: how often, and from when on it may be asked for again.
+  mutable std::vector<Fill> fills_;
+  struct Wanted {
+    int times = 0;
+    int64_t until_ms = 0;
+  };
+  mutable std::map<std::pair<std::string, FieldType>, Wanted> wanted_;
+  mutable PlanCache plans_;
   Booking booking_;
   // Under write_mutex_: of what is booked, what no count has confirmed; whether anything was written since the last count.
   uint64_t estimated_ = 0;

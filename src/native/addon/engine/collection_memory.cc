@@ -19,6 +19,8 @@ CollectionMemory Collection::memory() const {
     memory.mapped += index.mapped;
   }
   for (const auto& info : indexes_->infos()) memory.payload_indexes += info.bytes;
+  for (const auto& info : indexes_->temporaries()) memory.payload_indexes += info.bytes;
+  memory.payload_indexes += plans_.bytes();
   return memory;
 }
 

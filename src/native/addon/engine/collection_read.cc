@@ -111,7 +111,7 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
   }
 }
 
-std::string Collection::search(const SearchRequest& request) const {
+std::string Collection::search(const SearchRequest& request, VectorSearchReport* report) const {
   std::shared_lock lock(state_mutex_);
   const size_t number = required_vector(request.using_vector);
   const VectorField field = record_.vectors[number];
@@ -149,8 +149,9 @@ std::string Collection::search(const SearchRequest& request) const {
   search.indexed_only = request.indexed_only;
   search.has_threshold = request.has_threshold;
   search.threshold = request.threshold;
+  search.report = report;
   if (view.filtered) {
-    search.allowed = &view.slots;
+    search.allowed = &view.slots();
     search.allowed_count = view.count;
   }
   std::vector<VectorHit> hits;

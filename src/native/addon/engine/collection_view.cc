@@ -17,21 +17,36 @@ Collection::View Collection::view(const FilterRequest& filter) const {
   for (const auto& field : record_.vectors) view.vector_names.push_back(field.name);
   if (!filter.present()) return view;
   view.filtered = true;
-  for (const auto& index : record_.indexes) {
-    if (index.type == FieldType::kUuid) view.uuid_fields.push_back(index.key);
+  view.state = {operation_, indexes_state_};
+  PlanCache::Plan plan;
+  if (!plans_.find(filter.program, filter.plain_only, view.state, plan)) {
+    auto slots = std::make_shared<Bitset>();
+    if (filter.filter != nullptr) {
+      FilterPlan made = indexes_->plan(*filter.filter, LockedContext(*this));
+      if (!made.exact && !made.wanted.empty()) want(made.wanted, made.count);
+      *slots = std::move(made.slots);
+      plan.exact = made.exact;
+      plan.count = made.count;
+    } else {
+      *slots = ids_.live();
+      plan.exact = true;
+      plan.count = ids_.size();
+    }
+    if (filter.plain_only && sealed_count_ > 0) {
+      slots->and_not(sealed_);
+      plan.count = slots->count();
+    }
+    plan.slots = std::move(slots);
+    // A superset is kept when it has been judged.
+    if (plan.exact) plans_.put(filter.program, filter.plain_only, view.state, plan);
   }
-  if (filter.filter != nullptr) {
-    FilterPlan plan = indexes_->plan(*filter.filter, LockedContext(*this));
-    view.slots = std::move(plan.slots);
-    view.exact = plan.exact;
-  } else {
-    view.slots = ids_.live();
-  }
-  if (filter.plain_only) view.slots.and_not(sealed_);
-  view.count = view.slots.count();
+  view.mask = plan.slots;
+  view.exact = plan.exact;
+  view.count = plan.count;
   if (!view.exact) {
+    view.uuid_fields = indexes_->uuid_fields();
     view.ids.reserve(view.count);
-    view.slots.for_each([&](uint32_t slot) { view.ids.push_back(ids_.id(slot)); });
+    view.slots().for_each([&](uint32_t slot) { view.ids.push_back(ids_.id(slot)); });
   }
   return view;
 }
@@ -42,7 +57,7 @@ void Collection::narrow(View& view, const FilterRequest& filter) const {
   SnapshotContext context(*this, view);
   std::vector<uint32_t> slots;
   slots.reserve(view.count);
-  view.slots.for_each([&](uint32_t slot) { slots.push_back(slot); });
+  view.slots().for_each([&](uint32_t slot) { slots.push_back(slot); });
   std::vector<std::string> keys;
   std::vector<rocksdb::Slice> slices;
   std::vector<rocksdb::PinnableSlice> values(kReadBatch);
@@ -70,9 +85,10 @@ void Collection::narrow(View& view, const FilterRequest& filter) const {
       values[i].Reset();
     }
   }
-  view.slots = std::move(matches);
+  view.mask = std::make_shared<const Bitset>(std::move(matches));
   view.count = count;
   view.exact = true;
+  plans_.put(filter.program, filter.plain_only, view.state, {view.mask, count, true});
   view.ids.clear();
 }
 
@@ -81,7 +97,7 @@ std::vector<PointId> Collection::matching_ids(const FilterRequest& filter) const
   View view = this->view(filter);
   narrow(view, filter);
   std::vector<PointId> ids;
-  const Bitset& slots = view.filtered ? view.slots : ids_.live();
+  const Bitset& slots = view.filtered ? view.slots() : ids_.live();
   slots.for_each([&](uint32_t slot) { ids.push_back(ids_.id(slot)); });
   return ids;
 }

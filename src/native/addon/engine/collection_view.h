@@ -37,6 +37,11 @@ class Collection::LockedContext : public FilterContext {
   }
   size_t slots() const override { return collection_.ids_.slots(); }
   const Bitset& live() const override { return collection_.ids_.live(); }
+  uint64_t live_count() const override { return collection_.ids_.size(); }
+  uint64_t vector_count(std::string_view name) const override {
+    const int vector = collection_.vector_number(name);
+    return vector < 0 ? 0 : collection_.vectors_[static_cast<size_t>(vector)]->stats().live;
+  }
   bool is_uuid_field(std::string_view key) const override { return collection_.indexes_->is_uuid_field(key); }
 
  private:
@@ -49,10 +54,12 @@ struct Collection::View {
   uint64_t operation = 0;
   bool filtered = false;
   bool exact = true;  // of `slots`
-  Bitset slots;       // when filtered: the matches, or a superset of them
+  std::shared_ptr<const Bitset> mask;  // when filtered: the matches, or a superset of them
   size_t count = 0;
+  PlanCache::State state;  // that the plan was made in
+  const Bitset& slots() const { return *mask; }
   std::vector<std::string> vector_names;
-  std::vector<std::string> uuid_fields;  // keys with a uuid index, which compares by value
+  std::vector<std::string> uuid_fields;  // keys with a uuid index, which compares by value; canonical
   std::vector<PointId> ids;  // of `slots`, ascending slot, when the view was opened with ids
 };
 

@@ -322,6 +322,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
   for (Change& change : context.changes) {
     if (!change.touched) continue;
     ++written;
+    if (fill_changes_ != nullptr) fill_changes_->insert(change.id);
     const bool exists = change.slot != IdTable::kNone;
     const std::string key = Store::point_key(cid_, change.id);
     if (indexed && exists && (change.removed || change.payload)) payload_of(change);

@@ -23,7 +23,7 @@ Collection::Cursor::Cursor(std::shared_ptr<const Collection> collection, ScrollR
     sorted_ = view_->filtered && view_->exact && (view_->count <= kSortedMatchesMax || view_->count * 8 < owner.ids_.size());
     if (sorted_) {
       matches_.reserve(view_->count);
-      view_->slots.for_each([&](uint32_t slot) { matches_.push_back(owner.ids_.id(slot)); });
+      view_->slots().for_each([&](uint32_t slot) { matches_.push_back(owner.ids_.id(slot)); });
     }
     view_->ids.clear();
     view_->ids.shrink_to_fit();
@@ -55,7 +55,7 @@ bool Collection::Cursor::skip_to_match() {
     current_ = PointRecord::decode(iterator_->value().ToStringView());
     current_id_ = id_of_key(iterator_->key());
     if (!view_->filtered) return true;
-    if (!view_->slots.test(current_.slot)) continue;
+    if (!view_->slots().test(current_.slot)) continue;
     if (view_->exact) return true;
     rocksdb::PinnableSlice payload;
     const auto status = owner.store_.db().Get(at(view_->snapshot.get()), owner.store_.payloads(), iterator_->key(), &payload);

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "cursor.h"
+#include "strand.h"
 
 namespace sealpoint {
 
@@ -66,6 +67,22 @@ void bound_malloc() {
   mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
+// What `run` answers, or what it threw.
+template <typename Run>
+Outcome guarded(Run run) {
+  Outcome outcome;
+  try {
+    outcome.bytes = run();
+  } catch (const Error& error) {
+    outcome = {false, "", error.kind(), error.what(), error.field()};
+  } catch (const std::bad_alloc&) {
+    outcome = {false, "", ErrorKind::kExhausted, "out of memory", ""};
+  } catch (const std::exception& error) {
+    outcome = {false, "", ErrorKind::kInternal, error.what(), ""};
+  }
+  return outcome;
+}
+
 std::mutex registry_mutex;
 std::map<std::string, std::weak_ptr<Engine>>& registry() {
   static std::map<std::string, std::weak_ptr<Engine>> engines;
@@ -84,40 +101,6 @@ std::string repairing(Collection& collection, Read read) {
 }
 
 }  // namespace
-
-// Jobs of one collection, run one after the other on the writers' threads.
-struct Engine::Strand {
-  std::mutex mutex;
-  std::deque<std::function<void()>> jobs;
-  bool running = false;
-
-  static void post(const std::shared_ptr<Strand>& strand, ThreadPool& pool, std::function<void()> job) {
-    {
-      std::lock_guard lock(strand->mutex);
-      strand->jobs.push_back(std::move(job));
-      if (strand->running) return;
-      strand->running = true;
-    }
-    pool.post([strand, &pool] { drain(strand, pool); });
-  }
-  static void drain(const std::shared_ptr<Strand>& strand, ThreadPool& pool) {
-    for (int turn = 0; turn < 16; ++turn) {
-      std::function<void()> job;
-      {
-        std::lock_guard lock(strand->mutex);
-        if (strand->jobs.empty()) {
-          strand->running = false;
-          return;
-        }
-        job = std::move(strand->jobs.front());
-        strand->jobs.pop_front();
-      }
-      job();
-    }
-    // Other collections get their turn.
-    pool.post([strand, &pool] { drain(strand, pool); });
-  }
-};
 
 std::shared_ptr<Engine> Engine::open(const std::string& path, const EngineOptions& options) {
   std::error_code failure;
@@ -142,6 +125,14 @@ Engine::Engine(const std::string& path, const EngineOptions& options)
       budget_(options.memory_limit, options.collection_memory_limit),
       store_(std::make_unique<Store>(path, options.store)) {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  filler_ = std::make_unique<IndexFiller>(
+      [this] {
+        std::vector<std::shared_ptr<Collection>> all;
+        std::shared_lock lock(names_mutex_);
+        for (const auto& [name, collection] : collections_) all.push_back(collection);
+        return all;
+      },
+      options.temporary_index_bytes);
   load();
   readers_ = std::make_unique<ThreadPool>(options.read_threads != 0 ? options.read_threads : cores);
   writers_ = std::make_unique<ThreadPool>(2);
@@ -162,7 +153,10 @@ void Engine::load() {
     CollectionRecord record = CollectionRecord::decode(it->value().ToStringView());
     const std::string name = record.name;
     const uint32_t cid = record.cid;
-    collections_.emplace(name, std::make_shared<Collection>(*store_, budget_, path_ + "/segments/" + std::to_string(cid), std::move(record)));
+    auto collection = std::make_shared<Collection>(*store_, budget_, path_ + "/segments/" + std::to_string(cid), std::move(record));
+    collection->set_filler(filler_.get());
+    std::unique_lock lock(names_mutex_);
+    collections_.emplace(name, std::move(collection));
     known.insert(std::to_string(cid));
   }
   check(it->status(), "cannot read the collections");
@@ -209,6 +203,7 @@ void Engine::submit(Operation operation, Message message, std::shared_ptr<void> 
     }
   };
   auto job = [this, operation, message, counted = std::move(counted)]() mutable {
+    if (operation == Operation::kCreateFieldIndex) return create_field_index(message.head, std::move(counted));
     finish(operation, waits_for_disk(operation, message.head), run(operation, message), std::move(counted));
   };
   if (ordered(operation)) {
@@ -243,19 +238,35 @@ void Engine::finish(Operation operation, bool waits, Outcome outcome, Done done)
   });
 }
 
-Outcome Engine::run(Operation operation, const Message& message) {
-  Outcome outcome;
-  try {
-    ByteReader in(message.head);
-    outcome.bytes = execute(operation, in, message.body);
-  } catch (const Error& error) {
-    outcome = {false, "", error.kind(), error.what(), error.field()};
-  } catch (const std::bad_alloc&) {
-    outcome = {false, "", ErrorKind::kExhausted, "out of memory", ""};
-  } catch (const std::exception& error) {
-    outcome = {false, "", ErrorKind::kInternal, error.what(), ""};
+// text name, text key, u8 type, text params, u8 wait: answered when it is filled, which holds neither the writes nor this thread.
+void Engine::create_field_index(std::string_view message, Done done) {
+  bool wait = false;
+  IndexedField field;
+  std::shared_ptr<Collection> collection;
+  Outcome outcome = guarded([&] {
+    ByteReader in(message);
+    collection = require(in.text());
+    field.key = in.text();
+    field.type = static_cast<FieldType>(in.u8());
+    field.params = in.text();
+    wait = in.u8() != 0;
+    return encode_outcome(collection->create_index(field));
+  });
+  if (!outcome.ok || !wait) {
+    if (outcome.ok) collection->when_filled(field, nullptr);
+    return finish(Operation::kCreateFieldIndex, true, std::move(outcome), std::move(done));
   }
-  return outcome;
+  collection->when_filled(field, [this, outcome = std::move(outcome), done = std::move(done)](const Error* failure) {
+    finish(Operation::kCreateFieldIndex, true, failure == nullptr ? outcome : Outcome{false, "", failure->kind(), failure->what(), failure->field()},
+           done);
+  });
+}
+
+Outcome Engine::run(Operation operation, const Message& message) {
+  return guarded([&] {
+    ByteReader in(message.head);
+    return execute(operation, in, message.body);
+  });
 }
 
 std::string Engine::execute(Operation operation, ByteReader& in, std::string_view body) {
@@ -299,14 +310,6 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
     case Operation::kWrite: {
       const auto collection = require(in.text());
       return encode_outcome(collection->write(in, body));
-    }
-    case Operation::kCreateFieldIndex: {
-      const auto collection = require(in.text());
-      IndexedField field;
-      field.key = in.text();
-      field.type = static_cast<FieldType>(in.u8());
-      field.params = in.text();
-      return encode_outcome(collection->create_index(field));
     }
     case Operation::kDeleteFieldIndex: {
       const auto collection = require(in.text());
@@ -417,6 +420,10 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
     case Operation::kMemoryClose:
       out.u8(memory_.close(in.u64()) ? 1 : 0);
       break;
+    case Operation::kExplain: {
+      const auto collection = require(in.text());
+      return collection->explain(in);
+    }
     case Operation::kFlush:
       store_->flush();
       break;
@@ -461,6 +468,7 @@ void Engine::close() {
   stop_optimizer_ = true;
   optimize_wake_.notify_all();
   if (optimizer_.joinable()) optimizer_.join();
+  filler_->stop();
   {
     std::unique_lock lock(idle_mutex_);
     idle_.wait(lock, [this] { return in_flight_ == 0; });

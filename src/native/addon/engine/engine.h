@@ -16,6 +16,7 @@
 #include "../core/fair_mutex.h"
 #include "../store/store.h"
 #include "collection.h"
+#include "index_filler.h"
 #include "memory_budget.h"
 #include "memory_index.h"
 #include "thread_pool.h"
@@ -53,6 +54,7 @@ enum class Operation : uint8_t {
   kMemoryClose = 27,
   kFlush = 28,
   kLargestCollections = 29,
+  kExplain = 30,
   kQuery = 40,
   kQueryGroups = 41,
 };
@@ -76,6 +78,7 @@ struct EngineOptions {
   unsigned build_threads = 0;  // 0: one per core
   size_t queue_max = 4096;     // operations waiting
   size_t cursors_max = 256;
+  uint64_t temporary_index_bytes = uint64_t{64} << 20;  // of all collections; 0: none are made
   StoreOptions store;
   uint64_t memory_limit = 0;             // bytes of anonymous memory of the process; 0: none
   uint64_t collection_memory_limit = 0;  // and of each collection
@@ -106,6 +109,7 @@ class Engine {
   std::string answer_batch(size_t count, const std::function<std::string(size_t)>& answer);
   std::string create_collection(ByteReader& in);
   std::string update_collection(ByteReader& in);
+  void create_field_index(std::string_view message, Done done);
   std::string delete_collection(ByteReader& in);
   std::string info(ByteReader& in);
   std::string largest_collections(ByteReader& in) const;
@@ -144,6 +148,8 @@ class Engine {
   uint64_t next_cursor_ = 1;
 
   MemoryIndexes memory_{budget_};
+
+  std::unique_ptr<IndexFiller> filler_;
 
   std::unique_ptr<ThreadPool> readers_;
   std::unique_ptr<ThreadPool> writers_;

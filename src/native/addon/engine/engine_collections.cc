@@ -61,6 +61,7 @@ std::string Engine::create_collection(ByteReader& in) {
   batch.Put(store_->meta(), "n", next.bytes());
   batch.Put(store_->meta(), Store::collection_key('c', record.cid), record.encode());
   auto collection = std::make_shared<Collection>(*store_, budget_, folder, std::move(record));
+  collection->set_filler(filler_.get());
   store_->write(batch);
   ++next_cid_;
   std::unique_lock lock(names_mutex_);

@@ -54,10 +54,13 @@ Collection::QueryRun::QueryRun(const Collection& collection, const QueryStage& r
     // Under constant writes: points that changed meanwhile are left out, for a slot may be another point's by now.
     for (View& view : views_) {
       std::vector<uint32_t> changed;
-      view.slots.for_each([&](uint32_t slot) {
+      view.slots().for_each([&](uint32_t slot) {
         if (slot >= collection_.versions_.size() || collection_.versions_[slot] > operation) changed.push_back(slot);
       });
-      for (const uint32_t slot : changed) view.slots.reset(slot);
+      // The mask is shared with the plans that are kept.
+      auto left = std::make_shared<Bitset>(view.slots());
+      for (const uint32_t slot : changed) left->reset(slot);
+      view.mask = std::move(left);
       view.count -= std::min(view.count, changed.size());
     }
     return;
@@ -83,7 +86,7 @@ std::vector<Scored> Collection::QueryRun::run(const QueryStage& stage, size_t li
   Scope scope;
   if (stage.filter.present()) {
     const View& view = view_of(stage);
-    scope = {&view.slots, view.count};
+    scope = {&view.slots(), view.count};
     if (view.count == 0) return {};
   }
   return score(stage, scope, limit, false);
@@ -107,7 +110,7 @@ std::vector<Scored> Collection::QueryRun::merge(const QueryStage& stage, size_t 
       for (const auto& list : lists) {
         for (const Scored& one : list) sources.set(one.slot);
       }
-      if (stage.filter.present()) sources.and_with(view_of(stage).slots);
+      if (stage.filter.present()) sources.and_with(view_of(stage).slots());
       const size_t count = sources.count();
       if (count == 0) return {};
       return score(stage, {&sources, count}, limit, true);

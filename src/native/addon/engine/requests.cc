@@ -46,6 +46,7 @@ FilterRequest FilterRequest::read(ByteReader& in) {
   request.plain_only = in.u8() != 0;
   const std::string_view program = in.text();
   if (!program.empty()) request.filter = Filter::decode(program);
+  request.program = program;
   return request;
 }
 

@@ -33,6 +33,7 @@ struct VectorsSelector {
 // A filter as it comes with a request. plain_only: sealed points never match.
 struct FilterRequest {
   std::unique_ptr<Filter> filter;  // nullptr: none
+  std::string program;             // what it was read from
   bool plain_only = false;
   // u8 plain only, text program (empty: none).
   static FilterRequest read(ByteReader& in);

@@ -122,10 +122,10 @@ bool read_text(napi_env env, napi_value value, std::string& out) {
   return napi_get_value_string_utf8(env, value, out.data(), size + 1, &size) == napi_ok;
 }
 
-// open(path, readThreads, buildThreads, queueMax, cursorsMax, fsync policy, interval ms, collectionsMax, memoryMb, collectionMemoryMb) -> handle. Blocks
-// while it loads: called once, at start.
+// open(path, readThreads, buildThreads, queueMax, cursorsMax, fsync policy, interval ms, collectionsMax, memoryMb, collectionMemoryMb, MiB of
+// temporary indexes) -> handle. Blocks while it loads: called once, at start.
 napi_value open(napi_env env, napi_callback_info info) {
-  constexpr size_t kNumbers = 9;
+  constexpr size_t kNumbers = 10;
   size_t count = kNumbers + 1;
   napi_value args[kNumbers + 1];
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
@@ -145,6 +145,7 @@ napi_value open(napi_env env, napi_callback_info info) {
   options.collections_max = numbers[6];
   options.memory_limit = uint64_t{numbers[7]} << 20;
   options.collection_memory_limit = uint64_t{numbers[8]} << 20;
+  options.temporary_index_bytes = uint64_t{numbers[9]} << 20;
   try {
     auto engine = Engine::open(path, options);
     std::lock_guard lock(handles_mutex);

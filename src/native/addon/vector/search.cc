@@ -194,8 +194,13 @@ void VectorIndexImpl::scan_codes(const Segment& segment, const CodeScorer& score
 
 void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, SearchState& state) const {
   if (segment.live == 0) return;
-  if (full_scan) return scan_rows(segment, state);
   const VectorSearch& request = state.request;
+  VectorSearchReport unread;
+  VectorSearchReport& report = request.report == nullptr ? unread : *request.report;
+  if (full_scan) {
+    ++report.rows_scanned;
+    return scan_rows(segment, state);
+  }
   const SegmentFile& file = *segment.file;
   const double live = static_cast<double>(segment.live);
   double matches = live;
@@ -211,14 +216,19 @@ void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, Sea
     ef = std::max<size_t>(static_cast<size_t>(static_cast<double>(ef) * part), std::min(ef, coarse_count(request.k)));
   }
   const double walk_cost = static_cast<double>(ef) * kScanRowsPerEf * live / matches;
-  if (walk_cost >= matches) return scan_codes(segment, scorer, state);
+  if (walk_cost >= matches) {
+    ++report.codes_scanned;
+    return scan_codes(segment, scorer, state);
+  }
   WalkScratch& walk = state.scratch.walk;
   const RowFilter filter = filter_of(segment, request.allowed);
   bool walked = true;
   auto run = [&] {
     if (request.allowed == nullptr && segment.live == file.rows()) {
+      ++report.walked;
       walk_all(file, scorer, ef, walk);
     } else {
+      ++report.walked_masked;
       walked = walk_filtered(file, scorer, filter, ef, static_cast<size_t>(matches / 2), walk);
     }
   };
@@ -228,7 +238,10 @@ void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, Sea
     segment.read_mapped(run);
   }
   // Matches far from the query: the walk has cost as much as a scan by now and is not near its end.
-  if (!walked) return scan_codes(segment, scorer, state);
+  if (!walked) {
+    ++report.walks_given_up;
+    return scan_codes(segment, scorer, state);
+  }
   for (const ScoredRow& row : walk.found) state.offer_candidate({row.distance, row.row, &segment});
 }
 
@@ -285,7 +298,10 @@ void VectorIndexImpl::search(const VectorSearch& request, std::vector<VectorHit>
 
   // "Indexed only" spares the caller long scans, not small ones.
   if (!request.indexed_only || kilobytes(tail_live()) <= config_.indexing_threshold_kb) {
-    for (const auto& tail : tails_) scan_tail(*tail, state);
+    for (const auto& tail : tails_) {
+      if (request.report != nullptr && tail->live > 0) ++request.report->tails_scanned;
+      scan_tail(*tail, state);
+    }
   }
   const bool full_scan = request.exact || kilobytes(live_) < config_.full_scan_threshold_kb;
   for (const auto& segment : segments_) search_segment(*segment, full_scan, state);

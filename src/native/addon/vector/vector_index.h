@@ -32,6 +32,16 @@ struct VectorIndexConfig {
   std::string dir;                          // folder of this index's files; exists
 };
 
+// How a search went, for Explain: segments by what was done with them.
+struct VectorSearchReport {
+  uint32_t tails_scanned = 0;   // exactly
+  uint32_t rows_scanned = 0;    // exactly, in full
+  uint32_t codes_scanned = 0;   // small codes of all that may be found, the best of them exactly
+  uint32_t walked = 0;          // the graph
+  uint32_t walked_masked = 0;   // the graph, with the filter's slots as a mask
+  uint32_t walks_given_up = 0;  // walks that met too few matches: the codes were scanned after all
+};
+
 struct VectorSearch {
   const float* query = nullptr;  // dim floats, normalised by the caller for cosine
   size_t k = 10;
@@ -42,6 +52,7 @@ struct VectorSearch {
   size_t allowed_count = 0;         // bits set in `allowed`
   bool has_threshold = false;
   float threshold = 0;  // a minimum for cosine and dot, a maximum for euclid and manhattan
+  VectorSearchReport* report = nullptr;
 };
 
 struct VectorHit {
