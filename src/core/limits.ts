@@ -57,11 +57,11 @@ export const limits = {
    * Bytes that one ingest stream may have accepted and not yet acknowledged; back-pressure starts there. Ten chunks of 256 x 384: more
    * would not make it faster, but fill memory that the garbage collector then has to look after.
    */
-  streamBytesInFlightMax: 4 * 1024 * 1024,
+  streamBytesInFlightMax: 8 * 1024 * 1024,
   /** Chunks that one ingest stream may have accepted and not yet acknowledged. */
   streamChunksInFlightMax: 64,
   /** Of those, chunks that are in the engine at a time: they share one sync of the log. */
-  streamChunksInEngineMax: 4,
+  streamChunksInEngineMax: 12,
   /** Characters of a stream id. */
   streamIdLengthMax: 64,
   /** Stream ids remembered per collection; the longest unused is forgotten first. */
