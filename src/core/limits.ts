@@ -54,7 +54,7 @@ export const limits = {
   /** Points of one stream chunk. */
   streamChunkPointsMax: 10_000,
   /**
-   * Bytes that one ingest stream may have accepted and not yet acknowledged; back-pressure starts there. Ten chunks of 256 x 384: more
+   * Bytes that one ingest stream may have accepted and not yet acknowledged; back-pressure starts there. Twenty chunks of 256 x 384: more
    * would not make it faster, but fill memory that the garbage collector then has to look after.
    */
   streamBytesInFlightMax: 8 * 1024 * 1024,
