@@ -169,6 +169,9 @@ PEERS = {
 }
 
 
+QUERIES_MIN, PASS_SECONDS_MAX = 100, 2.0
+
+
 def children_cpu() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
@@ -189,9 +192,12 @@ def main() -> None:
         start = cpu()
         for query in queries[:count]:
             found.append(search(query, ef))
+            # A peer that takes milliseconds is measured well enough by fewer queries.
+            if len(found) >= QUERIES_MIN and cpu() - start > PASS_SECONDS_MAX:
+                break
         used = cpu() - start
         right = sum(len(set(map(int, ids)) & set(map(int, best))) for ids, best in zip(found, truth))
-        print(json.dumps({"recall": right / (count * K), "us": used * 1e6 / count}), flush=True)
+        print(json.dumps({"recall": right / (len(found) * K), "us": used * 1e6 / len(found)}), flush=True)
 
 
 main()
