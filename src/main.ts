@@ -2,8 +2,9 @@
 import { existsSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { status } from "@grpc/grpc-js";
-import { startGrpcServer } from "./api/grpc/index.ts";
-import { addEngineMetrics, type RestServer, startRestServer } from "./api/rest/index.ts";
+import { directCalls, type GrpcServerOptions, startGrpcServer } from "./api/grpc/index.ts";
+import { addEngineMetrics, type CallsFor, type RestApi, type RestServer, startRestServer } from "./api/rest/index.ts";
+import { fullAccess, limits } from "./core/index.ts";
 import { createSharedChanges } from "./engine/index.ts";
 import {
   createAuthenticator,
@@ -55,6 +56,26 @@ function addDatabaseMetrics(metrics: Metrics, { embedded, engine }: Database): v
 /** The gRPC door: on this thread, or on threads of its own when there are several; this one then keeps what they share. */
 type Door = Omit<RpcThreads, "figures" | "end"> & Partial<RpcThreads>;
 
+/** The handlers of the gRPC tables for the REST door, for each kind of caller its own. */
+function restApi({ services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>): RestApi {
+  const full = directCalls(services);
+  const made = new Map<string, ReturnType<CallsFor>>();
+  return {
+    exists: guarded.exists,
+    callsFor(access) {
+      if (access === fullAccess) return full;
+      const name = JSON.stringify(access.kind === "global" ? access.mode : [...access.rules].sort());
+      const found = made.get(name);
+      if (found !== undefined) return found;
+      const [oldest] = made.keys();
+      if (made.size >= limits.guardedTablesMax && oldest !== undefined) made.delete(oldest);
+      const calls = directCalls(guarded.servicesFor(access));
+      made.set(name, calls);
+      return calls;
+    },
+  };
+}
+
 export async function startServer(config: ServerConfig, log: Logger): Promise<RunningServer> {
   let door: Door | undefined;
   const metrics = createMetrics(
@@ -79,12 +100,19 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   let ready = false;
   const authenticator = createAuthenticator(config);
   const common = { host: config.host, authenticator, tls: config.tls, log };
+  const tables = database.serve(shared);
   try {
     door =
       config.rpcThreads > 1
         ? await startRpcThreads({ config, log, changes, ...shared })
-        : await startGrpcServer({ ...common, port: config.grpcPort, metrics, ...database.serve(shared) });
-    rest = await startRestServer({ ...common, port: config.httpPort, ready: () => ready, metrics: metrics.registry });
+        : await startGrpcServer({ ...common, port: config.grpcPort, metrics, ...tables });
+    rest = await startRestServer({
+      ...common,
+      port: config.httpPort,
+      ready: () => ready,
+      metrics: metrics.registry,
+      api: restApi(tables),
+    });
   } catch (error) {
     door?.forceClose();
     await close();

@@ -2,6 +2,13 @@
 export const limits = {
   /** Bytes of one gRPC message. Qdrant has no cap; 64 MiB holds 10,000 points of 1,536 dimensions and bounds a reader's memory. */
   messageBytesMax: 64 * 1024 * 1024,
+  /** Bytes of one REST body, unpacked: Qdrant's default. */
+  restBodyBytesMax: 32 * 1024 * 1024,
+  /** Larger REST bodies are read on a thread of their own; and bytes of those that wait for it together. */
+  restBodyBytesInline: 256 * 1024,
+  restBodyBytesWaitingMax: 512 * 1024 * 1024,
+  /** Shorter REST answers are not packed: it would cost more than it saves. */
+  restPackedBytesMin: 4 * 1024,
   /** Points in one unary write. */
   pointsPerRequestMax: 100_000,
   /** Characters of a collection's or alias's name: Qdrant's limit, and a file name's. */

@@ -20,6 +20,7 @@ export * from "./explain.ts";
 export * from "./field-indexes.ts";
 export * from "./filter.ts";
 export * from "./groups.ts";
+export * from "./json/index.ts";
 export * from "./messages.ts";
 export * from "./ordering.ts";
 export * from "./payload.ts";

@@ -44,6 +44,13 @@ describe.skipIf(!addonBuilt || !existsSync(python))("Qdrant's Python client", ()
     expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("first steps done");
   });
 
+  test("does the first steps over REST", { timeout: 120_000 }, async () => {
+    const script = join(root, "test/compat/first_steps.py");
+    expect(await run(python, [script, server.address, String(server.httpPort), "--rest"])).toContain(
+      "first steps done",
+    );
+  });
+
   test("agrees with its own in-memory mode on random histories", { timeout: seconds * 2_000 + 120_000 }, async () => {
     const args = [join(root, "test/compat/differential.py"), server.address, "--seconds", String(seconds)];
     const seed = process.env.SEALPOINT_DIFFERENTIAL_SEED;

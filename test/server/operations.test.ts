@@ -234,7 +234,7 @@ describe("the HTTP port", () => {
       expect(text).toContain('sealpoint_grpc_request_duration_seconds_sum{method="/a.B/C"} 0.02');
       expect(text).toContain("sealpoint_test_gauge 42");
       expect(text).toMatch(/sealpoint_event_loop_delay_max_seconds \d/);
-      const missing = await get("/collections");
+      const missing = await get("/nowhere", { headers: { "api-key": "a-long-enough-key" } });
       expect(missing.status).toBe(404);
       expect(await missing.text()).toContain("Not found");
       expect((await get("/healthz", { method: "POST" })).status).toBe(405);

@@ -1,5 +1,5 @@
 /**
- * The one table from the domain's errors to gRPC and REST. The compiler refuses an ErrorKind without its row.
+ * The one table from the domain's errors to gRPC; api/rest has its own. The compiler refuses an ErrorKind without its row.
  * A foreign throw becomes "internal error" with a request id; what it was stands in the log only.
  */
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
@@ -8,26 +8,25 @@ import { DomainError, type ErrorKind } from "../../core/index.ts";
 
 export interface ErrorRow {
   readonly grpc: status;
-  readonly rest: number;
 }
 
 export const errorTable: Readonly<Record<ErrorKind, ErrorRow>> = {
-  bad_input: { grpc: status.INVALID_ARGUMENT, rest: 400 },
-  unauthenticated: { grpc: status.UNAUTHENTICATED, rest: 401 },
-  forbidden: { grpc: status.PERMISSION_DENIED, rest: 403 },
-  not_found: { grpc: status.NOT_FOUND, rest: 404 },
-  already_exists: { grpc: status.ALREADY_EXISTS, rest: 409 },
-  precondition: { grpc: status.FAILED_PRECONDITION, rest: 500 },
-  timeout: { grpc: status.DEADLINE_EXCEEDED, rest: 408 },
-  cancelled: { grpc: status.CANCELLED, rest: 499 },
-  rate_limited: { grpc: status.RESOURCE_EXHAUSTED, rest: 429 },
-  exhausted: { grpc: status.RESOURCE_EXHAUSTED, rest: 507 },
-  unavailable: { grpc: status.UNAVAILABLE, rest: 503 },
-  unimplemented: { grpc: status.UNIMPLEMENTED, rest: 405 },
-  data_loss: { grpc: status.DATA_LOSS, rest: 500 },
-  aborted: { grpc: status.ABORTED, rest: 409 },
-  open_failed: { grpc: status.PERMISSION_DENIED, rest: 403 },
-  internal: { grpc: status.INTERNAL, rest: 500 },
+  bad_input: { grpc: status.INVALID_ARGUMENT },
+  unauthenticated: { grpc: status.UNAUTHENTICATED },
+  forbidden: { grpc: status.PERMISSION_DENIED },
+  not_found: { grpc: status.NOT_FOUND },
+  already_exists: { grpc: status.ALREADY_EXISTS },
+  precondition: { grpc: status.FAILED_PRECONDITION },
+  timeout: { grpc: status.DEADLINE_EXCEEDED },
+  cancelled: { grpc: status.CANCELLED },
+  rate_limited: { grpc: status.RESOURCE_EXHAUSTED },
+  exhausted: { grpc: status.RESOURCE_EXHAUSTED },
+  unavailable: { grpc: status.UNAVAILABLE },
+  unimplemented: { grpc: status.UNIMPLEMENTED },
+  data_loss: { grpc: status.DATA_LOSS },
+  aborted: { grpc: status.ABORTED },
+  open_failed: { grpc: status.PERMISSION_DENIED },
+  internal: { grpc: status.INTERNAL },
 };
 
 /** An HTTP/2 header list has 16 KiB with most peers, and the text travels twice, percent-encoded once. */

@@ -1,4 +1,5 @@
 export * from "./call.ts";
+export { directCalls } from "./direct.ts";
 export { errorTable, toServiceError } from "./errors.ts";
 export { HealthRegistry, servingStatus } from "./health.ts";
 export { reservePort } from "./listen.ts";

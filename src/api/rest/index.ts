@@ -1,2 +1,3 @@
+export type { CallsFor } from "./call.ts";
 export { addEngineMetrics } from "./engine-metrics.ts";
-export { type RestServer, type RestServerOptions, startRestServer } from "./server.ts";
+export { type RestApi, type RestServer, type RestServerOptions, startRestServer } from "./server.ts";

@@ -1,11 +1,28 @@
-/** The HTTP port: identity, health and metrics. Qdrant's REST routes come here later; until then they are 404. */
+/** The HTTP port: Qdrant's REST API over the handlers of the gRPC door, with identity, health and metrics beside it. */
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { promisify } from "node:util";
+import { createGunzip, gzip } from "node:zlib";
+import cors from "@fastify/cors";
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import type { Logger } from "pino";
-import { DomainError, requireGlobalRead } from "../../core/index.ts";
+import {
+  type Access,
+  badInput,
+  DomainError,
+  fullAccess,
+  limits,
+  requireGlobalRead,
+  type ValueExists,
+} from "../../core/index.ts";
 import { type Authenticator, apiVersion, serverTitle } from "../../ops/index.ts";
+import { TimeSlices } from "../../seal/index.ts";
+import { renderRestAnswer } from "../../wire/index.ts";
+import { Bodies } from "./bodies.ts";
+import { type CallsFor, nextRequestId, RestCall } from "./call.ts";
+import { failureText, toFailure } from "./errors.ts";
+import { openApi } from "./openapi.ts";
+import { type Route, routes } from "./routes.ts";
 
 export interface RestServerOptions {
   readonly host: string;
@@ -17,6 +34,16 @@ export interface RestServerOptions {
   /** True while requests are served: false before the engine is open and once the shutdown began. */
   readonly ready: () => boolean;
   readonly metrics: { metrics(): Promise<string>; readonly contentType: string };
+  /** Without it only identity, health and metrics are served. */
+  readonly api?: RestApi;
+  /** Qdrant's service.enable_cors: any page may call. */
+  readonly cors?: boolean;
+}
+
+export interface RestApi {
+  readonly callsFor: CallsFor;
+  /** Judges a token's claim on a stored point. */
+  readonly exists: (claim: ValueExists) => Promise<boolean>;
 }
 
 export interface RestServer {
@@ -24,100 +51,249 @@ export interface RestServer {
   close(): Promise<void>;
 }
 
-interface Answer {
-  readonly code: number;
-  readonly body: string;
-  readonly type: string;
-}
+/** What answers without a key: load balancers and container health checks have none. */
+const openPaths: ReadonlySet<string> = new Set(["/", "/healthz", "/livez", "/readyz", "/openapi.json"]);
+const json = "application/json";
+const plainText = "text/plain; charset=utf-8";
+const gzipAsync = promisify(gzip);
 
-type Route = () => Answer | Promise<Answer>;
+/** What the key's check found, for the handler. */
+const grants = new WeakMap<FastifyRequest, Access>();
 
 export async function startRestServer(options: RestServerOptions): Promise<RestServer> {
-  const routes = createRoutes(options);
-
-  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
-    const route = routes.get(path);
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      send(request, response, route === undefined ? notFound(path) : failed(405, "Method not allowed"));
-      return;
-    }
-    if (route === undefined) {
-      send(request, response, notFound(path));
-      return;
-    }
-    if (path === "/metrics") {
-      try {
-        const { access } = await options.authenticator.authenticate((name) => request.headers[name]);
-        requireGlobalRead(access);
-      } catch (error) {
-        if (!(error instanceof DomainError)) throw error;
-        send(request, response, failed(error.kind === "unauthenticated" ? 401 : 403, error.message));
-        return;
-      }
-    }
-    send(request, response, await route());
+  const { log, tls, api } = options;
+  const settings = {
+    bodyLimit: limits.restBodyBytesMax,
+    genReqId: nextRequestId,
+    routerOptions: { maxParamLength: limits.collectionNameLengthMax * 4, ignoreTrailingSlash: true },
+    forceCloseConnections: true,
+    keepAliveTimeout: 75_000,
   };
+  const app = (
+    tls === undefined
+      ? fastify(settings)
+      : fastify({ ...settings, https: { cert: readFileSync(tls.certPath), key: readFileSync(tls.keyPath) } })
+  ) as FastifyInstance;
+  const draining = new AbortController();
+  const bodies = new Bodies();
+  if (options.cors !== false)
+    await app.register(cors, { origin: "*", methods: ["GET", "PUT", "POST", "PATCH", "DELETE"] });
+  acceptBodies(app);
+  checkKeys(app, options);
+  app.setErrorHandler((error, request, reply) => fail(request, reply, log, error));
+  const served = [...basicRoutes(options), ...(api === undefined ? [] : routes)];
+  answerUnknown(app, served);
+  serveBasics(app, options);
+  if (api !== undefined) {
+    for (const route of routes) serveRoute(app, route, api, bodies, log, draining.signal);
+    serveServerState(app, api, log, draining.signal);
+  }
 
-  const listener = (request: IncomingMessage, response: ServerResponse): void => {
-    handle(request, response).catch((error: unknown) => {
-      options.log.error({ err: error }, "REST request failed");
-      if (!response.headersSent) send(request, response, failed(500, "internal error"));
-      else response.destroy();
-    });
-  };
-  const server: Server =
-    options.tls === undefined
-      ? createServer(listener)
-      : (createTlsServer(
-          { cert: readFileSync(options.tls.certPath), key: readFileSync(options.tls.keyPath) },
-          listener,
-        ) as unknown as Server);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) =>
-      reject(new Error(`cannot listen for HTTP on ${options.host}:${options.port}: ${error.message}`)),
-    );
-    server.listen(options.port, options.host, resolve);
-  });
+  try {
+    await app.listen({ host: options.host, port: options.port });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`cannot listen for HTTP on ${options.host}:${options.port}: ${reason}`);
+  }
   return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    port: (app.server.address() as AddressInfo).port,
+    async close() {
+      draining.abort();
+      await app.close();
+      await bodies.close();
+    },
   };
 }
 
-function createRoutes({ ready, metrics }: RestServerOptions): Map<string, Route> {
-  const text = (code: number, body: string): Answer => ({ code, body, type: "text/plain; charset=utf-8" });
-  return new Map<string, Route>([
-    ["/", () => json(200, { title: serverTitle, version: apiVersion })],
-    ["/healthz", () => text(200, "healthz check passed")],
-    ["/livez", () => text(200, "livez check passed")],
-    ["/readyz", () => (ready() ? text(200, "all shards are ready") : text(503, "not ready"))],
-    ["/metrics", async () => ({ code: 200, body: await metrics.metrics(), type: metrics.contentType })],
-  ]);
-}
-
-function json(code: number, body: unknown): Answer {
-  return { code, body: JSON.stringify(body), type: "application/json" };
-}
-
-/** The shape of Qdrant's REST errors. */
-function failed(code: number, error: string): Answer {
-  return json(code, { status: { error }, time: 0 });
-}
-
-function notFound(path: string): Answer {
-  return failed(404, `Not found: ${path.slice(0, 200)} is not served here; use gRPC`);
-}
-
-function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
-  response.writeHead(answer.code, {
-    "content-type": answer.type,
-    "content-length": Buffer.byteLength(answer.body),
-    "x-content-type-options": "nosniff",
+/** Any content type is read as bytes: what the body holds, its reader says. Packed bodies are unpacked on the way. */
+function acceptBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  app.addHook("preParsing", async (request, _reply, payload) => {
+    const encoding = request.headers["content-encoding"];
+    if (encoding === undefined || encoding === "identity") return payload;
+    if (encoding !== "gzip" && encoding !== "x-gzip") {
+      throw new DomainError("bad_input", "Bad request: the content encoding is not supported, send gzip or nothing");
+    }
+    const unpacked = createGunzip() as ReturnType<typeof createGunzip> & { receivedEncodedLength: number };
+    // Fastify compares the length that was announced with what it received, which is packed.
+    unpacked.receivedEncodedLength = Number(request.headers["content-length"] ?? 0);
+    payload.on("error", (error) => unpacked.destroy(error));
+    unpacked.on("error", () => payload.unpipe(unpacked));
+    return payload.pipe(unpacked);
   });
-  response.end(request.method === "HEAD" ? undefined : answer.body);
+}
+
+function checkKeys(app: FastifyInstance, { authenticator, api, log }: RestServerOptions): void {
+  if (!authenticator.asksForKeys) return;
+  app.addHook("onRequest", async (request, reply) => {
+    const path = request.url.split("?", 1)[0] ?? "/";
+    if (request.method === "OPTIONS" || openPaths.has(path)) return;
+    try {
+      const { access, valueExists } = await authenticator.authenticate((name) => request.headers[name]);
+      if (valueExists !== undefined && !((await api?.exists(valueExists)) ?? false)) {
+        throw new DomainError("forbidden", "Invalid JWT, stateful validation failed");
+      }
+      if (access !== fullAccess) grants.set(request, access);
+    } catch (error) {
+      const { code, message } = toFailure(error, request.id, log);
+      // As Qdrant does: a text and not its JSON.
+      return reply.code(code).type(plainText).send(message);
+    }
+  });
+}
+
+const tooLarge = "FST_ERR_CTP_BODY_TOO_LARGE";
+
+function fail(request: FastifyRequest, reply: FastifyReply, log: Logger, thrown: unknown): FastifyReply {
+  const isTooLarge = (thrown as { readonly code?: unknown }).code === tooLarge;
+  const { code, message, retryAfterSeconds, reason } = toFailure(ofFastify(thrown), request.id, log);
+  if (retryAfterSeconds !== undefined) reply.header("retry-after", String(Math.ceil(retryAfterSeconds)));
+  if (reason !== undefined) reply.header("x-sealpoint-reason", reason);
+  return reply
+    .code(isTooLarge ? 413 : code)
+    .type(json)
+    .send(failureText(message, secondsOf(request)));
+}
+
+/** What the HTTP layer refuses is the caller's fault. */
+function ofFastify(thrown: unknown): unknown {
+  if (thrown instanceof DomainError || !(thrown instanceof Error)) return thrown;
+  const { code = "", statusCode } = thrown as Error & { readonly code?: string; readonly statusCode?: number };
+  if (code === tooLarge) {
+    return badInput(`JSON payload is larger than allowed (limit: ${limits.restBodyBytesMax} bytes).`, "body");
+  }
+  const isInput = statusCode !== undefined && statusCode >= 400 && statusCode < 500;
+  return isInput || code.startsWith("Z_") ? badInput(`Bad request: ${thrown.message}`) : thrown;
+}
+
+type Served = Pick<Route, "method" | "url">;
+
+function basicRoutes({ api }: RestServerOptions): Served[] {
+  const paths = ["/", "/healthz", "/livez", "/readyz", "/metrics"];
+  if (api !== undefined) paths.push("/openapi.json", "/telemetry", "/cluster", "/issues");
+  return paths.map((url) => ({ method: "GET", url }));
+}
+
+/** 405 where another method would be served, 404 else. */
+function answerUnknown(app: FastifyInstance, served: readonly Served[]): void {
+  const patterns = served.map(({ url }) => new RegExp(`^${url.replace(/:\w+/g, "[^/]+")}/?$`));
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split("?", 1)[0] ?? "/";
+    const known = patterns.some((pattern) => pattern.test(path));
+    const text = known ? "Method not allowed" : `Not found: ${path.slice(0, 200)} is not served here`;
+    return reply
+      .code(known ? 405 : 404)
+      .type(json)
+      .send(failureText(text, 0));
+  });
+}
+
+function serveBasics(app: FastifyInstance, { ready, metrics, api }: RestServerOptions): void {
+  app.get("/", (_request, reply) =>
+    reply.type(json).send(JSON.stringify({ title: serverTitle, version: apiVersion, commit: null })),
+  );
+  app.get("/healthz", (_request, reply) => reply.type(plainText).send("healthz check passed"));
+  app.get("/livez", (_request, reply) => reply.type(plainText).send("livez check passed"));
+  app.get("/readyz", (_request, reply) =>
+    ready()
+      ? reply.type(plainText).send("all shards are ready")
+      : reply.code(503).type(plainText).send("some shards are not ready"),
+  );
+  app.get("/metrics", async (request, reply) => {
+    requireGlobalRead(grants.get(request) ?? fullAccess);
+    return reply.type(metrics.contentType).send(await metrics.metrics());
+  });
+  if (api === undefined) return;
+  const document = JSON.stringify(openApi());
+  app.get("/openapi.json", (_request, reply) => reply.type(json).send(document));
+}
+
+/** When a request came. */
+const began = new WeakMap<FastifyRequest, number>();
+
+function secondsOf(request: FastifyRequest): number {
+  return (performance.now() - (began.get(request) ?? performance.now())) / 1_000;
+}
+
+function ok(request: FastifyRequest, result: string): string {
+  return `{"result":${result},"status":"ok","time":${secondsOf(request)}}`;
+}
+
+/** What REST has and gRPC has not. */
+function serveServerState(app: FastifyInstance, { callsFor }: RestApi, log: Logger, draining: AbortSignal): void {
+  app.get("/cluster", (request, reply) => reply.type(json).send(ok(request, '{"status":"disabled"}')));
+  app.get("/issues", (request, reply) => reply.type(json).send(ok(request, '{"issues":[]}')));
+  app.get("/telemetry", async (request, reply) => {
+    const access = grants.get(request) ?? fullAccess;
+    requireGlobalRead(access);
+    const list = callsFor(access).get("/qdrant.Collections/List");
+    const call = new RestCall("/qdrant.Collections/List", request, reply, log, draining);
+    const bytes = (await list?.(new Uint8Array(0), call)) ?? new Uint8Array(0);
+    const { collections } = JSON.parse(await renderRestAnswer("collections", bytes, [], new TimeSlices())) as {
+      readonly collections: readonly unknown[];
+    };
+    const result = {
+      id: "sealpoint",
+      app: { name: serverTitle, version: apiVersion },
+      collections: { number_of_collections: collections.length },
+      cluster: { enabled: false },
+    };
+    return reply.type(json).send(ok(request, JSON.stringify(result)));
+  });
+}
+
+function serveRoute(
+  app: FastifyInstance,
+  route: Route,
+  api: RestApi,
+  bodies: Bodies,
+  log: Logger,
+  draining: AbortSignal,
+): void {
+  const { rpc } = route;
+  app.route({
+    method: route.method,
+    url: route.url,
+    handler: async (request, reply) => {
+      began.set(request, performance.now());
+      const call = new RestCall(rpc, request, reply, log, draining);
+      const path = request.params as Readonly<Record<string, string>>;
+      const params = { path, query: toQuery(request.query) };
+      const body = route.body ? ((request.body as Buffer | undefined) ?? Buffer.alloc(0)) : undefined;
+      const encoded = bodies.encode(route.request, params, body);
+      const { bytes, payload } = encoded instanceof Promise ? await encoded : encoded;
+      const handle = api.callsFor(grants.get(request) ?? fullAccess).get(rpc);
+      if (handle === undefined) throw new Error(`${rpc} has no handler`);
+      const answer = await handle(bytes, call);
+      const result = await renderRestAnswer(route.answer, answer, payload, new TimeSlices());
+      if (result === "") throw noPoint(path.id ?? "");
+      return send(request, reply, ok(request, result));
+    },
+  });
+}
+
+function noPoint(id: string): DomainError {
+  return new DomainError("not_found", `Not found: Point with id ${id.slice(0, 64)} does not exists!`);
+}
+
+/** A parameter that comes twice counts with its last value. */
+function toQuery(query: unknown): Readonly<Record<string, string | undefined>> {
+  const found: Record<string, string | undefined> = {};
+  for (const [key, value] of Object.entries(query as Record<string, string | string[]>)) {
+    found[key] = Array.isArray(value) ? value.at(-1) : value;
+  }
+  return found;
+}
+
+const acceptsGzip = /\b(?:gzip|\*)(?!\s*;\s*q=0(?:\.0*)?(?:\s*,|$))/;
+
+async function send(request: FastifyRequest, reply: FastifyReply, text: string): Promise<FastifyReply> {
+  reply.type(json);
+  const accepted = request.headers["accept-encoding"];
+  if (text.length < limits.restPackedBytesMin || typeof accepted !== "string" || !acceptsGzip.test(accepted)) {
+    return reply.send(text);
+  }
+  const packed = await gzipAsync(text, { level: 1 });
+  return reply.header("content-encoding", "gzip").header("vary", "accept-encoding").send(packed);
 }

@@ -1,0 +1,53 @@
+/** From the domain's errors to HTTP, as Qdrant answers them. The compiler refuses an ErrorKind without its row. */
+import type { Logger } from "pino";
+import { DomainError, type ErrorKind } from "../../core/index.ts";
+
+const codes: Readonly<Record<ErrorKind, number>> = {
+  bad_input: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  already_exists: 409,
+  precondition: 412,
+  timeout: 408,
+  cancelled: 400,
+  rate_limited: 429,
+  exhausted: 507,
+  unavailable: 503,
+  unimplemented: 405,
+  data_loss: 500,
+  aborted: 409,
+  open_failed: 403,
+  internal: 500,
+};
+
+export interface Failure {
+  readonly code: number;
+  readonly message: string;
+  readonly retryAfterSeconds?: number;
+  readonly reason?: string;
+}
+
+/** What the validator of the other door says of a `body` is said of the `JSON body` here, with a code of its own. */
+const validation = /^Validation error in (?:body|query parameters|path)\b/;
+
+export function toFailure(thrown: unknown, requestId: string, log: Logger): Failure {
+  if (!(thrown instanceof DomainError)) {
+    log.error({ err: thrown, requestId }, "internal error");
+    return { code: 500, message: `internal error (request ${requestId})` };
+  }
+  if (thrown.kind === "internal") log.error({ err: thrown, requestId }, "internal error");
+  const { message, details } = thrown;
+  const invalid = validation.test(message);
+  return {
+    code: invalid ? 422 : codes[thrown.kind],
+    message: message.replace(/^Validation error in body:/, "Validation error in JSON body:"),
+    ...(details.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: details.retryAfterSeconds }),
+    ...(details.reason === undefined ? {} : { reason: details.reason }),
+  };
+}
+
+/** The shape of Qdrant's REST errors. */
+export function failureText(message: string, seconds: number): string {
+  return JSON.stringify({ status: { error: message.toWellFormed() }, time: seconds });
+}

@@ -1,0 +1,127 @@
+/** The document of /openapi.json, made from the table of routes, so that it can name no route that is not there. */
+import { apiVersion } from "../../ops/index.ts";
+import { restSchemas } from "../../wire/index.ts";
+import { type Route, routes } from "./routes.ts";
+
+type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+type JsonObject = { readonly [key: string]: Json };
+
+const text: Json = { type: "string" };
+const writes: readonly Json[] = [
+  { name: "wait", in: "query", required: false, schema: { type: "boolean" } },
+  { name: "ordering", in: "query", required: false, schema: { type: "string", enum: ["weak", "medium", "strong"] } },
+];
+const consistency: Json = {
+  name: "consistency",
+  in: "query",
+  required: false,
+  schema: {
+    anyOf: [
+      { type: "integer", minimum: 1, maximum: 1_000 },
+      { type: "string", enum: ["majority", "quorum", "all"] },
+    ],
+  },
+};
+const timeout: Json = {
+  name: "timeout",
+  in: "query",
+  required: false,
+  schema: { type: "integer", minimum: 1, maximum: 3_600 },
+};
+
+const pointId: Json = {
+  anyOf: [
+    { type: "integer", minimum: 0 },
+    { type: "string", format: "uuid" },
+  ],
+};
+
+function parameters({ url, answer, tag }: Route): Json[] {
+  const path = [...url.matchAll(/:(\w+)/g)].map(
+    ([, name = ""]): Json => ({
+      name,
+      in: "path",
+      required: true,
+      schema: name === "id" ? pointId : text,
+    }),
+  );
+  if (tag === "Snapshots") return path;
+  if (answer === "update" || answer === "updates") return [...path, ...writes, timeout];
+  return tag === "Points" ? [...path, consistency, timeout] : [...path, timeout];
+}
+
+const failure: JsonObject = {
+  type: "object",
+  required: ["status", "time"],
+  properties: {
+    status: { type: "object", required: ["error"], properties: { error: text } },
+    time: { type: "number" },
+  },
+};
+
+const answered = (description: string, schema: Json): Json => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+function operation(route: Route): Json {
+  return {
+    tags: [route.tag],
+    summary: route.summary,
+    operationId: `${route.method.toLowerCase()}${route.url.replace(/[^a-zA-Z]+(\w)/g, (_all, first: string) => first.toUpperCase())}`,
+    parameters: parameters(route),
+    ...(route.body
+      ? {
+          requestBody: {
+            required: true,
+            content: { "application/json": { schema: restSchemas.bodies[route.request] ?? { type: "object" } } },
+          },
+        }
+      : {}),
+    responses: {
+      "200": answered("the result", {
+        type: "object",
+        required: ["result", "status", "time"],
+        properties: { result: {}, status: { type: "string", enum: ["ok"] }, time: { type: "number" } },
+      }),
+      "4XX": answered("what is wrong with the request", { $ref: "#/components/schemas/Failure" }),
+    },
+  };
+}
+
+export function openApi(): JsonObject {
+  const paths: Record<string, Record<string, Json>> = {};
+  for (const route of routes) {
+    const path = route.url.replace(/:(\w+)/g, "{$1}");
+    paths[path] ??= {};
+    (paths[path] as Record<string, Json>)[route.method.toLowerCase()] = operation(route);
+  }
+  for (const [path, summary] of [
+    ["/", "Name and version"],
+    ["/cluster", "Cluster status: disabled"],
+    ["/issues", "Issues: none"],
+    ["/telemetry", "Telemetry"],
+    ["/metrics", "Metrics in Prometheus' format"],
+    ["/healthz", "Health"],
+    ["/livez", "Liveness"],
+    ["/readyz", "Readiness"],
+  ] as const) {
+    const responses: Json = { "200": { description: "the answer" } };
+    paths[path] = {
+      get: { tags: ["Service"], summary, operationId: `get${path.replace(/\W/g, "") || "root"}`, responses },
+    };
+  }
+  return {
+    openapi: "3.0.3",
+    info: { title: "Sealpoint: Qdrant's REST API", version: apiVersion, license: { name: "Apache-2.0" } },
+    paths,
+    components: {
+      schemas: { ...restSchemas.components, Failure: failure },
+      securitySchemes: {
+        "api-key": { type: "apiKey", in: "header", name: "api-key" },
+        bearerAuth: { type: "http", scheme: "bearer" },
+      },
+    },
+    security: [{}, { "api-key": [] }, { bearerAuth: [] }],
+  };
+}

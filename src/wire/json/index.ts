@@ -1,0 +1,3 @@
+export { type RestAnswerName, renderRestAnswer } from "./answers.ts";
+export { type EncodedRequest, encodeRestRequest, type RestParams, type RestRequestName } from "./requests.ts";
+export { restSchemas } from "./schemas.ts";

@@ -1,0 +1,368 @@
+/** JSON text of points, straight from their protobuf bytes: integers stay exact and doubles stay doubles. */
+import { DomainError, limits } from "../../core/index.ts";
+import { valueTags } from "../payload-codec.ts";
+import type { ByteReader } from "../proto-bytes.ts";
+
+const scratch = new Float32Array(1);
+
+/** The shortest decimal that reads back as the same float32, as Qdrant writes it. */
+export function floatText(value: number): string {
+  if (!Number.isFinite(value)) return "null";
+  if (Number.isInteger(value)) return Math.abs(value) < 1e21 ? `${value}.0` : String(value);
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    scratch[0] = short;
+    if (scratch[0] === value) return String(short);
+  }
+  return String(Number(value.toPrecision(9)));
+}
+
+/** A double, recognizable as one. */
+export function doubleText(value: number): string {
+  if (!Number.isFinite(value)) return "null";
+  const text = String(value);
+  return Number.isInteger(value) && !text.includes("e") ? (Object.is(value, -0) ? "-0.0" : `${text}.0`) : text;
+}
+
+const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
+export function stringText(text: string): string {
+  return plain.test(text) ? `"${text}"` : JSON.stringify(text);
+}
+
+function utf8(r: ByteReader): string {
+  return Buffer.from(r.bytes.buffer, r.bytes.byteOffset + r.start, r.stop - r.start).toString("utf8");
+}
+
+/** A varint as decimal text. */
+export function unsignedText(r: ByteReader): string {
+  const small = r.smallVarint();
+  return small >= 0 ? String(small) : BigInt.asUintN(64, r.int64()).toString();
+}
+
+function signedText(r: ByteReader): string {
+  const small = r.smallVarint();
+  return small >= 0 ? String(small) : BigInt.asIntN(64, r.int64()).toString();
+}
+
+/** Goes into the range that `range()` just left; gives where to go on. */
+function enter(r: ByteReader): readonly [pos: number, end: number] {
+  const outer = [r.pos, r.end] as const;
+  r.pos = r.start;
+  r.end = r.stop;
+  return outer;
+}
+
+function leave(r: ByteReader, outer: readonly [pos: number, end: number]): void {
+  r.pos = outer[0];
+  r.end = outer[1];
+}
+
+/** The qdrant.Value in `r`, up to its end. Payloads were checked at the write, so what is odd here is damage. */
+export function valueText(r: ByteReader, depth: number): string {
+  if (depth > limits.payloadDepthMax + 1) throw new DomainError("data_loss", "a stored payload is damaged");
+  let text = "null";
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    switch (tag) {
+      case valueTags.null:
+        r.int64();
+        text = "null";
+        break;
+      case valueTags.double:
+        text = doubleText(r.double());
+        break;
+      case valueTags.integer:
+        text = signedText(r);
+        break;
+      case valueTags.string:
+        r.range();
+        text = stringText(utf8(r));
+        break;
+      case valueTags.bool:
+        text = r.bool() ? "true" : "false";
+        break;
+      case valueTags.struct: {
+        r.range();
+        const outer = enter(r);
+        const entries = new Map<string, string>();
+        while (r.pos < r.end) {
+          const inner = r.uint32();
+          if (inner === 0x0a) readEntry(r, entries, depth + 1);
+          else r.skip(inner);
+        }
+        leave(r, outer);
+        text = entriesText(entries);
+        break;
+      }
+      case valueTags.list: {
+        r.range();
+        const outer = enter(r);
+        text = "";
+        while (r.pos < r.end) {
+          const inner = r.uint32();
+          if (inner !== 0x0a) {
+            r.skip(inner);
+            continue;
+          }
+          r.range();
+          const item = enter(r);
+          text += `${text === "" ? "" : ","}${valueText(r, depth + 1)}`;
+          leave(r, item);
+        }
+        leave(r, outer);
+        text = `[${text}]`;
+        break;
+      }
+      default:
+        r.skip(tag);
+    }
+  }
+  return text;
+}
+
+/** A map entry from its length on: key = 1, value = 2. A key that comes twice counts with its last value. */
+function readEntry(r: ByteReader, entries: Map<string, string>, depth: number): void {
+  r.range();
+  const outer = enter(r);
+  let key = '""';
+  let value = "null";
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === 0x0a) {
+      r.range();
+      key = stringText(utf8(r));
+    } else if (tag === 0x12) {
+      r.range();
+      const inner = enter(r);
+      value = valueText(r, depth);
+      leave(r, inner);
+    } else r.skip(tag);
+  }
+  leave(r, outer);
+  entries.set(key, value);
+}
+
+function entriesText(entries: ReadonlyMap<string, string>): string {
+  let text = "";
+  for (const [key, value] of entries) text += `${text === "" ? "{" : ","}${key}:${value}`;
+  return text === "" ? "{}" : `${text}}`;
+}
+
+/** PointId { num = 1, uuid = 2 }, from its length on. */
+export function idText(r: ByteReader): string {
+  r.range();
+  const outer = enter(r);
+  let text = "0";
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === 0x08) text = unsignedText(r);
+    else if (tag === 0x12) {
+      r.range();
+      text = stringText(utf8(r));
+    } else r.skip(tag);
+  }
+  leave(r, outer);
+  return text;
+}
+
+/** The packed floats from their length on. */
+function floatsText(r: ByteReader): string {
+  r.range();
+  const view = new DataView(r.bytes.buffer, r.bytes.byteOffset);
+  let text = "";
+  for (let at = r.start; at + 4 <= r.stop; at += 4) {
+    text += `${text === "" ? "" : ","}${floatText(view.getFloat32(at, true))}`;
+  }
+  return text;
+}
+
+/** DenseVector { data = 1 }, from its length on. */
+function denseText(r: ByteReader): string {
+  r.range();
+  const outer = enter(r);
+  let text = "";
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === 0x0a) text = floatsText(r);
+    else r.skip(tag);
+  }
+  leave(r, outer);
+  return `[${text}]`;
+}
+
+/** SparseVector { values = 1, indices = 2 } as Qdrant's JSON has it, indices first. */
+function sparseText(r: ByteReader): string {
+  r.range();
+  const outer = enter(r);
+  let values = "";
+  let indices = "";
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === 0x0a) values = floatsText(r);
+    else if (tag === 0x12) {
+      r.range();
+      const inner = enter(r);
+      while (r.pos < r.end) indices += `${indices === "" ? "" : ","}${unsignedText(r)}`;
+      leave(r, inner);
+    } else r.skip(tag);
+  }
+  leave(r, outer);
+  return `{"indices":[${indices}],"values":[${values}]}`;
+}
+
+const tagDense = (101 << 3) | 2;
+const tagSparse = (102 << 3) | 2;
+const tagMulti = (103 << 3) | 2;
+
+/** VectorOutput, from its length on. */
+function vectorText(r: ByteReader): string {
+  r.range();
+  const outer = enter(r);
+  let text = "[]";
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === tagDense) text = denseText(r);
+    else if (tag === tagSparse) text = sparseText(r);
+    else if (tag === tagMulti) {
+      r.range();
+      const inner = enter(r);
+      let rows = "";
+      while (r.pos < r.end) {
+        const row = r.uint32();
+        if (row === 0x0a) rows += `${rows === "" ? "" : ","}${denseText(r)}`;
+        else r.skip(row);
+      }
+      leave(r, inner);
+      text = `[${rows}]`;
+    } else r.skip(tag);
+  }
+  leave(r, outer);
+  return text;
+}
+
+/** VectorsOutput { vector = 1, vectors = 2 }, from its length on. */
+function vectorsText(r: ByteReader): string {
+  r.range();
+  const outer = enter(r);
+  let text = "{}";
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === 0x0a) text = vectorText(r);
+    else if (tag === 0x12) {
+      r.range();
+      const map = enter(r);
+      const entries = new Map<string, string>();
+      while (r.pos < r.end) {
+        const inner = r.uint32();
+        if (inner !== 0x0a) {
+          r.skip(inner);
+          continue;
+        }
+        r.range();
+        const entry = enter(r);
+        let key = '""';
+        let value = "[]";
+        while (r.pos < r.end) {
+          const part = r.uint32();
+          if (part === 0x0a) {
+            r.range();
+            key = stringText(utf8(r));
+          } else if (part === 0x12) value = vectorText(r);
+          else r.skip(part);
+        }
+        leave(r, entry);
+        entries.set(key, value);
+      }
+      leave(r, map);
+      text = entriesText(entries);
+    } else r.skip(tag);
+  }
+  leave(r, outer);
+  return text;
+}
+
+/** OrderValue { int = 1, float = 2 }, from its length on. */
+function orderText(r: ByteReader): string {
+  r.range();
+  const outer = enter(r);
+  let text = "0";
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === 0x08) text = signedText(r);
+    else if (tag === 0x11) text = doubleText(r.double());
+    else r.skip(tag);
+  }
+  leave(r, outer);
+  return text;
+}
+
+/** Tags of a point's parts: ScoredPoint and RetrievedPoint number them differently. */
+interface PointTags {
+  readonly scored: boolean;
+  readonly vectors: number;
+  readonly orderValue: number;
+}
+
+const scoredTags: PointTags = { scored: true, vectors: 0x32, orderValue: 0x42 };
+const retrievedTags: PointTags = { scored: false, vectors: 0x22, orderValue: 0x32 };
+
+const floatView = (r: ByteReader, at: number): number =>
+  new DataView(r.bytes.buffer, r.bytes.byteOffset + at, 4).getFloat32(0, true);
+
+function pointText(r: ByteReader, tags: PointTags, payload: boolean): string {
+  r.range();
+  const outer = enter(r);
+  const entries = new Map<string, string>();
+  let id = "0";
+  let version = "0";
+  let score = 0;
+  let vectors: string | undefined;
+  let order: string | undefined;
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === 0x0a) id = idText(r);
+    else if (tag === 0x12) readEntry(r, entries, 1);
+    else if (tags.scored && tag === 0x1d) {
+      score = floatView(r, r.pos);
+      r.pos += 4;
+    } else if (tags.scored && tag === 0x28) version = unsignedText(r);
+    else if (tag === tags.vectors) vectors = vectorsText(r);
+    else if (tag === tags.orderValue) order = orderText(r);
+    else r.skip(tag);
+  }
+  leave(r, outer);
+  let text = `{"id":${id}`;
+  if (tags.scored) text += `,"version":${version},"score":${floatText(score)}`;
+  if (payload || entries.size > 0) text += `,"payload":${entriesText(entries)}`;
+  if (vectors !== undefined) text += `,"vector":${vectors}`;
+  if (order !== undefined) text += `,"order_value":${order}`;
+  return `${text}}`;
+}
+
+/** A ScoredPoint from its length on. `payload`: an empty payload is shown too. */
+export function scoredText(r: ByteReader, payload: boolean): string {
+  return pointText(r, scoredTags, payload);
+}
+
+/** A RetrievedPoint from its length on. */
+export function recordText(r: ByteReader, payload: boolean): string {
+  return pointText(r, retrievedTags, payload);
+}
+
+/** Calls `visit` for each field of the message in `r`; what it does not take is skipped. */
+export function eachField(r: ByteReader, visit: (tag: number) => boolean): void {
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (!visit(tag)) r.skip(tag);
+  }
+}
+
+/** Runs `read` inside of the message whose length comes next. */
+export function inside<T>(r: ByteReader, read: () => T): T {
+  r.range();
+  const outer = enter(r);
+  const result = read();
+  leave(r, outer);
+  return result;
+}
