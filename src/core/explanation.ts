@@ -26,7 +26,7 @@ export interface PlanPart {
   readonly children: readonly PlanPart[];
 }
 
-export type SearchStrategy = "filter" | "full_scan" | "matches_scan" | "walk" | "masked_walk" | "expanding_walk";
+export type SearchStrategy = "filter" | "full_scan" | "matches_scan" | "walk" | "masked_walk";
 
 export interface Explanation {
   readonly points: number;

@@ -42,7 +42,6 @@ const strategies: Readonly<Record<SearchStrategy, Strategy>> = {
   matches_scan: Strategy.MATCHES_SCAN,
   walk: Strategy.WALK,
   masked_walk: Strategy.MASKED_WALK,
-  expanding_walk: Strategy.EXPANDING_WALK,
 };
 
 export interface WireExplainRequest {

@@ -45,6 +45,7 @@ type Client struct {
 	Server      qdrant.QdrantClient
 	Ingest      sealpointv1.IngestClient
 	Sealing     sealpointv1.SealingClient
+	Diagnostics sealpointv1.DiagnosticsClient
 	S5          sealpointv1.S5Client
 
 	conn   *grpc.ClientConn
@@ -80,6 +81,7 @@ func New(target string, options Options) (*Client, error) {
 	c.Points, c.Collections = qdrant.NewPointsClient(c.conn), qdrant.NewCollectionsClient(c.conn)
 	c.Server, c.Ingest = qdrant.NewQdrantClient(c.conn), sealpointv1.NewIngestClient(c.conn)
 	c.Sealing, c.S5 = sealpointv1.NewSealingClient(c.conn), sealpointv1.NewS5Client(c.conn)
+	c.Diagnostics = sealpointv1.NewDiagnosticsClient(c.conn)
 	return c, nil
 }
 

@@ -11,6 +11,7 @@ import { Distance } from "../gen/qdrant/collections_pb.js";
 import { Collections } from "../gen/qdrant/collections_service_pb.js";
 import { Points } from "../gen/qdrant/points_service_pb.js";
 import type { FilterSchema } from "../gen/qdrant/qdrant_common_pb.js";
+import { Diagnostics } from "../gen/sealpoint/v1/diagnostics_pb.js";
 import { type BulkUpsertAck, Ingest } from "../gen/sealpoint/v1/ingest_pb.js";
 import { type GetPolicyResponseSchema, Sealing, type SetPolicyRequestSchema } from "../gen/sealpoint/v1/sealing_pb.js";
 import { type BulkUpsertOptions, bulkUpsert, type PointInit } from "./bulk-upsert.ts";
@@ -99,6 +100,7 @@ export class SealpointClient implements AsyncDisposable {
   readonly points: Stub<typeof Points>;
   readonly ingest: Stub<typeof Ingest>;
   readonly sealing: Stub<typeof Sealing>;
+  readonly diagnostics: Stub<typeof Diagnostics>;
   private readonly channel: Client;
 
   constructor(address: string, options: ConnectOptions) {
@@ -117,6 +119,7 @@ export class SealpointClient implements AsyncDisposable {
     this.points = createStub(this.channel, Points);
     this.ingest = createStub(this.channel, Ingest);
     this.sealing = createStub(this.channel, Sealing);
+    this.diagnostics = createStub(this.channel, Diagnostics);
   }
 
   close(): void {

@@ -455,13 +455,6 @@ export enum Strategy {
    * @generated from enum value: STRATEGY_MASKED_WALK = 5;
    */
   MASKED_WALK = 5,
-
-  /**
-   * The graph is walked and the best are judged by the filter, ever more of them until enough match.
-   *
-   * @generated from enum value: STRATEGY_EXPANDING_WALK = 6;
-   */
-  EXPANDING_WALK = 6,
 }
 
 /**

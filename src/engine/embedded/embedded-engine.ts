@@ -353,7 +353,9 @@ export class EmbeddedEngine implements Engine {
 
   async explain(name: string, request: ExplainRequest): Promise<Explanation> {
     const answer = await this.native.call(operations.explain, encodeExplain(name, request));
-    return readExplanation(new NativeReader(answer), fieldTypes, request.query !== undefined);
+    const filtered = request.filter !== undefined || request.plainOnly === true;
+    const explained = request.query === undefined ? "filter" : filtered ? "filtered_search" : "search";
+    return readExplanation(new NativeReader(answer), fieldTypes, explained);
   }
 
   async count(

@@ -33,14 +33,18 @@ function readPart(reader: NativeReader, types: FieldTypes): PlanPart {
   };
 }
 
-function strategyOf(searched: boolean, search: Explanation["search"]): SearchStrategy {
-  if (!searched) return "filter";
-  if (search.walkedMasked > 0) return "masked_walk";
-  if (search.walked > 0) return "walk";
+/** What was asked: a filter alone, a search, or a search with a filter. */
+type Explained = "filter" | "search" | "filtered_search";
+
+function strategyOf(explained: Explained, search: Explanation["search"]): SearchStrategy {
+  if (explained === "filter") return "filter";
+  // A segment with deleted rows is walked with a mask even without a filter, which is no plan's matter.
+  if (search.walkedMasked > 0 && explained === "filtered_search") return "masked_walk";
+  if (search.walked > 0 || search.walkedMasked > 0) return "walk";
   return search.codesScanned > 0 ? "matches_scan" : "full_scan";
 }
 
-export function readExplanation(reader: NativeReader, types: FieldTypes, searched: boolean): Explanation {
+export function readExplanation(reader: NativeReader, types: FieldTypes, explained: Explained): Explanation {
   const points = reader.size();
   const flags = reader.u8();
   const candidates = reader.size();
@@ -64,7 +68,7 @@ export function readExplanation(reader: NativeReader, types: FieldTypes, searche
   return {
     points,
     plan,
-    strategy: strategyOf(searched, search),
+    strategy: strategyOf(explained, search),
     candidates,
     matches,
     exact: (flags & 1) !== 0,

@@ -71,11 +71,12 @@ std::string Collection::explain(ByteReader& in) const {
   View view;
   double plan_us = 0, judge_us = 0, search_us = 0;
   uint64_t points = 0, candidates = 0;
-  bool kept = false, exact = true;
+  bool kept = false, exact = true, passes_over = false;
   std::vector<TemporaryIndexInfo> temporaries;
   {
     std::shared_lock lock(state_mutex_);
     points = ids_.size();
+    passes_over = filter.plain_only && sealed_count_ > 0;
     temporaries = indexes_->temporaries();
     if (filter.filter != nullptr) indexes_->plan(*filter.filter, LockedContext(*this), &root);
     PlanCache::Plan plan;
@@ -130,7 +131,7 @@ std::string Collection::explain(ByteReader& in) const {
     root.estimate = Cardinality::exactly(points);
   }
   // Sealed points that are passed over are no matter of the filter's own.
-  write_node(out, root, counted, filter.plain_only || root.exact ? nullptr : &matches);
+  write_node(out, root, counted, passes_over || root.exact ? nullptr : &matches);
   out.u32(static_cast<uint32_t>(temporaries.size()));
   for (const auto& index : temporaries) {
     out.text(index.key);

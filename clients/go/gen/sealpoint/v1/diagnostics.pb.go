@@ -36,8 +36,6 @@ const (
 	Strategy_STRATEGY_WALK Strategy = 4
 	// The graph is walked, and the filter's points are a mask on it.
 	Strategy_STRATEGY_MASKED_WALK Strategy = 5
-	// The graph is walked and the best are judged by the filter, ever more of them until enough match.
-	Strategy_STRATEGY_EXPANDING_WALK Strategy = 6
 )
 
 // Enum value maps for Strategy.
@@ -49,16 +47,14 @@ var (
 		3: "STRATEGY_MATCHES_SCAN",
 		4: "STRATEGY_WALK",
 		5: "STRATEGY_MASKED_WALK",
-		6: "STRATEGY_EXPANDING_WALK",
 	}
 	Strategy_value = map[string]int32{
-		"STRATEGY_UNSPECIFIED":    0,
-		"STRATEGY_FILTER":         1,
-		"STRATEGY_FULL_SCAN":      2,
-		"STRATEGY_MATCHES_SCAN":   3,
-		"STRATEGY_WALK":           4,
-		"STRATEGY_MASKED_WALK":    5,
-		"STRATEGY_EXPANDING_WALK": 6,
+		"STRATEGY_UNSPECIFIED":  0,
+		"STRATEGY_FILTER":       1,
+		"STRATEGY_FULL_SCAN":    2,
+		"STRATEGY_MATCHES_SCAN": 3,
+		"STRATEGY_WALK":         4,
+		"STRATEGY_MASKED_WALK":  5,
 	}
 )
 
@@ -847,15 +843,14 @@ const file_sealpoint_v1_diagnostics_proto_rawDesc = "" +
 	"\n" +
 	"index_type\x18\x02 \x01(\tR\tindexType\x12\x16\n" +
 	"\x06points\x18\x03 \x01(\x04R\x06points\x12\x14\n" +
-	"\x05bytes\x18\x04 \x01(\x04R\x05bytes*\xb6\x01\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes*\x99\x01\n" +
 	"\bStrategy\x12\x18\n" +
 	"\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSTRATEGY_FILTER\x10\x01\x12\x16\n" +
 	"\x12STRATEGY_FULL_SCAN\x10\x02\x12\x19\n" +
 	"\x15STRATEGY_MATCHES_SCAN\x10\x03\x12\x11\n" +
 	"\rSTRATEGY_WALK\x10\x04\x12\x18\n" +
-	"\x14STRATEGY_MASKED_WALK\x10\x05\x12\x1b\n" +
-	"\x17STRATEGY_EXPANDING_WALK\x10\x062U\n" +
+	"\x14STRATEGY_MASKED_WALK\x10\x052U\n" +
 	"\vDiagnostics\x12F\n" +
 	"\aExplain\x12\x1c.sealpoint.v1.ExplainRequest\x1a\x1d.sealpoint.v1.ExplainResponseB/Z-sealpoint.dev/go/gen/sealpoint/v1;sealpointv1b\x06proto3"
 

@@ -17,7 +17,14 @@ from ..gen.qdrant import (
     qdrant_pb2,
     qdrant_pb2_grpc,
 )
-from ..gen.sealpoint.v1 import ingest_pb2_grpc, s5_pb2, s5_pb2_grpc, sealing_pb2, sealing_pb2_grpc
+from ..gen.sealpoint.v1 import (
+    diagnostics_pb2_grpc,
+    ingest_pb2_grpc,
+    s5_pb2,
+    s5_pb2_grpc,
+    sealing_pb2,
+    sealing_pb2_grpc,
+)
 from ..interceptor import PinSource
 from ..messages.options import CollectionPin, Sealing
 from ..messages.sealer import MessageSealer
@@ -61,6 +68,7 @@ class Client:
         self._pins = PinSource(self.sealing, self.channel, self._metadata)
         self.points = points_service_pb2_grpc.PointsStub(self.channel)
         self.collections = collections_service_pb2_grpc.CollectionsStub(self.channel)
+        self.diagnostics = diagnostics_pb2_grpc.DiagnosticsStub(self.channel)
         self.ingest = ingest_pb2_grpc.IngestStub(self.channel)
         self.sealing_service = sealing_pb2_grpc.SealingStub(self.channel)
         self.s5 = s5_pb2_grpc.S5Stub(self.channel)

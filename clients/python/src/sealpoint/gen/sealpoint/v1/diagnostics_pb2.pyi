@@ -17,14 +17,12 @@ class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STRATEGY_MATCHES_SCAN: _ClassVar[Strategy]
     STRATEGY_WALK: _ClassVar[Strategy]
     STRATEGY_MASKED_WALK: _ClassVar[Strategy]
-    STRATEGY_EXPANDING_WALK: _ClassVar[Strategy]
 STRATEGY_UNSPECIFIED: Strategy
 STRATEGY_FILTER: Strategy
 STRATEGY_FULL_SCAN: Strategy
 STRATEGY_MATCHES_SCAN: Strategy
 STRATEGY_WALK: Strategy
 STRATEGY_MASKED_WALK: Strategy
-STRATEGY_EXPANDING_WALK: Strategy
 
 class ExplainRequest(_message.Message):
     __slots__ = ("collection_name", "filter", "query", "using", "params", "limit")
