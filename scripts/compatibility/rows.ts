@@ -451,7 +451,11 @@ export const rows: readonly Row[] = [
   { title: "Usage in answers", probes: [stated("not given")] },
   {
     title: "Snapshots",
-    probes: ["Create", "List", "Delete", "CreateFull", "ListFull", "DeleteFull"].map(snapshots),
+    probes: [
+      ...["Create", "List", "CreateFull", "ListFull"].map(snapshots),
+      stated("works: Delete, DeleteFull", "test/services/snapshots.test.ts"),
+    ],
+    note: "The files are Sealpoint's own, not Qdrant's: docs/snapshots.md; what moves from one to the other: docs/migration.md",
   },
   { title: "Shard snapshots, streaming, partial", probes: [stated("not served (Qdrant's internal port)")] },
   {

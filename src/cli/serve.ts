@@ -22,6 +22,7 @@ Further variables:
   SEALPOINT_READ_ONLY_API_KEY                admits to reading
   SEALPOINT_JWT_RBAC                         1: take JSON web tokens signed with one of the first two
   SEALPOINT_TLS_CERT, SEALPOINT_TLS_KEY      PEM files of the certificate chain and its key
+  SEALPOINT_SNAPSHOTS_DIR                    where snapshots go (default {data-dir}/snapshots)
   SEALPOINT_FSYNC                            always (default), interval or never: when writes reach the disk
   SEALPOINT_FSYNC_INTERVAL_MS                with interval: milliseconds between syncs (default 1000)
   SEALPOINT_TEMPORARY_INDEX_MIB              MiB for indexes that the server makes for itself (default 64, 0: none)

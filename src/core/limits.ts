@@ -80,6 +80,15 @@ export const limits = {
   /** Points of one message of a scroll stream. */
   scrollStreamPageMax: 10_000,
   collectionsMax: 10_000,
+  /** Bytes of one snapshot that is uploaded or fetched. */
+  snapshotBytesMax: 1024 ** 4,
+  /** Snapshots of one collection, and of the whole storage: each is listed whole. */
+  snapshotsMax: 1_000,
+  /** Bytes of a snapshot that are read or sent at a time. */
+  snapshotPieceBytes: 256 * 1024,
+  /** A snapshot's source may be silent for so long, and the whole of it may take so long. */
+  snapshotIdleMs: 30_000,
+  snapshotTransferMs: 6 * 60 * 60 * 1000,
   /** Collections with lines of their own in /metrics: each line is a time series of whoever scrapes. */
   metricsCollectionsMax: 200,
   aliasesMax: 10_000,

@@ -197,6 +197,43 @@ export interface CollectionChange {
   readonly echo?: string;
 }
 
+export interface SnapshotInfo {
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly createdMs: number;
+  readonly bytes: number;
+  /** SHA-256 in hexadecimal; absent when the file beside the snapshot that says it is. */
+  readonly checksum?: string;
+}
+
+/** A file that came from elsewhere, for restore(). */
+export interface ReceivedSnapshot {
+  readonly path: string;
+  discard(): Promise<void>;
+}
+
+/** Copies on disk: of a collection (an alias is followed), or of the whole storage where `collection` is undefined. */
+export interface Snapshots {
+  /** As the collection was at one moment; writes go on. Synced before it is listed; a failure leaves nothing. */
+  create(collection: string | undefined): Promise<SnapshotInfo>;
+  /** Oldest first. */
+  list(collection: string | undefined): Promise<SnapshotInfo[]>;
+  /** Throws not_found. */
+  delete(collection: string | undefined, snapshot: string): Promise<void>;
+  /** Throws not_found. `read` gives the bytes from `from` on; what was opened once can be read while it is deleted. */
+  open(
+    collection: string | undefined,
+    snapshot: string,
+  ): Promise<{ readonly info: SnapshotInfo; read(from: number): AsyncIterable<Uint8Array> }>;
+  /** Stores bytes that arrive as a file of its own, bounded by limits.snapshotBytesMax. */
+  receive(parts: AsyncIterable<Uint8Array>): Promise<ReceivedSnapshot>;
+  /**
+   * Puts a snapshot in place of the collection, or makes it; all collections of a snapshot of the whole storage. Nothing changes unless
+   * the file is sound from end to end and has the SHA-256. Gives the names of what was restored.
+   */
+  restore(collection: string | undefined, path: string, sha256?: string): Promise<string[]>;
+}
+
 export interface Engine {
   /** Refuses an existing name with already_exists. `sealing` is in force from the first write. */
   createCollection(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void>;
@@ -254,6 +291,8 @@ export interface Engine {
   explain(name: string, request: ExplainRequest): Promise<Explanation>;
   scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }>;
   openScroll(name: string, request: Omit<ScrollRequest, "limit">): Promise<ScrollCursor>;
+
+  readonly snapshots: Snapshots;
 
   /** Waits for what is in flight, syncs and releases the data folder. */
   close(): Promise<void>;

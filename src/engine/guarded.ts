@@ -8,9 +8,10 @@ import {
   type Prefetch,
   type QueryRequest,
   requireCollection,
+  requireGlobalRead,
   requireManage,
 } from "../core/index.ts";
-import type { SealedEngine } from "./engine.ts";
+import type { SealedEngine, Snapshots } from "./engine.ts";
 
 /** Each method throws forbidden when `access` does not grant what it needs. Closing stays the owner's. */
 export function guardEngine(engine: SealedEngine, access: Access): SealedEngine {
@@ -125,8 +126,44 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       read(name);
       return engine.sealedSkipped(name, filter);
     },
+    snapshots: guardSnapshots(engine.snapshots, access),
     async close() {
       throw new Error("a guarded engine is not its caller's to close");
+    },
+  };
+}
+
+/** As Qdrant has it: whoever may change the collection may copy it; what replaces data, or concerns all of it, is the manager's. */
+function guardSnapshots(snapshots: Snapshots, access: Access): Snapshots {
+  const need = (name: string | undefined, mode: "r" | "rw"): void => {
+    if (name !== undefined) requireCollection(access, name, mode);
+    else if (mode === "r") requireGlobalRead(access);
+    else requireManage(access);
+  };
+  return {
+    async create(name) {
+      need(name, "rw");
+      return snapshots.create(name);
+    },
+    async list(name) {
+      need(name, "r");
+      return snapshots.list(name);
+    },
+    async delete(name, snapshot) {
+      need(name, "rw");
+      return snapshots.delete(name, snapshot);
+    },
+    async open(name, snapshot) {
+      need(name, "r");
+      return snapshots.open(name, snapshot);
+    },
+    async receive(parts) {
+      requireManage(access);
+      return snapshots.receive(parts);
+    },
+    async restore(name, path, sha256) {
+      requireManage(access);
+      return snapshots.restore(name, path, sha256);
     },
   };
 }

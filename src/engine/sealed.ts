@@ -247,6 +247,15 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
       return counted(await engine.openScroll(name, judged.request), skipped);
     },
     sealedSkipped: async (name, filter) => ((await passesOver(name, filter)) ? sealedPoints(name) : 0),
+    snapshots: {
+      create: (name) => engine.snapshots.create(name),
+      list: (name) => engine.snapshots.list(name),
+      delete: (name, snapshot) => engine.snapshots.delete(name, snapshot),
+      open: (name, snapshot) => engine.snapshots.open(name, snapshot),
+      receive: (parts) => engine.snapshots.receive(parts),
+      // Another policy may hold for the name afterwards.
+      restore: (name, path, sha256) => changed(engine.snapshots.restore(name, path, sha256)),
+    },
     close: () => engine.close(),
   };
 }

@@ -52,6 +52,8 @@ export const operations = {
   explain: 30,
   query: 40,
   queryGroups: 41,
+  createSnapshot: 50,
+  restoreSnapshot: 51,
 } as const;
 
 interface Addon {

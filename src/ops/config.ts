@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { isIP } from "node:net";
 import { totalmem } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { limits } from "../core/index.ts";
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -16,6 +16,7 @@ const fsyncPolicies = ["always", "interval", "never"] as const;
 
 export interface ServerConfig {
   readonly dataDir: string;
+  readonly snapshotsDir: string;
   readonly host: string;
   readonly grpcPort: number;
   readonly httpPort: number;
@@ -79,8 +80,10 @@ export function readConfig(
     const name = jwtRbac ? "SEALPOINT_JWT_RBAC" : "SEALPOINT_READ_ONLY_API_KEY";
     throw new ConfigError(`${name}: needs SEALPOINT_API_KEY as well, or nobody could manage anything`);
   }
+  const dataDir = resolve(overrides.dataDir ?? text("SEALPOINT_DATA_DIR") ?? "./data");
   const config: ServerConfig = {
-    dataDir: resolve(overrides.dataDir ?? text("SEALPOINT_DATA_DIR") ?? "./data"),
+    dataDir,
+    snapshotsDir: resolve(text("SEALPOINT_SNAPSHOTS_DIR") ?? join(dataDir, "snapshots")),
     host,
     grpcPort: parsePort("SEALPOINT_GRPC_PORT", overrides.grpcPort ?? text("SEALPOINT_GRPC_PORT") ?? "6334"),
     httpPort: parsePort("SEALPOINT_HTTP_PORT", overrides.httpPort ?? text("SEALPOINT_HTTP_PORT") ?? "6333"),

@@ -6,4 +6,5 @@ export { type Found, type NearestRequest, PointsService, type UpdateOutcome } fr
 export { QueriesService } from "./queries.ts";
 export { type S5LoadEvent, S5Service, type S5ServiceOptions } from "./s5.ts";
 export { SealingService } from "./sealing.ts";
+export { type RecoverOptions, SnapshotsService } from "./snapshots.ts";
 export { RemoteStreams, StreamRegistry, type Streams, serveStreams } from "./streams.ts";

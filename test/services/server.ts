@@ -61,6 +61,7 @@ export async function startTestServer() {
 
   return {
     engine,
+    dataDir: folder.path,
     call<I extends DescMessage, O extends DescMessage>(
       method: Method<I, O>,
       request: MessageInitShape<I>,

@@ -2,6 +2,7 @@
  * The engine of one machine: FAISS and RocksDB behind the addon. JavaScript holds plans here, not data: each method writes one
  * message and reads one answer.
  */
+import { join, resolve } from "node:path";
 import {
   badInput,
   type CollectionConfig,
@@ -58,10 +59,13 @@ import {
 
 import { NativePointTable } from "./point-table.ts";
 import { encodeGroups, encodeQueries } from "./query-messages.ts";
+import { EmbeddedSnapshots } from "./snapshots.ts";
 
 export interface EmbeddedOptions extends NativeOptions {
   /** Folder of everything the engine keeps; made when missing, held by one process at a time. */
   readonly dataDir: string;
+  /** Folder of the snapshots; {dataDir}/snapshots when absent. */
+  readonly snapshotsDir?: string;
 }
 
 export interface EngineStats {
@@ -99,14 +103,22 @@ const scrollHeaderSize = 24;
 const changeAttemptsMax = 8;
 
 export function openEmbeddedEngine(options: EmbeddedOptions): EmbeddedEngine {
-  return new EmbeddedEngine(NativeEngine.open(options.dataDir, options));
+  const native = NativeEngine.open(options.dataDir, options);
+  const realName = async (name: string): Promise<string> => {
+    const answer = await native.call(operations.collectionInfo, new NativeWriter().text(name).done());
+    return new NativeReader(answer).text();
+  };
+  const snapshotsDir = options.snapshotsDir ?? join(options.dataDir, "snapshots");
+  return new EmbeddedEngine(native, new EmbeddedSnapshots(native, resolve(snapshotsDir), realName));
 }
 
 export class EmbeddedEngine implements Engine {
   private readonly native: NativeEngine;
+  readonly snapshots: EmbeddedSnapshots;
 
-  constructor(native: NativeEngine) {
+  constructor(native: NativeEngine, snapshots: EmbeddedSnapshots) {
     this.native = native;
+    this.snapshots = snapshots;
   }
 
   async createCollection(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void> {

@@ -1,6 +1,5 @@
 /** Every service of the gRPC door with its handlers; health and reflection are the server's own. */
 import { Qdrant } from "../../../../gen/qdrant/qdrant_pb.js";
-import { Snapshots } from "../../../../gen/qdrant/snapshots_service_pb.js";
 import type { SealedEngine } from "../../../engine/index.ts";
 import { apiVersion, serverTitle } from "../../../ops/index.ts";
 import {
@@ -12,15 +11,17 @@ import {
   S5Service,
   type S5ServiceOptions,
   SealingService,
+  SnapshotsService,
   type Streams,
 } from "../../../services/index.ts";
-import { bindService, type ServiceBinding, unary, unimplemented } from "../call.ts";
+import { bindService, type ServiceBinding, unary } from "../call.ts";
 import { bindCollections } from "./collections.ts";
 import { bindDiagnostics } from "./diagnostics.ts";
 import { bindIngest } from "./ingest.ts";
 import { bindPoints } from "./points.ts";
 import { bindS5 } from "./s5.ts";
 import { bindSealing } from "./sealing.ts";
+import { bindSnapshots } from "./snapshots.ts";
 
 export interface ServiceTableOptions {
   /** The sealed engine: no door goes round it. */
@@ -30,20 +31,11 @@ export interface ServiceTableOptions {
   readonly streams: Streams;
 }
 
-const laterSnapshots = "arrives with snapshots, in a later version";
-
 export function createServiceTables({ engine, s5, streams }: ServiceTableOptions): ServiceBinding[] {
   return [
     bindCollections(new CollectionsService(engine)),
     bindPoints(new PointsService(engine), new QueriesService(engine)),
-    bindService(Snapshots, {
-      create: unimplemented(laterSnapshots),
-      list: unimplemented(laterSnapshots),
-      delete: unimplemented(laterSnapshots),
-      createFull: unimplemented(laterSnapshots),
-      listFull: unimplemented(laterSnapshots),
-      deleteFull: unimplemented(laterSnapshots),
-    }),
+    bindSnapshots(new SnapshotsService(engine)),
     bindService(Qdrant, {
       // Qdrant's clients read title and version and warn about any other.
       healthCheck: unary(async () => ({ title: serverTitle, version: apiVersion })),

@@ -39,6 +39,18 @@ Collection::Collection(Store& store, MemoryBudget& budget, std::string folder, C
   book_memory();
 }
 
+Collection::Collection(Store& store, MemoryBudget& budget, std::string folder, CollectionRecord record, uint64_t operation,
+                       const std::vector<std::pair<std::string, std::string>>& streams)
+    : Collection(store, budget, std::move(folder), std::move(record)) {
+  operation_ = operation;
+  for (const auto& [stream, position] : streams) {
+    ByteReader in(position);
+    StreamState& state = streams_[stream];
+    state.sequence = in.u64();
+    state.used_ms = in.u64();
+  }
+}
+
 Collection::~Collection() = default;
 
 VectorIndexConfig Collection::index_config(size_t vector) const {
@@ -209,10 +221,21 @@ void Collection::drop(rocksdb::WriteBatch& batch) {
   dropped_ = true;
 }
 
+void Collection::retire(bool retired) {
+  std::lock_guard writer(write_mutex_);
+  dropped_ = retired;
+}
+
+SnapshotSource Collection::snapshot_source() const {
+  std::shared_lock lock(state_mutex_);
+  return {record_, snapshot_};
+}
+
 void Collection::replace_record(uint64_t expected, const std::string* config, const std::string* sealing,
                                 const std::vector<VectorField>* vectors) {
   std::lock_guard writer(write_mutex_);
   CollectionRecord next = record();
+  if (dropped_) throw Error(ErrorKind::kNotFound, "Not found: Collection `" + next.name + "` doesn't exist!", "collection_name");
   if (expected != 0 && next.epoch != expected) throw Error(ErrorKind::kAborted, "the collection was changed meanwhile");
   if (config != nullptr) next.config = *config;
   if (sealing != nullptr) next.sealing = *sealing;

@@ -26,6 +26,7 @@
 #include "point_table.h"
 #include "records.h"
 #include "requests.h"
+#include "snapshot_writer.h"
 
 namespace sealpoint {
 
@@ -58,6 +59,9 @@ class Collection : public std::enable_shared_from_this<Collection> {
  public:
   // Makes the folders of a new collection, or loads an old one from the store.
   Collection(Store& store, MemoryBudget& budget, std::string folder, CollectionRecord record);
+  // Loads restored rows, whose operation and streams are not in the store yet.
+  Collection(Store& store, MemoryBudget& budget, std::string folder, CollectionRecord record, uint64_t operation,
+             const std::vector<std::pair<std::string, std::string>>& streams);
   ~Collection();
 
   uint32_t cid() const { return cid_; }
@@ -66,6 +70,10 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::vector<FieldIndexInfo> index_infos() const;
   // Deletes all of the store's that is this collection's in one batch, with what it holds already. Afterwards every write is refused.
   void drop(rocksdb::WriteBatch& batch);
+  // Refuses every write from now on, or (false) takes them again: for a restore that takes this collection's place.
+  void retire(bool retired);
+  // The record, and a view of the store that holds all of this collection's writes so far.
+  SnapshotSource snapshot_source() const;
 
   // One operation of points, behind the collection's name; layout in collection_write.cc. The caller waits for durability.
   // `body` is what kind 10 reads.

@@ -116,6 +116,10 @@ class DataCheck {
           CollectionRecord record = CollectionRecord::decode(value);
           if (record.cid != known_.back()) throw Error(ErrorKind::kDataLoss, "it names another collection");
           collections_.emplace(record.cid, std::move(record));
+        } else if (key[0] == 'r' && key.size() == 5) {
+          // The next start removes what a restore left.
+          const uint32_t cid = cid_of(key.substr(1));
+          known_.insert(std::lower_bound(known_.begin(), known_.end(), cid), cid);
         } else if (key[0] == 'o' && key.size() == 5) {
           operations_[cid_of(key.substr(1))] = ByteReader(value).u64();
         } else if (key[0] == 's' && key.size() > 5) {

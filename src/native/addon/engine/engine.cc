@@ -28,6 +28,7 @@ bool changes_store(Operation operation) {
     case Operation::kDeleteCollection:
     case Operation::kUpdateAliases:
     case Operation::kSetSealing:
+    case Operation::kRestoreSnapshot:
     case Operation::kWrite:
     case Operation::kCreateFieldIndex:
     case Operation::kDeleteFieldIndex:
@@ -136,12 +137,14 @@ Engine::Engine(const std::string& path, const EngineOptions& options)
   load();
   readers_ = std::make_unique<ThreadPool>(options.read_threads != 0 ? options.read_threads : cores);
   writers_ = std::make_unique<ThreadPool>(2);
+  archivist_ = std::make_unique<ThreadPool>(1);
   optimizer_ = std::thread([this] { optimize_loop(); });
 }
 
 Engine::~Engine() { close(); }
 
 void Engine::load() {
+  discard_marked();
   std::string value;
   if (store_->db().Get({}, store_->meta(), "n", &value).ok()) next_cid_ = ByteReader(value).u32();
   std::unique_ptr<rocksdb::Iterator> it(store_->db().NewIterator({}, store_->meta()));
@@ -219,7 +222,8 @@ void Engine::submit(Operation operation, Message message, std::shared_ptr<void> 
       return;
     }
   }
-  readers_->post(std::move(job));
+  const bool archives = operation == Operation::kCreateSnapshot || operation == Operation::kRestoreSnapshot;
+  (archives ? archivist_ : readers_)->post(std::move(job));
 }
 
 void Engine::finish(Operation operation, bool waits, Outcome outcome, Done done) {
@@ -399,14 +403,7 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       break;
     }
     case Operation::kStats:
-      out.u64(store_->syncs());
-      out.u64(store_->disk_bytes());
-      out.u64(memory_.bytes());
-      out.u64(in_flight_);
-      out.u64(budget_.booked());
-      out.u64(budget_.process_limit());
-      out.u64(budget_.collection_limit());
-      break;
+      return stats();
     case Operation::kLargestCollections:
       return largest_collections(in);
     case Operation::kMemoryCreate:
@@ -424,6 +421,10 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       const auto collection = require(in.text());
       return collection->explain(in);
     }
+    case Operation::kCreateSnapshot:
+      return create_snapshot(in);
+    case Operation::kRestoreSnapshot:
+      return restore_snapshot(in);
     case Operation::kFlush:
       store_->flush();
       break;
@@ -473,6 +474,7 @@ void Engine::close() {
     std::unique_lock lock(idle_mutex_);
     idle_.wait(lock, [this] { return in_flight_ == 0; });
   }
+  archivist_.reset();
   writers_.reset();
   readers_.reset();
   {

@@ -19,6 +19,7 @@
 #include "index_filler.h"
 #include "memory_budget.h"
 #include "memory_index.h"
+#include "snapshot_reader.h"
 #include "thread_pool.h"
 
 namespace sealpoint {
@@ -57,6 +58,8 @@ enum class Operation : uint8_t {
   kExplain = 30,
   kQuery = 40,
   kQueryGroups = 41,
+  kCreateSnapshot = 50,
+  kRestoreSnapshot = 51,
 };
 
 struct Outcome {
@@ -112,9 +115,16 @@ class Engine {
   void create_field_index(std::string_view message, Done done);
   std::string delete_collection(ByteReader& in);
   std::string info(ByteReader& in);
+  std::string stats();
   std::string largest_collections(ByteReader& in) const;
   std::string update_aliases(ByteReader& in);
   std::string list_aliases(ByteReader& in);
+  std::string create_snapshot(ByteReader& in);
+  std::string restore_snapshot(ByteReader& in);
+  uint32_t allocate_restored();
+  void own_sealing_id(CollectionRecord& record) const;
+  void put_in_place(const StagedSnapshot& staged, const std::vector<std::shared_ptr<Collection>>& fresh);
+  void discard_marked();
   std::shared_ptr<Collection> find(std::string_view name) const;
   std::shared_ptr<Collection> require(std::string_view name) const;
   void finish(Operation operation, bool waits, Outcome outcome, Done done);
@@ -153,6 +163,7 @@ class Engine {
 
   std::unique_ptr<ThreadPool> readers_;
   std::unique_ptr<ThreadPool> writers_;
+  std::unique_ptr<ThreadPool> archivist_;  // snapshots, one at a time
   std::atomic<size_t> in_flight_{0};
   std::mutex idle_mutex_;
   std::condition_variable idle_;

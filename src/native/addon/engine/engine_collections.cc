@@ -156,6 +156,19 @@ std::string Engine::info(ByteReader& in) {
   return std::move(out.bytes());
 }
 
+// Figures for /metrics; src/engine/embedded/embedded-engine.ts reads them.
+std::string Engine::stats() {
+  ByteWriter out;
+  out.u64(store_->syncs());
+  out.u64(store_->disk_bytes());
+  out.u64(memory_.bytes());
+  out.u64(in_flight_);
+  out.u64(budget_.booked());
+  out.u64(budget_.process_limit());
+  out.u64(budget_.collection_limit());
+  return std::move(out.bytes());
+}
+
 // u32 n: the n collections that hold most memory, most first. Answers u32 n, each the name.
 std::string Engine::largest_collections(ByteReader& in) const {
   const size_t count = in.u32();

@@ -7,6 +7,7 @@
 //             "n"                next cid, u32 LE
 //             "s" cid stream id  last applied sequence, time of last use (ms): two u64 LE
 //             "o" cid            last operation id, u64 LE
+//             "r" cid            being restored, or replaced by a restore: its rows go at the next start
 //   points    cid id             slot, version, flags, vectors present (engine/point_record.h)
 //   payloads  cid id             payload bytes
 //   vectors   cid vector id      f32 LE values; vector is the place of the name in the collection record, u16 BE

@@ -1,0 +1,194 @@
+// Snapshots: written beside the writes, and restored under a cid of their own until one batch puts them in place.
+#include <sys/random.h>
+
+#include <filesystem>
+
+#include "engine.h"
+#include "snapshot_reader.h"
+#include "snapshot_writer.h"
+
+namespace sealpoint {
+
+// text collection (empty: the whole storage), text path of the new file. Answers u64 size, text SHA-256.
+std::string Engine::create_snapshot(ByteReader& in) {
+  const std::string name(in.text()), path(in.text());
+  std::vector<SnapshotSource> sources;
+  std::vector<std::pair<std::string, std::string>> aliases;
+  if (!name.empty()) {
+    sources.push_back(require(name)->snapshot_source());
+  } else {
+    std::shared_lock lock(names_mutex_);
+    for (const auto& [each, collection] : collections_) sources.push_back(collection->snapshot_source());
+    aliases.assign(aliases_.begin(), aliases_.end());
+  }
+  const auto [size, sha256] = write_snapshot(*store_, sources, aliases, name.empty(), path, closing_);
+  ByteWriter out;
+  out.u64(size);
+  out.text(sha256);
+  return std::move(out.bytes());
+}
+
+uint32_t Engine::allocate_restored() {
+  std::lock_guard admin(admin_mutex_);
+  ByteWriter next;
+  next.u32(next_cid_ + 1);
+  rocksdb::WriteBatch batch;
+  batch.Put(store_->meta(), "n", next.bytes());
+  batch.Put(store_->meta(), restore_mark(next_cid_), "");
+  store_->write(batch);
+  // Ingested rows reach the disk before the next log record does: the mark must be there first.
+  store_->sync();
+  return next_cid_++;
+}
+
+// text path, text collection (empty: the whole storage under its own names), text SHA-256 (empty: not asked). Answers u32 n, each
+// restored collection's name.
+std::string Engine::restore_snapshot(ByteReader& in) {
+  const std::string path(in.text());
+  std::string name(in.text());
+  const std::string sha256(in.text());
+  {
+    std::shared_lock lock(names_mutex_);
+    const auto alias = aliases_.find(name);
+    if (alias != aliases_.end()) name = alias->second;
+  }
+  std::vector<uint32_t> marked;
+  std::vector<std::shared_ptr<Collection>> fresh;
+  const auto discard = [&] {
+    fresh.clear();
+    for (const uint32_t cid : marked) {
+      std::error_code failure;
+      std::filesystem::remove_all(path_ + "/segments/" + std::to_string(cid), failure);
+      try {
+        discard_rows(*store_, cid);
+      } catch (const Error&) {
+        // The mark stays, and the next start removes them.
+      }
+    }
+  };
+  try {
+    StagedSnapshot staged = stage_snapshot(
+        *store_, path, path_ + "/restore", sha256,
+        [&] {
+          marked.push_back(allocate_restored());
+          return marked.back();
+        },
+        closing_);
+    if (staged.full != name.empty()) {
+      throw Error(ErrorKind::kBadInput, staged.full ? "Wrong input: the file is a snapshot of the whole storage, not of a collection"
+                                                    : "Wrong input: the file is a snapshot of a collection, not of the whole storage", "location");
+    }
+    if (!name.empty()) staged.collections.front().record.name = name;
+    Booking room(budget_);
+    uint64_t bytes = 0;
+    for (const StagedCollection& one : staged.collections) bytes += one.memory_bytes();
+    room.grow(bytes, "the restored snapshot");
+    for (StagedCollection& one : staged.collections) {
+      own_sealing_id(one.record);
+      one.record.epoch = (uint64_t{one.record.cid} << 24) + 1;
+      const std::string folder = path_ + "/segments/" + std::to_string(one.record.cid);
+      std::filesystem::create_directories(folder);
+      fresh.push_back(std::make_shared<Collection>(*store_, budget_, folder, one.record, one.operation, one.streams));
+      fresh.back()->set_filler(filler_.get());
+    }
+    put_in_place(staged, fresh);
+  } catch (...) {
+    discard();
+    throw;
+  }
+  ByteWriter out;
+  out.u32(static_cast<uint32_t>(fresh.size()));
+  for (const auto& collection : fresh) out.text(collection->record().name);
+  return std::move(out.bytes());
+}
+
+// A collection beside the one that the snapshot was taken of gets a binding of its own, and opens envelopes of the old one too.
+void Engine::own_sealing_id(CollectionRecord& record) const {
+  std::shared_lock lock(names_mutex_);
+  for (const auto& [name, collection] : collections_) {
+    if (name == record.name || collection->record().sealing_id != record.sealing_id) continue;
+    std::string id(16, '\0');
+    if (getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) throw Error(ErrorKind::kInternal, "the system gives no random bytes");
+    record.sealing_id = id;
+    record.accepted_ids.insert(record.accepted_ids.begin(), id);
+    return;
+  }
+}
+
+void Engine::put_in_place(const StagedSnapshot& staged, const std::vector<std::shared_ptr<Collection>>& fresh) {
+  std::lock_guard admin(admin_mutex_);
+  std::vector<std::shared_ptr<Collection>> replaced;
+  rocksdb::WriteBatch batch;
+  auto aliases = aliases_;
+  for (const StagedCollection& one : staged.collections) {
+    const auto found = collections_.find(one.record.name);
+    if (found != collections_.end()) replaced.push_back(found->second);
+    // In a snapshot of the whole storage the names of its collections win over aliases that came later.
+    if (aliases.erase(one.record.name) != 0) batch.Delete(store_->meta(), "a" + one.record.name);
+    one.commit(*store_, batch);
+  }
+  if (collections_.size() - replaced.size() + fresh.size() > options_.collections_max) {
+    throw Error(ErrorKind::kExhausted, "no more than " + std::to_string(options_.collections_max) + " collections", "collection_name");
+  }
+  if (staged.full) {
+    for (const auto& [alias, target] : staged.aliases) {
+      if (collections_.contains(alias)) continue;
+      aliases[alias] = target;
+      batch.Put(store_->meta(), "a" + alias, target);
+    }
+  }
+  for (const auto& old : replaced) {
+    batch.Delete(store_->meta(), Store::collection_key('c', old->cid()));
+    batch.Put(store_->meta(), restore_mark(old->cid()), "");
+  }
+  // From here on nothing is acknowledged that would go with the old ones.
+  for (const auto& old : replaced) old->retire(true);
+  try {
+    store_->write(batch);
+  } catch (...) {
+    for (const auto& old : replaced) old->retire(false);
+    throw;
+  }
+  // Their views of the store were taken before the records were in it.
+  const Snapshot now = store_->snapshot();
+  for (const auto& collection : fresh) collection->refresh_snapshot(now);
+  {
+    std::unique_lock lock(names_mutex_);
+    for (const auto& collection : fresh) collections_[collection->record().name] = collection;
+    aliases_ = std::move(aliases);
+  }
+  ++collections_changes_;
+  optimize_wake_.notify_all();
+  for (const auto& old : replaced) {
+    {
+      std::lock_guard lock(strands_mutex_);
+      strands_.erase(std::to_string(old->cid()));
+    }
+    std::error_code failure;
+    std::filesystem::remove_all(path_ + "/segments/" + std::to_string(old->cid()), failure);
+    try {
+      discard_rows(*store_, old->cid());
+    } catch (const Error&) {
+      // The mark stays, and the next start removes them.
+    }
+  }
+}
+
+// What a stop in the middle of a restore left.
+void Engine::discard_marked() {
+  std::vector<uint32_t> marked;
+  {
+    const std::unique_ptr<rocksdb::Iterator> it(store_->db().NewIterator({}, store_->meta()));
+    for (it->Seek("r"); it->Valid() && it->key().starts_with("r"); it->Next()) {
+      uint32_t cid = 0;
+      for (const char byte : it->key().ToStringView().substr(1)) cid = cid << 8 | static_cast<uint8_t>(byte);
+      marked.push_back(cid);
+    }
+    check(it->status(), "cannot read the marks of restores");
+  }
+  for (const uint32_t cid : marked) discard_rows(*store_, cid);
+  std::error_code failure;
+  std::filesystem::remove_all(path_ + "/restore", failure);
+}
+
+}  // namespace sealpoint

@@ -1,0 +1,138 @@
+/** Copies of collections and of the whole storage, as qdrant.Snapshots and Qdrant's REST routes offer them. */
+import { stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { badInput, DomainError, limits } from "../core/index.ts";
+import type { Engine, SnapshotInfo, Snapshots } from "../engine/index.ts";
+import { checkNewName } from "./names.ts";
+
+export interface RecoverOptions {
+  /** SHA-256 in hexadecimal, of the whole file. */
+  readonly checksum?: string;
+  /** Sent as `api-key` to the server that a URL names. */
+  readonly apiKey?: string;
+  readonly signal?: AbortSignal;
+}
+
+export class SnapshotsService {
+  readonly #snapshots: Snapshots;
+
+  constructor(engine: Engine) {
+    this.#snapshots = engine.snapshots;
+  }
+
+  /** `collection` undefined, here and below: the whole storage. */
+  create(collection: string | undefined): Promise<SnapshotInfo> {
+    return this.#snapshots.create(collection);
+  }
+
+  list(collection: string | undefined): Promise<SnapshotInfo[]> {
+    return this.#snapshots.list(collection);
+  }
+
+  delete(collection: string | undefined, snapshot: string): Promise<void> {
+    return this.#snapshots.delete(collection, snapshot);
+  }
+
+  download(collection: string | undefined, snapshot: string): ReturnType<Snapshots["open"]> {
+    return this.#snapshots.open(collection, snapshot);
+  }
+
+  /** `location`: an http, https or file URL. Qdrant's priorities say which replica wins; with one node it is the snapshot. */
+  async recover(collection: string, location: string, options: RecoverOptions = {}): Promise<void> {
+    const url = URL.canParse(location) ? new URL(location) : undefined;
+    if (url?.protocol === "file:") return this.recoverFromFile(collection, fileURLToPath(url), options);
+    if (url?.protocol === "http:" || url?.protocol === "https:") return this.recoverFromUrl(collection, url, options);
+    throw badInput("Wrong input: location: must be a URL of http, https or file", "location");
+  }
+
+  async recoverFromFile(collection: string, path: string, { checksum }: RecoverOptions = {}): Promise<void> {
+    checkTarget(collection, checksum);
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isFile() !== true) {
+      throw badInput(`Bad request: Snapshot file ${JSON.stringify(path)} does not exist`, "location");
+    }
+    await this.#snapshots.restore(collection, path, checksum);
+  }
+
+  async recoverFromUrl(collection: string, url: URL, options: RecoverOptions = {}): Promise<void> {
+    checkTarget(collection, options.checksum);
+    const whole = AbortSignal.timeout(limits.snapshotTransferMs);
+    const stop = new AbortController();
+    const signals = [whole, stop.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    const idle = setTimeout(() => stop.abort(new Error("the source is silent")), limits.snapshotIdleMs);
+    try {
+      const answer = await fetch(url, {
+        signal: AbortSignal.any(signals),
+        headers: options.apiKey === undefined ? {} : { "api-key": options.apiKey },
+      }).catch((error: unknown) => {
+        throw cannotFetch(error);
+      });
+      if (!answer.ok || answer.body === null) {
+        await answer.body?.cancel();
+        throw badInput(`Bad request: Failed to download snapshot: status ${answer.status}`, "location");
+      }
+      const { body } = answer;
+      async function* watched(): AsyncGenerator<Uint8Array> {
+        try {
+          for await (const part of body) {
+            idle.refresh();
+            yield part as Uint8Array;
+          }
+        } catch (error) {
+          throw cannotFetch(error);
+        }
+      }
+      await this.#restoreReceived(collection, watched(), options.checksum, () => clearTimeout(idle));
+    } finally {
+      clearTimeout(idle);
+    }
+  }
+
+  /** For uploads: the bytes of a snapshot file in the order in which they arrive. */
+  async recoverFromBytes(
+    collection: string,
+    parts: AsyncIterable<Uint8Array>,
+    { checksum }: RecoverOptions = {},
+  ): Promise<void> {
+    checkTarget(collection, checksum);
+    await this.#restoreReceived(collection, parts, checksum);
+  }
+
+  /** All collections and aliases of a snapshot of the whole storage; collections that it has not stay. */
+  async recoverFull(path: string, { checksum }: RecoverOptions = {}): Promise<string[]> {
+    checkSum(checksum);
+    return this.#snapshots.restore(undefined, path, checksum);
+  }
+
+  async #restoreReceived(
+    collection: string,
+    parts: AsyncIterable<Uint8Array>,
+    checksum: string | undefined,
+    arrived: () => void = () => {},
+  ): Promise<void> {
+    const received = await this.#snapshots.receive(parts);
+    arrived();
+    try {
+      await this.#snapshots.restore(collection, received.path, checksum);
+    } finally {
+      await received.discard();
+    }
+  }
+}
+
+function checkTarget(collection: string, checksum: string | undefined): void {
+  checkNewName(collection, "collection_name");
+  checkSum(checksum);
+}
+
+function checkSum(checksum: string | undefined): void {
+  if (checksum !== undefined && !/^[0-9a-f]{64}$/i.test(checksum)) {
+    throw badInput("Wrong input: checksum: must be a SHA-256 of 64 hexadecimal digits", "checksum");
+  }
+}
+
+function cannotFetch(error: unknown): DomainError {
+  if (error instanceof DomainError) return error;
+  const why = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : "";
+  return new DomainError("unavailable", `Failed to download snapshot: ${why}`, { details: { field: "location" } });
+}
