@@ -480,7 +480,15 @@ export const rows: readonly Row[] = [
     ],
   },
   { title: "JWT", probes: [stated("works: exp, access, value_exists", "test/e2e/access.test.ts")] },
-  { title: "TLS", probes: [stated("works, client certificates are not asked for", "test/server/tls.test.ts")] },
+  {
+    title: "TLS",
+    probes: [
+      stated(
+        "works; files read again when they change; client certificates verified",
+        "test/server/tls-changes.test.ts",
+      ),
+    ],
+  },
   {
     title: "gzip and large messages",
     probes: [stated("works; a message has at most 64 MiB", "test/server/messages.test.ts")],

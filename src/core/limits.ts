@@ -1,5 +1,9 @@
 /** Every bound of the server stands here, with its unit and its reason. */
 export const limits = {
+  /** Seconds between two looks at the TLS files: a new certificate is in use within a minute. */
+  tlsReloadSecondsDefault: 60,
+  /** About what Node's timers can count to (2^31 ms). */
+  tlsReloadSecondsMax: 2_000_000,
   /** Bytes of one gRPC message. Qdrant has no cap; 64 MiB holds 10,000 points of 1,536 dimensions and bounds a reader's memory. */
   messageBytesMax: 64 * 1024 * 1024,
   /** Bytes of one REST body, unpacked: Qdrant's default. */

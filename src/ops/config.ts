@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { limits } from "../core/index.ts";
+import type { TlsFiles } from "./tls.ts";
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -26,7 +27,7 @@ export interface ServerConfig {
   readonly readOnlyKeys: readonly string[];
   /** Tokens signed with one of apiKeys are taken (Qdrant's service.jwt_rbac). */
   readonly jwtRbac: boolean;
-  readonly tls?: { readonly certPath: string; readonly keyPath: string };
+  readonly tls?: TlsFiles;
   readonly insecure: boolean;
   readonly logLevel: LogLevel;
   /** Threads that serve gRPC; 1: the main thread itself. */
@@ -90,7 +91,7 @@ export function readConfig(
     apiKeys,
     readOnlyKeys,
     jwtRbac,
-    tls: parseTls(text("SEALPOINT_TLS_CERT"), text("SEALPOINT_TLS_KEY")),
+    tls: parseTls(text),
     insecure: overrides.insecure === true || parseFlag("SEALPOINT_INSECURE", text("SEALPOINT_INSECURE")),
     logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
     s5PortalUrls: text("S5_PORTAL_URL"),
@@ -211,11 +212,30 @@ function parseMegabytes(name: string, value: string | undefined): number | undef
   return megabytes;
 }
 
-function parseTls(certPath: string | undefined, keyPath: string | undefined): ServerConfig["tls"] {
-  if (certPath === undefined && keyPath === undefined) return undefined;
+function parseTls(text: (name: string) => string | undefined): TlsFiles | undefined {
+  const [certPath, keyPath, caPath, seconds] = (["CERT", "KEY", "CA", "RELOAD_SECONDS"] as const).map((name) =>
+    text(`SEALPOINT_TLS_${name}`),
+  );
+  if (certPath === undefined && keyPath === undefined) {
+    if (caPath !== undefined) throw new ConfigError("SEALPOINT_TLS_CA: has a meaning only with SEALPOINT_TLS_CERT");
+    parseReload(seconds);
+    return undefined;
+  }
   if (certPath === undefined) throw new ConfigError("SEALPOINT_TLS_CERT: missing, though SEALPOINT_TLS_KEY is set");
   if (keyPath === undefined) throw new ConfigError("SEALPOINT_TLS_KEY: missing, though SEALPOINT_TLS_CERT is set");
   if (!existsSync(certPath)) throw new ConfigError(`SEALPOINT_TLS_CERT: no file ${certPath}`);
   if (!existsSync(keyPath)) throw new ConfigError(`SEALPOINT_TLS_KEY: no file ${keyPath}`);
-  return { certPath, keyPath };
+  if (caPath !== undefined && !existsSync(caPath)) throw new ConfigError(`SEALPOINT_TLS_CA: no file ${caPath}`);
+  return { certPath, keyPath, caPath, reloadSeconds: parseReload(seconds) };
+}
+
+function parseReload(value: string | undefined): number {
+  if (value === undefined) return limits.tlsReloadSecondsDefault;
+  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(seconds <= limits.tlsReloadSecondsMax)) {
+    throw new ConfigError(
+      `SEALPOINT_TLS_RELOAD_SECONDS: ${JSON.stringify(value)} is not a number of seconds (0 to ${limits.tlsReloadSecondsMax}; 0: never)`,
+    );
+  }
+  return seconds;
 }

@@ -6,3 +6,4 @@ export * from "./log.ts";
 export * from "./metrics.ts";
 export { readSettings, type Settings } from "./settings.ts";
 export { ThreadPort } from "./thread-port.ts";
+export * from "./tls.ts";

@@ -1,4 +1,5 @@
 /** Qdrant 1.19's settings (its config/config.yaml, QDRANT__ variables with `__` for the dots): what they are called here, and which change nothing. */
+import { limits } from "../core/index.ts";
 import type { Setting } from "./settings.ts";
 
 interface Translation {
@@ -26,6 +27,8 @@ const qdrantKeys: ReadonlyMap<string, Translation> = new Map<string, Translation
   ["service.jwt_rbac", flag("SEALPOINT_JWT_RBAC")],
   ["tls.cert", same("SEALPOINT_TLS_CERT")],
   ["tls.key", same("SEALPOINT_TLS_KEY")],
+  ["tls.ca_cert", same("SEALPOINT_TLS_CA")],
+  ["tls.cert_ttl", { name: "SEALPOINT_TLS_RELOAD_SECONDS", translate: secondsAtMost }],
 ]);
 
 /** Rust's filters such as `info,actix=warn` say the level first. */
@@ -34,6 +37,14 @@ function logLevel(value: string): string {
   return level.trim().toLowerCase();
 }
 
+/** Longer than our longest is as good as that. */
+function secondsAtMost(value: string): string {
+  return /^\d+$/.test(value) ? String(Math.min(Number(value), limits.tlsReloadSecondsMax)) : value;
+}
+
+/** What says whether other settings count. */
+const switches: ReadonlySet<string> = new Set(["service.enable_tls", "service.verify_https_client_certificate"]);
+
 /** Groups and keys that Qdrant knows and that change nothing here: one node, another storage engine, no web server of actix. */
 const ignoredKeys: readonly RegExp[] = [
   /^telemetry_disabled$/,
@@ -41,7 +52,6 @@ const ignoredKeys: readonly RegExp[] = [
   /^logger\./,
   /^storage\.(?:temp_path|snapshots_config|on_disk_payload|wal|node_type|performance|optimizers|optimizers_overwrite|hnsw_index|hnsw_global_config|collection|shard_transfer_method|max_collections|update_concurrency|update_queue_size|handle_collection_load_errors|recovery_mode|async_scorer|skip_file_download|quantization|mmap_advice)\b/,
   /^service\.(?:max_request_size_mb|max_workers|enable_cors|enable_static_content|static_content_dir|enable_tls|verify_https_client_certificate|grpc_timeout_ms|hardware_reporting|metrics_prefix|metrics_port|slow_query_secs|slow_search_threshold_ms|audit|audit_log|enable_dashboard)\b/,
-  /^tls\.(?:ca_cert|cert_ttl)$/,
   /^cluster\b/,
   /^inference\b/,
   /^audit\b/,
@@ -57,20 +67,27 @@ export function translateQdrant(given: ReadonlyMap<string, Setting>): {
   readonly settings: ReadonlyMap<string, Setting>;
   readonly ignored: readonly string[];
   readonly unknown: string | undefined;
+  /** What asks for client certificates, which need an authority. */
+  readonly needsAuthority: string | undefined;
 } {
   const settings = new Map<string, Setting>();
   const ignored: string[] = [];
   // Qdrant's file names a certificate even where it is not to be used.
-  const usesTls = /^(?:true|1)$/i.test(given.get("service.enable_tls")?.value ?? "");
+  const isOn = (key: string): boolean => /^(?:true|1)$/i.test(given.get(key)?.value ?? "");
+  const usesTls = isOn("service.enable_tls");
+  const asksForCertificates = isOn("service.verify_https_client_certificate");
+  const takes = (key: string): boolean =>
+    !key.startsWith("tls.") || (usesTls && (key !== "tls.ca_cert" || asksForCertificates));
   for (const [key, { value, origin }] of given) {
     const known = qdrantKeys.get(key);
-    if (known !== undefined && (usesTls || !key.startsWith("tls."))) {
+    if (known !== undefined && takes(key)) {
       settings.set(known.name, { value: known.translate(value), origin });
     } else if (known !== undefined || ignoredKeys.some((pattern) => pattern.test(key))) {
-      if (key !== "service.enable_tls") ignored.push(origin);
+      if (!switches.has(key)) ignored.push(origin);
     } else {
-      return { settings, ignored, unknown: origin };
+      return { settings, ignored, unknown: origin, needsAuthority: undefined };
     }
   }
-  return { settings, ignored, unknown: undefined };
+  const verifies = usesTls && asksForCertificates ? given.get("service.verify_https_client_certificate") : undefined;
+  return { settings, ignored, unknown: undefined, needsAuthority: verifies?.origin };
 }

@@ -69,9 +69,12 @@ export function readSettings(
       else add(own, ownName(key, origin), value, origin);
     }
   }
-  const { settings, ignored, unknown } = translateQdrant(qdrants);
+  const { settings, ignored, unknown, needsAuthority } = translateQdrant(qdrants);
   if (unknown !== undefined) throw new ConfigError(`${unknown}: is neither one of Qdrant's settings nor one of ours`);
   for (const [name, { value, origin }] of settings) add(own, name, value, origin);
+  if (needsAuthority !== undefined && !own.has("SEALPOINT_TLS_CA")) {
+    throw new ConfigError(`${needsAuthority}: needs tls.ca_cert (SEALPOINT_TLS_CA), or every certificate would do`);
+  }
   return { config: readChecked(own, rest), files, ignored };
 }
 

@@ -78,6 +78,27 @@ describe("settings", () => {
     expect(ignored.join()).not.toContain("a-key");
   });
 
+  test("TLS as Qdrant has it: files, reloading, and client certificates where they are verified", () => {
+    for (const name of ["cert", "key", "ca"]) write(`tls/${name}.pem`, "");
+    const tls = "tls: { cert: tls/cert.pem, key: tls/key.pem, ca_cert: tls/ca.pem, cert_ttl: 9000000 }\n";
+    write("config/config.yaml", `service: { enable_tls: true }\n${tls}`);
+    const plain = readSettings({});
+    expect(plain.config.tls).toEqual({
+      certPath: "tls/cert.pem",
+      keyPath: "tls/key.pem",
+      caPath: undefined,
+      reloadSeconds: 2_000_000,
+    });
+    expect(plain.ignored).toEqual(["tls.ca_cert in config/config.yaml"]);
+    const verify = { QDRANT__SERVICE__VERIFY_HTTPS_CLIENT_CERTIFICATE: "true" };
+    expect(readSettings(verify)).toMatchObject({ config: { tls: { caPath: "tls/ca.pem" } }, ignored: [] });
+    write("config/config.yaml", "service: { enable_tls: true }\ntls: { cert: tls/cert.pem, key: tls/key.pem }\n");
+    expect(refusal(() => readSettings(verify))).toContain("VERIFY_HTTPS_CLIENT_CERTIFICATE: needs tls.ca_cert");
+    expect(readSettings({ ...verify, SEALPOINT_TLS_CA: "tls/ca.pem" }).config.tls?.caPath).toBe("tls/ca.pem");
+    const seconds = { SEALPOINT_TLS_RELOAD_SECONDS: "often" };
+    expect(refusal(() => readSettings(seconds))).toContain("SEALPOINT_TLS_RELOAD_SECONDS");
+  });
+
   test("strength: command line, our variables, our file, Qdrant's variables, Qdrant's files", () => {
     write("config/config.yaml", "service: { grpc_port: 1001, http_port: 1002, host: 127.0.0.9 }\nlog_level: ERROR\n");
     write("config/local.yaml", "service: { http_port: 1003 }\n");

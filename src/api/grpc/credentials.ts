@@ -1,5 +1,4 @@
 /** Who may call: keys and tokens in the request's metadata, and the server's TLS identity. */
-import { readFileSync } from "node:fs";
 import {
   type Metadata,
   ServerCredentials,
@@ -8,7 +7,7 @@ import {
   ServerListenerBuilder,
 } from "@grpc/grpc-js";
 import { type Access, DomainError, fullAccess, type ValueExists } from "../../core/index.ts";
-import type { Authenticator, Caller } from "../../ops/index.ts";
+import { type Authenticator, type Caller, readTlsContext, type TlsContext, type TlsFiles } from "../../ops/index.ts";
 import type { CallObserver } from "./context.ts";
 import { errorTable } from "./errors.ts";
 
@@ -70,13 +69,22 @@ export function createKeyInterceptor(
   };
 }
 
-export interface TlsFiles {
-  readonly certPath: string;
-  readonly keyPath: string;
-}
+/** Credentials whose certificate may change; connections that there are keep theirs. */
+export class ReloadableCredentials extends ServerCredentials {
+  readonly context: TlsContext;
 
-export function readServerCredentials(tls: TlsFiles | undefined): ServerCredentials {
-  if (tls === undefined) return ServerCredentials.createInsecure();
-  const pair = { cert_chain: readFileSync(tls.certPath), private_key: readFileSync(tls.keyPath) };
-  return ServerCredentials.createSsl(null, [pair], false);
+  constructor(tls: TlsFiles) {
+    const context = readTlsContext(tls);
+    const asks = context.ca !== undefined;
+    super({ requestCert: asks, rejectUnauthorized: asks }, context);
+    this.context = context;
+  }
+
+  replace(context: TlsContext): void {
+    this.updateSecureContextOptions(context);
+  }
+
+  override _equals(other: ServerCredentials): boolean {
+    return other === this;
+  }
 }

@@ -1,13 +1,16 @@
 /** How connections reach the gRPC server: its own listener, or one of several threads' listeners on one port. */
 import { lookup } from "node:dns/promises";
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from "node:net";
-import type { Server } from "@grpc/grpc-js";
-import { readServerCredentials, type TlsFiles } from "./credentials.ts";
+import { type Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import { type TlsFiles, watchTls } from "../../ops/index.ts";
+import { ReloadableCredentials } from "./credentials.ts";
 
 export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly tls?: TlsFiles;
+  readonly log: Logger;
 }
 
 export interface Door {
@@ -18,23 +21,36 @@ export interface Door {
   cut(): void;
 }
 
-function describe({ host, port }: ListenOptions): string {
+function describe({ host, port }: Pick<ListenOptions, "host" | "port">): string {
   return `${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;
 }
 
-function refused(options: ListenOptions, error: Error): Error {
+function refused(options: Pick<ListenOptions, "host" | "port">, error: Error): Error {
   return new Error(`cannot listen for gRPC on ${describe(options)}: ${error.message}`);
+}
+
+/** Credentials, and what ends the watch over their files. */
+function openCredentials({ tls, log }: ListenOptions): { credentials: ServerCredentials; unwatch: () => void } {
+  if (tls === undefined) return { credentials: ServerCredentials.createInsecure(), unwatch: () => undefined };
+  const credentials = new ReloadableCredentials(tls);
+  return { credentials, unwatch: watchTls(tls, credentials.context, log, (context) => credentials.replace(context)) };
 }
 
 /** The server's own listener, which its shutdown closes. */
 export async function listenAlone(server: Server, options: ListenOptions): Promise<Door> {
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(describe(options), readServerCredentials(options.tls), (error, bound) =>
-      error === null ? resolve(bound) : reject(refused(options, error)),
-    );
-  });
-  // Its shutdown waits for its connections.
-  return { port, close: async () => undefined, cut: () => undefined };
+  const { credentials, unwatch } = openCredentials(options);
+  try {
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(describe(options), credentials, (error, bound) =>
+        error === null ? resolve(bound) : reject(refused(options, error)),
+      );
+    });
+    // Its shutdown waits for its connections.
+    return { port, close: async () => unwatch(), cut: unwatch };
+  } catch (error) {
+    unwatch();
+    throw error;
+  }
 }
 
 const noSuchAddress: ReadonlySet<unknown> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
@@ -66,7 +82,7 @@ function listen(server: NetServer, host: string, port: number, reusePort: boolea
  * Finds out that nobody else has the port, and which one it is when it is given as 0. Listeners that share a port would share it with another
  * server of the same user too, and each would get a part of the other's calls.
  */
-export async function reservePort(options: ListenOptions): Promise<number> {
+export async function reservePort(options: Pick<ListenOptions, "host" | "port">): Promise<number> {
   let { port } = options;
   try {
     await onEachAddress(options.host, async (address) => {
@@ -81,10 +97,12 @@ export async function reservePort(options: ListenOptions): Promise<number> {
 }
 
 export async function listenShared(server: Server, options: ListenOptions): Promise<Door> {
-  const injector = server.createConnectionInjector(readServerCredentials(options.tls));
+  const { credentials, unwatch } = openCredentials(options);
+  const injector = server.createConnectionInjector(credentials);
   const sockets = new Set<Socket>();
   const listeners: NetServer[] = [];
   const close = async (): Promise<void> => {
+    unwatch();
     await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))));
   };
   let { port } = options;
@@ -106,6 +124,7 @@ export async function listenShared(server: Server, options: ListenOptions): Prom
     port,
     close,
     cut() {
+      unwatch();
       for (const socket of sockets) socket.destroy();
     },
   };

@@ -2,12 +2,12 @@
 import { Server, type ServerOptions, type status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { type Access, DomainError, limits as defaultLimits, type ValueExists } from "../../core/index.ts";
-import type { Authenticator } from "../../ops/index.ts";
+import type { Authenticator, TlsFiles } from "../../ops/index.ts";
 import { AccessTables } from "./access.ts";
 import { adaptService } from "./adaptor.ts";
 import type { ServiceBinding } from "./call.ts";
 import type { CallEnvironment, CallObserver } from "./context.ts";
-import { createKeyInterceptor, type TlsFiles } from "./credentials.ts";
+import { createKeyInterceptor } from "./credentials.ts";
 import { healthService } from "./descriptors.ts";
 import { createHealthBinding, HealthRegistry, servingStatus } from "./health.ts";
 import { type Door, listenAlone, listenShared } from "./listen.ts";

@@ -1,5 +1,5 @@
 /** The HTTP port: Qdrant's REST API over the handlers of the gRPC door, with identity, health and metrics beside it. */
-import { readFileSync } from "node:fs";
+import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { promisify } from "node:util";
 import { createGunzip, gzip } from "node:zlib";
@@ -15,7 +15,14 @@ import {
   requireGlobalRead,
   type ValueExists,
 } from "../../core/index.ts";
-import { type Authenticator, apiVersion, serverTitle } from "../../ops/index.ts";
+import {
+  type Authenticator,
+  apiVersion,
+  readTlsContext,
+  serverTitle,
+  type TlsFiles,
+  watchTls,
+} from "../../ops/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
 import { renderRestAnswer } from "../../wire/index.ts";
 import { Bodies } from "./bodies.ts";
@@ -29,7 +36,7 @@ export interface RestServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly authenticator: Authenticator;
-  readonly tls?: { readonly certPath: string; readonly keyPath: string };
+  readonly tls?: TlsFiles;
   readonly log: Logger;
   /** True while requests are served: false before the engine is open and once the shutdown began. */
   readonly ready: () => boolean;
@@ -69,10 +76,15 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
     forceCloseConnections: true,
     keepAliveTimeout: 75_000,
   };
+  const identity = tls === undefined ? undefined : readTlsContext(tls);
+  const asksForCertificates = identity?.ca !== undefined;
   const app = (
-    tls === undefined
+    identity === undefined
       ? fastify(settings)
-      : fastify({ ...settings, https: { cert: readFileSync(tls.certPath), key: readFileSync(tls.keyPath) } })
+      : fastify({
+          ...settings,
+          https: { ...identity, requestCert: asksForCertificates, rejectUnauthorized: asksForCertificates },
+        })
   ) as FastifyInstance;
   const draining = new AbortController();
   const bodies = new Bodies();
@@ -95,9 +107,15 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`cannot listen for HTTP on ${options.host}:${options.port}: ${reason}`);
   }
+  // Connections that there are keep the certificate that they began with.
+  const unwatch =
+    tls === undefined || identity === undefined
+      ? () => undefined
+      : watchTls(tls, identity, log, (context) => (app.server as HttpsServer).setSecureContext(context));
   return {
     port: (app.server.address() as AddressInfo).port,
     async close() {
+      unwatch();
       draining.abort();
       await app.close();
       await bodies.close();
