@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { QdrantClient } from "@qdrant/js-client-grpc";
+import { QdrantClient as RestClient } from "@qdrant/js-client-rest";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { connect, generateKey, payloadFromMessage, sealQdrantClient } from "../../clients/typescript/src/index.ts";
 import { addonBuilt, root, ServerProcess } from "../e2e/server-process.ts";
@@ -59,6 +60,13 @@ describe.skipIf(!addonBuilt || !existsSync(python))("Qdrant's Python client", ()
     console.info(said.trim());
     const cases = Number(/(\d+) cases agree/.exec(said)?.[1]);
     expect(cases).toBeGreaterThan(300);
+  });
+
+  test("agrees over REST too", { timeout: seconds * 1_000 + 120_000 }, async () => {
+    const rest = ["--rest", String(server.httpPort), "--seconds", String(seconds / 2)];
+    const said = await run(python, [join(root, "test/compat/differential.py"), server.address, ...rest]);
+    console.info(said.trim());
+    expect(Number(/(\d+) cases agree/.exec(said)?.[1])).toBeGreaterThan(150);
   });
 
   test("agrees on a collection with a graph, and again after kill -9", { timeout: 240_000 }, async () => {
@@ -242,5 +250,53 @@ describe.skipIf(!addonBuilt)("Qdrant's JavaScript client", () => {
     );
     const opened = (await sealed.api("points").query(query)).result[0]?.payload ?? {};
     expect({ ...payloadFromMessage(opened as never) }).toEqual({ lang: "en", title: "a secret title", year: 1999n });
+  });
+});
+
+describe.skipIf(!addonBuilt)("Qdrant's JavaScript REST client", () => {
+  test("does the first steps", async () => {
+    const warned = vi.spyOn(console, "warn");
+    const client = new RestClient({ host: "127.0.0.1", port: server.httpPort });
+    const name = "js-rest";
+    expect(await client.createCollection(name, { vectors: { size: 2, distance: "Dot" } })).toBe(true);
+    await expect(client.createCollection(name, { vectors: { size: 2, distance: "Dot" } })).rejects.toMatchObject({
+      status: 409,
+    });
+    const points = [1, 2, 3, 4].map((id) => ({
+      id,
+      vector: [id, 1],
+      payload: { n: id, parity: id % 2 === 0 ? "even" : "odd" },
+    }));
+    expect((await client.upsert(name, { wait: true, points })).status).toBe("completed");
+    await client.createPayloadIndex(name, { wait: true, field_name: "parity", field_schema: "keyword" });
+    const info = await client.getCollection(name);
+    expect([info.status, info.points_count, Object.keys(info.payload_schema)]).toEqual(["green", 4, ["parity"]]);
+    const filter = { must: [{ key: "parity", match: { value: "odd" } }] };
+    const hits = await client.query(name, { query: [1, 0], filter, with_payload: true, with_vector: true });
+    expect(hits.points.map(({ id, score, vector }) => [id, score, vector])).toEqual([
+      [3, 3, [3, 1]],
+      [1, 1, [1, 1]],
+    ]);
+    const offset = await client.query(name, { query: [0, 1], limit: 2, offset: 1 });
+    expect(offset.points.map(({ score }) => score)).toEqual([1, 1]);
+    expect((await client.scroll(name, { limit: 3 })).next_page_offset).toBe(4);
+    expect((await client.count(name, { filter, exact: true })).count).toBe(2);
+    await client.setPayload(name, { wait: true, payload: { more: "x" }, points: [1] });
+    await client.deletePayload(name, { wait: true, keys: ["n"], points: [1] });
+    expect((await client.retrieve(name, { ids: [1] }))[0]?.payload).toEqual({ parity: "odd", more: "x" });
+    await client.delete(name, { wait: true, filter });
+    expect((await client.getCollections()).collections.map((one) => one.name)).toContain(name);
+    await client.updateCollectionAliases({
+      actions: [{ create_alias: { collection_name: name, alias_name: "js-rest-alias" } }],
+    });
+    expect((await client.count("js-rest-alias")).count).toBe(2);
+    expect((await client.collectionExists(name)).exists).toBe(true);
+    await expect(client.getCollection("nowhere")).rejects.toMatchObject({
+      status: 404,
+      data: { status: { error: "Not found: Collection `nowhere` doesn't exist!" } },
+    });
+    expect(await client.deleteCollection(name)).toBe(true);
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
   });
 });

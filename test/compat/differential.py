@@ -1,6 +1,6 @@
 """Random histories through Qdrant's own Python client: its in-memory mode against a running Sealpoint over gRPC.
 
-    .venv/bin/python test/compat/differential.py 127.0.0.1:6334 [--seed N] [--rounds N] [--seconds S]
+    .venv/bin/python test/compat/differential.py 127.0.0.1:6334 [--seed N] [--rounds N] [--seconds S] [--rest 6333]
 
 Each round makes a collection in both, then mixes writes with reads and compares every answer; each comparison is a case. The seed is printed; a
 difference ends the run with the round's history. Round R of seed S is replayed by --seed S --only R.
@@ -28,6 +28,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "filter"))
 import oracle  # noqa: E402
@@ -159,6 +160,10 @@ class Round(QueryTrees):
             except grpc.RpcError as error:
                 outcomes.append(f"{error.code().name}: {error.details()}")
                 if error.code() not in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND):
+                    raise Difference(f"{what}: {outcomes[-1]}") from error
+            except UnexpectedResponse as error:
+                outcomes.append(f"{error.status_code}: {error.content!r}")
+                if error.status_code not in (400, 404, 422):
                     raise Difference(f"{what}: {outcomes[-1]}") from error
             except Exception as error:
                 outcomes.append(f"{type(error).__name__}: {error}")
@@ -360,13 +365,17 @@ def main():
     parser.add_argument("--rounds", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--rest", type=int, help="the HTTP port: all goes over REST")
     parser.add_argument("--only", type=int, help="one round of that number")
     options = parser.parse_args()
     # The in-memory mode warns that it has no payload indexes.
     warnings.filterwarnings("ignore", message="Local mode|Payload indexes")
     print(f"seed {options.seed}", flush=True)
     host, port = options.target.rsplit(":", 1)
-    server = QdrantClient(host=host, grpc_port=int(port), prefer_grpc=True, check_compatibility=False)
+    if options.rest is None:
+        server = QdrantClient(host=host, grpc_port=int(port), prefer_grpc=True, check_compatibility=False)
+    else:
+        server = QdrantClient(host=host, port=options.rest, check_compatibility=False, timeout=60)
     begun, cases, number = time.monotonic(), 0, 0
     rounds = [options.only] if options.only is not None else range(options.rounds)
     for number in rounds:
