@@ -1,12 +1,14 @@
 /** The `sealpoint` command: one file per subcommand. */
 import { Command } from "commander";
 import { productVersion } from "../ops/index.ts";
+import { addConfigCommand } from "./config.ts";
 import { addHealthcheckCommand } from "./healthcheck.ts";
 import { addKeygenCommand } from "./keygen.ts";
 import { addOpenCommand } from "./open.ts";
 import { addRepairCommand } from "./repair.ts";
 import { addPortalCommand } from "./s5-portal.ts";
 import { addServeCommand } from "./serve.ts";
+import { addTransferCommands } from "./transfer.ts";
 import { addVerifyCommand } from "./verify.ts";
 
 const program = new Command("sealpoint")
@@ -21,6 +23,8 @@ addServeCommand(program);
 addHealthcheckCommand(program);
 addVerifyCommand(program);
 addRepairCommand(program);
+addTransferCommands(program);
+addConfigCommand(program);
 addKeygenCommand(program);
 addOpenCommand(program);
 addPortalCommand(program);

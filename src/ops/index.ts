@@ -4,6 +4,6 @@ export { FigureBook, type ThreadFigures } from "./figures.ts";
 export * from "./identity.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
-export { readSettings, type Settings } from "./settings.ts";
+export { convertQdrantConfig, readSettings, type Settings } from "./settings.ts";
 export { ThreadPort } from "./thread-port.ts";
 export * from "./tls.ts";

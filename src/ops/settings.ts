@@ -3,7 +3,7 @@
  * files. All of them become SEALPOINT_ settings, which `readConfig` checks; messages name what the operator wrote.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { parse, YAMLParseError } from "yaml";
+import { parse, stringify, YAMLParseError } from "yaml";
 import { ConfigError, type ConfigOverrides, readConfig, type ServerConfig } from "./config.ts";
 import { translateQdrant } from "./qdrant-settings.ts";
 
@@ -76,6 +76,24 @@ export function readSettings(
     throw new ConfigError(`${needsAuthority}: needs tls.ca_cert (SEALPOINT_TLS_CA), or every certificate would do`);
   }
   return { config: readChecked(own, rest), files, ignored };
+}
+
+/**
+ * A configuration file of Qdrant's as a sealpoint.yaml, with a comment for each setting that changes nothing here. Keys stay in it, so the
+ * text is for a file that only its owner reads. Throws ConfigError.
+ */
+export function convertQdrantConfig(path: string): string {
+  if (!existsSync(path)) throw new ConfigError(`${path}: no such file`);
+  const given = new Map<string, Setting>();
+  for (const [key, value] of flatten(readYaml(path))) given.set(key, { value, origin: key });
+  const { settings, ignored, unknown } = translateQdrant(given);
+  if (unknown !== undefined) throw new ConfigError(`${unknown} in ${path}: is not one of Qdrant's settings`);
+  const own = [...settings].map(([name, { value }]): [string, string] => [
+    name.startsWith(ownPrefix) ? name.slice(ownPrefix.length).toLowerCase() : name.toLowerCase(),
+    value,
+  ]);
+  const notes = ignored.map((key) => `# without effect here: ${key}\n`).join("");
+  return `${own.length === 0 ? "" : stringify(Object.fromEntries(own))}${notes}`;
 }
 
 /** Qdrant's own order, weakest last, behind ours. */

@@ -33,6 +33,7 @@ export * from "./sealing.ts";
 export * from "./search.ts";
 export * from "./selectors.ts";
 export * from "./statistics.ts";
+export * from "./transfer.ts";
 export * from "./updates.ts";
 export * from "./upsert.ts";
 export * from "./vectors.ts";

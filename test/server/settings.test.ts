@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { ConfigError, readSettings } from "../../src/ops/index.ts";
+import { ConfigError, convertQdrantConfig, readSettings } from "../../src/ops/index.ts";
 
 const home = process.cwd();
 let folder: string;
@@ -142,4 +142,25 @@ describe("settings", () => {
     expect(message).toContain("QDRANT__SERVICE__API_KEY");
     expect(message).not.toContain("hush");
   });
+});
+
+test("a configuration of Qdrant's becomes one of ours that says the same", () => {
+  const key = "a-key-of-some-length";
+  const theirs = `log_level: INFO
+storage:
+  storage_path: ./storage
+  snapshots_path: ./copies
+  on_disk_payload: true
+service:
+  grpc_port: 7334
+  http_port: 7333
+  api_key: ${key}
+`;
+  const path = write("theirs.yaml", theirs);
+  const own = convertQdrantConfig(path);
+  expect(own).toContain("# without effect here: storage.on_disk_payload\n");
+  const { config } = readSettings({}, { config: write("sealpoint.yaml", own) });
+  expect(config).toEqual(readSettings({}, { config: path }).config);
+  expect(config.snapshotsDir).toBe(join(process.cwd(), "copies"));
+  expect(refusal(() => convertQdrantConfig(write("odd.yaml", "service:\n  nonsense: 1\n")))).toContain("nonsense");
 });
