@@ -346,6 +346,8 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
       Booking room(budget_);
       try {
         room.grow(build->memory_bytes(), "the index build is postponed: it");
+        // A segment must hold nothing that a power cut could undo: the operation's number would be given again, and the row be taken for its vector.
+        store_.sync();
         succeeded = build->run(cancel, threads);
       } catch (const std::exception& failure) {
         error = failure.what();

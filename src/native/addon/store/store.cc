@@ -242,6 +242,8 @@ void Store::write(rocksdb::WriteBatch& batch) {
     suspect_ = false;
     status = db_->Write(options, &batch);
   }
+  // A log whose write has failed must not be synced: RocksDB 7.8 asserts. Resuming flushes what it holds and begins another.
+  if (status.IsIOError()) suspect_ = true;
   if (status.IsNoSpace()) throw Error(ErrorKind::kExhausted, "the disk is full: nothing was written; make room and try again");
   if (!status.ok() && failed_) throw Error(ErrorKind::kUnavailable, refusal);
   check(status, "cannot write");
