@@ -85,7 +85,7 @@ export function drawChart(title: string, panels: readonly Panel[]): string {
   const drawn = panels.map((panel, index) =>
     drawPanel(panel, (index % 2) * width, 36 + Math.floor(index / 2) * height),
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * width} ${36 + rows * height}" font-family="system-ui, sans-serif" role="img">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * width} ${36 + rows * height}" font-family="system-ui, sans-serif" role="img" aria-label="Curves of build time, memory, latency and restart over the number of points">
 <style>
   text { fill: #1f2328 } .title { font-size: 13px; font-weight: 600 } .head { font-size: 15px; font-weight: 600 }
   .tick, .name { font-size: 11px } .tick { fill: #59636e } .grid { stroke: #d1d9e0; stroke-width: 1 } .page { fill: #ffffff }
