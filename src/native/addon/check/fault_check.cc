@@ -2,8 +2,7 @@
 // flip and files vanish at rest. After each: every acknowledged write is there, each write wholly or not at all and in order, verify agrees, and
 // damage shows as right answers, an error, or a finding of verify. Prints its seed.
 // Alone: scripts/build-native.sh check address && build/address/fault_check [seed] [rounds] [full-disk]
-// Full disks are asked for by name, because two faults are known there (ARCHITECTURE.md, "What is lost when"): writes may stay refused until a restart,
-// and RocksDB 7.8 may abort when the first write of a new log fails at the very moment of its first sync.
+// Full disks only by name: writes may stay refused until a restart, and RocksDB 7.8 may abort where a new log's first write and first sync meet.
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -32,8 +31,7 @@ constexpr uint32_t kDim = 16;
   do {                                                                                              \
     if (!(condition)) {                                                                             \
       std::fprintf(stderr, "%s:%d: failed: %s (seed %u)\n  ", __FILE__, __LINE__, #condition, seed); \
-      __VA_OPT__(std::fprintf(stderr, __VA_ARGS__);) \
-      std::fprintf(stderr, "\n");                                                                   \
+      __VA_OPT__(std::fprintf(stderr, __VA_ARGS__);) std::fprintf(stderr, "\n");                    \
       std::exit(1);                                                                                 \
     }                                                                                               \
   } while (false)
