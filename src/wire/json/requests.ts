@@ -14,6 +14,7 @@ import {
   type JsonObject,
   member,
   parseJson,
+  toFloats,
   toList,
   toObject,
   toText,
@@ -22,7 +23,7 @@ import { type AnyMessage, addReader, type FieldsOptions, part, readFields, readM
 import { readFieldSchema } from "./read-collections.ts";
 import { requireSelector } from "./read-query.ts";
 import { readId } from "./read-values.ts";
-import { writeUpsert } from "./write-upsert.ts";
+import { writeFloats, writeUpsert } from "./write-upsert.ts";
 
 /** What a URL says. */
 export interface RestParams {
@@ -180,6 +181,26 @@ const readQuery =
   (desc: DescMessage): ReadOne =>
   (body, at) =>
     readFields(desc, body, at, 1, { request: true });
+
+const queryOnly = new Set(["query"]);
+const generalQuery = one(p.QueryPointsSchema, readQuery(p.QueryPointsSchema));
+
+/** The hot form, one plain vector, has its floats written by hand: Query { nearest = 1: VectorInput { dense = 2: { data = 1 } } } as field 3. */
+const query: Build = (body, params) => {
+  const given = part(body, "query");
+  if (!isList(given) || given.length === 0 || isList(given[0])) return generalQuery(body, params);
+  const rest = readFields(p.QueryPointsSchema, body, "", 1, { request: true, except: queryOnly });
+  setCommon(p.QueryPointsSchema, rest, params);
+  const floats = toFloats(given, "query");
+  const w = new BackwardWriter(floats.byteLength + 512);
+  writeFloats(w, floats, 0x0a);
+  for (const tag of [0x12, 0x0a, 0x1a]) {
+    w.uint32(w.length);
+    w.byte(tag);
+  }
+  w.raw(toBinary(p.QueryPointsSchema, rest as never));
+  return { bytes: w.finish(), payload: [shows(body, false)] };
+};
 
 const vectorFields = new Set(["vector", "vector_name", "sparse_indices"]);
 
@@ -414,7 +435,7 @@ const builders = {
   recommendGroups: one(p.RecommendPointGroupsSchema, readRecommend(p.RecommendPointGroupsSchema)),
   discover: one(p.DiscoverPointsSchema, readDiscover),
   discoverBatch: batch(p.DiscoverBatchPointsSchema, "discoverPoints", readDiscover),
-  query: one(p.QueryPointsSchema, readQuery(p.QueryPointsSchema)),
+  query,
   queryBatch: batch(p.QueryBatchPointsSchema, "queryPoints", readQuery(p.QueryPointsSchema)),
   queryGroups: one(p.QueryPointGroupsSchema, readQuery(p.QueryPointGroupsSchema)),
   createSnapshot: fromPath(s.CreateSnapshotRequestSchema),
