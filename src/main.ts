@@ -5,7 +5,7 @@ import { status } from "@grpc/grpc-js";
 import { directCalls, type GrpcServerOptions, startGrpcServer } from "./api/grpc/index.ts";
 import { addEngineMetrics, type CallsFor, type RestApi, type RestServer, startRestServer } from "./api/rest/index.ts";
 import { fullAccess, limits } from "./core/index.ts";
-import { createSharedChanges } from "./engine/index.ts";
+import { createSharedChanges, guardEngine } from "./engine/index.ts";
 import {
   createAuthenticator,
   createLog,
@@ -17,7 +17,7 @@ import {
   type Settings,
 } from "./ops/index.ts";
 import { S5Sessions } from "./s5/index.ts";
-import { StreamRegistry } from "./services/index.ts";
+import { SnapshotsService, StreamRegistry } from "./services/index.ts";
 import { type Database, openDatabase, type RpcThreads, startRpcThreads } from "./threads/index.ts";
 
 export interface RunningServer {
@@ -57,11 +57,15 @@ function addDatabaseMetrics(metrics: Metrics, { embedded, engine }: Database): v
 type Door = Omit<RpcThreads, "figures" | "end"> & Partial<RpcThreads>;
 
 /** The handlers of the gRPC tables for the REST door, for each kind of caller its own. */
-function restApi({ services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>): RestApi {
+function restApi(
+  { engine }: Database,
+  { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
+): RestApi {
   const full = directCalls(services);
   const made = new Map<string, ReturnType<CallsFor>>();
   return {
     exists: guarded.exists,
+    snapshotsFor: (access) => new SnapshotsService(access === fullAccess ? engine : guardEngine(engine, access)),
     callsFor(access) {
       if (access === fullAccess) return full;
       const name = JSON.stringify(access.kind === "global" ? access.mode : [...access.rules].sort());
@@ -111,7 +115,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       port: config.httpPort,
       ready: () => ready,
       metrics: metrics.registry,
-      api: restApi(tables),
+      api: restApi(database, tables),
     });
   } catch (error) {
     door?.forceClose();

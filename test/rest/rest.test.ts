@@ -310,6 +310,33 @@ describe.skipIf(!addonBuilt)("the REST door", () => {
     expect(gunzipSync(packed).length).toBeGreaterThan(256 * 1024);
   });
 
+  test("downloads, uploads and recovers snapshots", async () => {
+    const name = await collection();
+    await put(name, [{ id: 1, vector: [1, 2], payload: { a: 1 } }]);
+    const { result: snapshot } = await call("POST", `/collections/${name}/snapshots`);
+    expect(snapshot).toMatchObject({ name: expect.stringContaining(name), size: expect.any(Number) });
+    expect((await call("GET", `/collections/${name}/snapshots`)).result).toEqual([snapshot]);
+    const file = `http://127.0.0.1:${server.httpPort}/collections/${name}/snapshots/${snapshot.name}`;
+    const headers = { "api-key": keys.main };
+    const bytes = await (await fetch(file, { headers })).bytes();
+    expect(bytes.length).toBe(snapshot.size);
+    const form = new FormData();
+    form.append("snapshot", new Blob([bytes]), snapshot.name);
+    const upload = `http://127.0.0.1:${server.httpPort}/collections/rest-uploaded/snapshots/upload`;
+    const uploaded = await fetch(`${upload}?checksum=${snapshot.checksum}`, { method: "POST", headers, body: form });
+    expect(await uploaded.json()).toMatchObject({ result: true });
+    expect((await call("POST", "/collections/rest-uploaded/points/count", {})).result.count).toBe(1);
+    expect((await call("POST", `/collections/${name}/snapshots/upload`)).code).toBe(400);
+    const recovery = { location: file, api_key: keys.main, checksum: snapshot.checksum };
+    expect((await call("PUT", "/collections/rest-recovered/snapshots/recover", recovery)).result).toBe(true);
+    const got = await call("POST", "/collections/rest-recovered/points", { ids: [1] });
+    expect(got.result).toEqual([{ id: 1, payload: { a: 1 } }]);
+    const reader = { "api-key": keys.reader };
+    expect((await call("PUT", "/collections/x/snapshots/recover", recovery, reader)).code).toBe(403);
+    expect((await call("GET", `/collections/${name}/snapshots/none.snapshot`)).code).toBe(404);
+    expect((await call("DELETE", `/collections/${name}/snapshots/${snapshot.name}`)).result).toBe(true);
+  });
+
   test("documents every route, and serves every documented one", async () => {
     const document = JSON.parse((await call("GET", "/openapi.json")).text);
     const documented = Object.entries(document.paths as Record<string, object>).flatMap(([path, methods]) =>

@@ -2,6 +2,7 @@
 import { apiVersion } from "../../ops/index.ts";
 import { restSchemas } from "../../wire/index.ts";
 import { type Route, routes } from "./routes.ts";
+import { snapshotRoutes } from "./snapshots.ts";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 type JsonObject = { readonly [key: string]: Json };
@@ -36,8 +37,8 @@ const pointId: Json = {
   ],
 };
 
-function parameters({ url, answer, tag }: Route): Json[] {
-  const path = [...url.matchAll(/:(\w+)/g)].map(
+function pathParameters(url: string): Json[] {
+  return [...url.matchAll(/:(\w+)/g)].map(
     ([, name = ""]): Json => ({
       name,
       in: "path",
@@ -45,6 +46,10 @@ function parameters({ url, answer, tag }: Route): Json[] {
       schema: name === "id" ? pointId : text,
     }),
   );
+}
+
+function parameters({ url, answer, tag }: Route): Json[] {
+  const path = pathParameters(url);
   if (tag === "Snapshots") return path;
   if (answer === "update" || answer === "updates") return [...path, ...writes, timeout];
   return tag === "Points" ? [...path, consistency, timeout] : [...path, timeout];
@@ -95,6 +100,19 @@ export function openApi(): JsonObject {
     const path = route.url.replace(/:(\w+)/g, "{$1}");
     paths[path] ??= {};
     (paths[path] as Record<string, Json>)[route.method.toLowerCase()] = operation(route);
+  }
+  for (const { method, url, summary } of snapshotRoutes) {
+    const path = url.replace(/:(\w+)/g, "{$1}");
+    paths[path] ??= {};
+    const [operationId, inPath] = [summary.replace(/\W+/g, ""), pathParameters(url)];
+    const responses: Json = { "200": { description: "the answer" } };
+    (paths[path] as Record<string, Json>)[method.toLowerCase()] = {
+      tags: ["Snapshots"],
+      summary,
+      operationId,
+      parameters: inPath,
+      responses,
+    };
   }
   for (const [path, summary] of [
     ["/", "Name and version"],

@@ -30,6 +30,7 @@ import { type CallsFor, nextRequestId, RestCall } from "./call.ts";
 import { failureText, toFailure } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import { type Route, routes } from "./routes.ts";
+import { type SnapshotsFor, serveSnapshotFiles, snapshotRoutes } from "./snapshots.ts";
 
 export interface RestServerOptions {
   readonly host: string;
@@ -49,6 +50,7 @@ export interface RestServerOptions {
 
 export interface RestApi {
   readonly callsFor: CallsFor;
+  readonly snapshotsFor: SnapshotsFor;
   /** Judges a token's claim on a stored point. */
   readonly exists: (claim: ValueExists) => Promise<boolean>;
 }
@@ -93,12 +95,18 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
   acceptBodies(app);
   checkKeys(app, options);
   app.setErrorHandler((error, request, reply) => fail(request, reply, log, error));
-  const served = [...basicRoutes(options), ...(api === undefined ? [] : routes)];
+  const served = [...basicRoutes(options), ...(api === undefined ? [] : [...routes, ...snapshotRoutes])];
   answerUnknown(app, served);
   serveBasics(app, options);
   if (api !== undefined) {
     for (const route of routes) serveRoute(app, route, api, bodies, log, draining.signal);
     serveServerState(app, api, log, draining.signal);
+    await serveSnapshotFiles(
+      app,
+      api.snapshotsFor,
+      (request) => grants.get(request) ?? fullAccess,
+      (request, reply, result) => reply.type(json).send(ok(request, result)),
+    );
   }
 
   try {

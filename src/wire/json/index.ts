@@ -1,3 +1,9 @@
 export { type RestAnswerName, renderRestAnswer } from "./answers.ts";
-export { type EncodedRequest, encodeRestRequest, type RestParams, type RestRequestName } from "./requests.ts";
+export {
+  type EncodedRequest,
+  encodeRestRequest,
+  type RestParams,
+  type RestRequestName,
+  readRecovery,
+} from "./requests.ts";
 export { restSchemas } from "./schemas.ts";

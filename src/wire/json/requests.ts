@@ -448,6 +448,20 @@ const builders = {
 
 export type RestRequestName = keyof typeof builders;
 
+/** The body of a recovery from a snapshot. Throws bad_input. */
+export function readRecovery(body: string): {
+  readonly location: string;
+  readonly checksum?: string;
+  readonly apiKey?: string;
+} {
+  const json = parseJson(body);
+  const text = (key: string): string | undefined => {
+    const value = part(json, key);
+    return value === undefined ? undefined : toText(value, key);
+  };
+  return { location: text("location") ?? missing("location"), checksum: text("checksum"), apiKey: text("api_key") };
+}
+
 /** Throws bad_input. `body`: the JSON text; undefined for a request that has none. */
 export function encodeRestRequest(name: RestRequestName, params: RestParams, body: string | undefined): EncodedRequest {
   const json = body === undefined ? null : parseJson(body);
