@@ -122,21 +122,18 @@ export const rows: readonly Row[] = [
       echo("hnsw_config.memory", { hnsw_config: { memory: "Cached" } }, "config.hnswConfig.memory"),
       echo("payload.memory", { payload: { memory: "Cold" } }, "config.params.payload.memory"),
     ],
-    note: "Codes and graphs are mapped from disk whatever is asked.",
+    note: "Cold and Cached leave codes or graph in the mapped file, Pinned keeps them in memory; vectors are always mapped, see docs/quantization.md.",
   },
   {
     title: "Quantization",
     probes: [
-      echo("scalar", { quantization_config: { scalar: { type: "Int8" } } }, "config.quantizationConfig.scalar"),
-      echo(
-        "product",
-        { quantization_config: { product: { compression: "x16" } } },
-        "config.quantizationConfig.product",
-      ),
-      echo("binary", { quantization_config: { binary: {} } }, "config.quantizationConfig.binary"),
-      accepted(params("params.quantization", { quantization: { rescore: true, oversampling: 2 } })),
+      create("scalar", "scalar", { vectors_config: size4, quantization_config: { scalar: { type: "Int8" } } }),
+      create("product", "product", { vectors_config: size4, quantization_config: { product: { compression: "x16" } } }),
+      create("binary", "binary", { vectors_config: size4, quantization_config: { binary: { encoding: "TwoBits" } } }),
+      params("params.quantization", { quantization: { rescore: true, oversampling: 2 } }),
+      create("turboquant", "turbo", { vectors_config: size4, quantization_config: { turboquant: {} } }),
     ],
-    note: "Graphs are always walked over int8 codes, and answers are always scored again with the original floats.",
+    note: "Answers are scored again with the stored vectors unless a search says rescore: false; see docs/quantization.md.",
   },
   {
     title: "Optimizer and log settings",

@@ -1,11 +1,47 @@
 /** Distances of qdrant.Distance. Scores: similarity for cosine and dot (greater is nearer), distance for the others. */
 export type Distance = "cosine" | "dot" | "euclid" | "manhattan";
 
+/** What a vector's values are stored as. */
+export type Datatype = "float32" | "float16" | "uint8";
+
+/** Qdrant's placements: only on disk, on disk and read ahead, or in memory. */
+export type MemoryPlacement = "cold" | "cached" | "pinned";
+
+/** The codes that searches walk over. */
+export type Quantization = (
+  | {
+      readonly kind: "scalar";
+      /** Share of the values that the codes' range holds, 0.5 to 1. */
+      readonly quantile?: number;
+    }
+  | {
+      readonly kind: "binary";
+      readonly encoding: "one_bit" | "one_and_half_bits" | "two_bits";
+      /** Of each of the query's weights. */
+      readonly queryBits: 1 | 4 | 8;
+    }
+  | { readonly kind: "product"; readonly valuesPerByte: 1 | 2 | 4 | 8 | 16 }
+) & {
+  /** Absent: where the vectors are. */
+  readonly memory?: MemoryPlacement;
+};
+
+/** How a search uses the codes of a collection with a quantization of its choice. */
+export interface QuantizationSearch {
+  /** Search the vectors themselves. */
+  readonly ignore?: boolean;
+  /** False: scores are what the codes say. */
+  readonly rescore?: boolean;
+  /** Candidates per answer that are rescored, 1 or more. */
+  readonly oversampling?: number;
+}
+
 export interface HnswConfig {
   readonly m: number;
   readonly efConstruct: number;
   /** Kilobytes of vectors below which a search scans instead of walking the graph. */
   readonly fullScanThreshold: number;
+  readonly memory?: MemoryPlacement;
 }
 
 export interface VectorParams {
@@ -14,6 +50,10 @@ export interface VectorParams {
   readonly distance: Distance;
   readonly hnsw?: Partial<HnswConfig>;
   readonly onDisk?: boolean;
+  readonly datatype?: Datatype;
+  /** Instead of the collection's. */
+  readonly quantization?: Quantization;
+  readonly memory?: MemoryPlacement;
 }
 
 /** How a collection seals. Kept natively beside the collection, under an epoch that every commit checks. */
@@ -46,8 +86,9 @@ export interface CollectionConfig {
   /** Kilobytes of unindexed vectors after which a graph is built. */
   readonly indexingThreshold: number;
   readonly onDiskPayload: boolean;
+  readonly quantization?: Quantization;
   /**
-   * What else the caller configured (optimizers_config, wal_config, quantization, strict mode, metadata ...), as JSON of the
+   * What else the caller configured (optimizers_config, wal_config, strict mode, metadata ...), as JSON of the
    * protobuf message CreateCollection: kept and echoed by GetCollectionInfo.
    */
   readonly echo: string;

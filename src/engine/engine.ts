@@ -15,6 +15,8 @@ import type {
   GroupsRequest,
   PayloadSelector,
   PointId,
+  Quantization,
+  QuantizationSearch,
   QueryRequest,
   SealingPolicy,
   VectorParams,
@@ -133,6 +135,7 @@ export interface NearestQuery {
   readonly hnswEf?: number;
   readonly exact?: boolean;
   readonly indexedOnly?: boolean;
+  readonly quantization?: QuantizationSearch;
   readonly payload: PayloadSelector;
   readonly vectors: VectorsSelector;
 }
@@ -190,8 +193,15 @@ export type AliasAction =
   | { readonly kind: "rename"; readonly from: string; readonly to: string }
   | { readonly kind: "delete"; readonly alias: string };
 
+/** What an update may change of a vector; quantization undefined as a value removes it. */
+export type VectorChange = Partial<Pick<VectorParams, "hnsw" | "onDisk" | "memory">> & {
+  readonly quantization?: Quantization | undefined;
+};
+
 export interface CollectionChange {
-  readonly vectors?: Readonly<Record<string, Partial<Pick<VectorParams, "hnsw" | "onDisk">>>>;
+  readonly vectors?: Readonly<Record<string, VectorChange>>;
+  /** Undefined as a value removes it. */
+  readonly quantization?: Quantization | undefined;
   readonly hnsw?: Partial<CollectionConfig["hnsw"]>;
   readonly indexingThreshold?: number;
   readonly echo?: string;

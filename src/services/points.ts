@@ -6,6 +6,7 @@ import {
   limits,
   type PayloadSelector,
   type PointId,
+  type QuantizationSearch,
   type VectorsSelector,
 } from "../core/index.ts";
 import {
@@ -40,6 +41,7 @@ export interface NearestRequest {
   readonly hnswEf: number | undefined;
   readonly exact: boolean | undefined;
   readonly indexedOnly: boolean | undefined;
+  readonly quantization?: QuantizationSearch;
   readonly payload: PayloadSelector;
   readonly vectors: VectorsSelector;
 }

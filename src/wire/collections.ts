@@ -9,12 +9,14 @@ import {
   CollectionStatus,
   type CreateCollection,
   CreateCollectionSchema,
-  Datatype,
   Distance as DistanceEnum,
   type HnswConfigDiff,
+  type QuantizationConfig,
+  type QuantizationConfigDiff,
   ShardingMethod,
   type UpdateCollection,
   UpdateCollectionSchema,
+  type VectorParamsDiff,
   type VectorParams as VectorParamsMessage,
   type VectorsConfigSchema,
 } from "../../gen/qdrant/collections_pb.js";
@@ -25,11 +27,13 @@ import {
   type Distance,
   type HnswConfig,
   limits,
+  type Quantization,
   type SealingPolicy,
   sealingDefault,
   type VectorParams,
 } from "../core/index.ts";
 import { toPayloadSchemaInfo } from "./field-indexes.ts";
+import { mapDatatype, mapMemory, mapQuantization, validationError } from "./quantization.ts";
 import { mapSealingPolicy, toSealingState } from "./sealing.ts";
 import { toCount } from "./selectors.ts";
 import { unsupported } from "./vectors.ts";
@@ -55,11 +59,6 @@ const distanceNumbers: Readonly<Record<Distance, DistanceEnum>> = {
   manhattan: DistanceEnum.Manhattan,
 };
 
-/** Qdrant's form of a failed check. */
-export function validationError(field: string, text: string): Error {
-  return badInput(`Validation error in body: [${field}: ${text}]`, field);
-}
-
 /** Checks a count of Qdrant's options. */
 function checkRange(
   value: bigint | undefined,
@@ -79,15 +78,21 @@ const hnswLinksMax = 10_000;
 
 function mapHnsw(diff: HnswConfigDiff | undefined, field: string): Partial<HnswConfig> {
   if (diff === undefined) return {};
-  const hnsw: { m?: number; efConstruct?: number; fullScanThreshold?: number } = {};
+  const hnsw: { -readonly [Key in keyof HnswConfig]?: HnswConfig[Key] } = {};
   const m = checkRange(diff.m, 0, hnswLinksMax, `${field}.m`);
   const efConstruct = checkRange(diff.efConstruct, 4, limits.efMax, `${field}.ef_construct`);
   const fullScanThreshold = checkRange(diff.fullScanThreshold, 10, undefined, `${field}.full_scan_threshold`);
   if (m !== undefined) hnsw.m = m;
   if (efConstruct !== undefined) hnsw.efConstruct = efConstruct;
   if (fullScanThreshold !== undefined) hnsw.fullScanThreshold = fullScanThreshold;
+  const memory = mapMemory(diff.memory, { onDisk: diff.onDisk }, `${field}.memory`);
+  if (memory !== undefined) hnsw.memory = memory;
   return hnsw;
 }
+
+type VectorChange = Partial<Pick<VectorParams, "hnsw" | "onDisk" | "memory">> & {
+  readonly quantization?: Quantization | undefined;
+};
 
 function mapVectorParams(message: VectorParamsMessage, field: string): VectorParams {
   const size = checkRange(message.size, 1, limits.vectorDimensionsMax, `${field}.size`) as number;
@@ -96,15 +101,21 @@ function mapVectorParams(message: VectorParamsMessage, field: string): VectorPar
     throw badInput(`Wrong input: ${field}.distance: unknown distance ${message.distance}`, `${field}.distance`);
   }
   if (message.multivectorConfig !== undefined) throw unsupported("multivectors", `${field}.multivector_config`);
-  const { datatype } = message;
-  if (datatype !== undefined && datatype !== Datatype.Default && datatype !== Datatype.Float32) {
-    throw unsupported(`vectors of datatype ${Datatype[datatype] ?? datatype}`, `${field}.datatype`);
-  }
+  const datatype = mapDatatype(message.datatype, `${field}.datatype`);
+  return { size, distance, ...(datatype === undefined ? {} : { datatype }), ...mapVectorChange(message, field) };
+}
+
+/** What a vector is made with and an update may change. */
+function mapVectorChange(message: VectorParamsMessage | VectorParamsDiff, field: string): VectorChange {
+  const { hnswConfig, onDisk, quantizationConfig } = message;
+  const memory = mapMemory(message.memory, { onDisk }, `${field}.memory`);
   return {
-    size,
-    distance,
-    ...(message.hnswConfig === undefined ? {} : { hnsw: mapHnsw(message.hnswConfig, `${field}.hnsw_config`) }),
-    ...(message.onDisk === undefined ? {} : { onDisk: message.onDisk }),
+    ...(hnswConfig === undefined ? {} : { hnsw: mapHnsw(hnswConfig, `${field}.hnsw_config`) }),
+    ...(onDisk === undefined ? {} : { onDisk }),
+    ...(memory === undefined ? {} : { memory }),
+    ...(quantizationConfig === undefined
+      ? {}
+      : { quantization: mapQuantization(quantizationConfig, `${field}.quantization_config`) }),
   };
 }
 
@@ -129,6 +140,13 @@ function mapVectorsConfig(message: CreateCollection): Record<string, VectorParam
   return vectors;
 }
 
+/** Disabled, or undefined, as a value: an update removes what there was. */
+function mapCollectionQuantization(message: QuantizationConfig | QuantizationConfigDiff | undefined): {
+  quantization?: Quantization | undefined;
+} {
+  return message === undefined ? {} : { quantization: mapQuantization(message, "quantization_config") };
+}
+
 export interface CreateCollectionRequest {
   readonly name: string;
   readonly config: CollectionConfig;
@@ -150,6 +168,7 @@ export function mapCreateCollection(message: CreateCollection): CreateCollection
       hnsw: { ...collectionDefaults.hnsw, ...mapHnsw(message.hnswConfig, "hnsw_config") },
       indexingThreshold: threshold === undefined ? collectionDefaults.indexingThreshold : toCount(threshold),
       onDiskPayload: message.onDiskPayload ?? collectionDefaults.onDiskPayload,
+      ...mapCollectionQuantization(message.quantizationConfig),
       echo: encodeEcho(message),
     },
   };
@@ -168,7 +187,8 @@ export interface UpdateCollectionRequest {
   readonly name: string;
   /** Without the echo: `mergeEcho` makes it from the collection's present one. */
   readonly change: {
-    readonly vectors?: Readonly<Record<string, { hnsw?: Partial<HnswConfig>; onDisk?: boolean }>>;
+    readonly vectors?: Readonly<Record<string, VectorChange>>;
+    readonly quantization?: Quantization | undefined;
     readonly hnsw?: Partial<HnswConfig>;
     readonly indexingThreshold?: number;
   };
@@ -178,7 +198,7 @@ export function mapUpdateCollection(message: UpdateCollection): UpdateCollection
   if (Object.keys(message.sparseVectorsConfig?.map ?? {}).length > 0) {
     throw unsupported("sparse vectors", "sparse_vectors_config");
   }
-  const vectors: Record<string, { hnsw?: Partial<HnswConfig>; onDisk?: boolean }> = {};
+  const vectors: Record<string, VectorChange> = {};
   const config = message.vectorsConfig?.config;
   const diffs =
     config?.case === "params"
@@ -188,17 +208,14 @@ export function mapUpdateCollection(message: UpdateCollection): UpdateCollection
         : [];
   for (const [name, diff] of diffs) {
     const field = name === "" ? "vectors_config.params" : `vectors_config.params_map.${name.slice(0, 64)}`;
-    const value = {
-      ...(diff.hnswConfig === undefined ? {} : { hnsw: mapHnsw(diff.hnswConfig, `${field}.hnsw_config`) }),
-      ...(diff.onDisk === undefined ? {} : { onDisk: diff.onDisk }),
-    };
-    Object.defineProperty(vectors, name, { value, enumerable: true });
+    Object.defineProperty(vectors, name, { value: mapVectorChange(diff, field), enumerable: true });
   }
   const threshold = message.optimizersConfig?.indexingThreshold;
   return {
     name: message.collectionName,
     change: {
       ...(diffs.length === 0 ? {} : { vectors }),
+      ...mapCollectionQuantization(message.quantizationConfig),
       ...(message.hnswConfig === undefined ? {} : { hnsw: mapHnsw(message.hnswConfig, "hnsw_config") }),
       ...(threshold === undefined ? {} : { indexingThreshold: toCount(threshold) }),
     },

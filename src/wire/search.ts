@@ -25,6 +25,7 @@ import {
 import { decodeFilter } from "./filter.ts";
 import { decodePieces } from "./messages.ts";
 import { readPointId, requirePointId } from "./point-id.ts";
+import { mapQuantizationSearch } from "./quantization.ts";
 import { mapQuery, mapSearch, type WireQuery } from "./query.ts";
 import { decoding, fieldMask, Malformed, MessageReader } from "./reader.ts";
 import {
@@ -57,8 +58,13 @@ const queryLimitDefault = 10;
 
 export function mapSearchParams(params: SearchParams | undefined): WireSearchParams {
   if (params === undefined) return noParams;
-  const { hnswEf, exact, indexedOnly } = params;
-  return { hnswEf: hnswEf === undefined ? undefined : toCount(hnswEf), exact, indexedOnly };
+  const { hnswEf, exact, indexedOnly, quantization } = params;
+  return {
+    hnswEf: hnswEf === undefined ? undefined : toCount(hnswEf),
+    exact,
+    indexedOnly,
+    ...(quantization === undefined ? {} : { quantization: mapQuantizationSearch(quantization) }),
+  };
 }
 
 function decodeParams(pieces: readonly Uint8Array[] | undefined): WireSearchParams {
@@ -295,13 +301,26 @@ function mapOddQuery(bytes: Uint8Array, prefix: string): WireQuery {
 /** A plain search as a universal query, for batches in which another one is none. */
 export function toUniversal(search: SearchRequest | WireQuery): QueryRequest {
   if ("request" in search) return search.request;
-  const { using, vector, filter, limit, offset, scoreThreshold, payload, vectors, hnswEf, exact, indexedOnly } = search;
+  const {
+    using,
+    vector,
+    filter,
+    limit,
+    offset,
+    scoreThreshold,
+    payload,
+    vectors,
+    hnswEf,
+    exact,
+    indexedOnly,
+    quantization,
+  } = search;
   return {
     prefetch: [],
     query: vector === undefined ? undefined : { kind: "nearest", vector },
     using,
     filter,
-    params: { hnswEf, exact, indexedOnly },
+    params: { hnswEf, exact, indexedOnly, quantization },
     scoreThreshold,
     limit,
     offset,

@@ -11,6 +11,7 @@ import {
   limits,
   type PayloadSelector,
   type PointId,
+  type QuantizationSearch,
   type VectorsSelector,
 } from "../core/index.ts";
 import { mapFilter } from "./filter.ts";
@@ -93,6 +94,7 @@ export interface WireSearchParams {
   readonly hnswEf: number | undefined;
   readonly exact: boolean | undefined;
   readonly indexedOnly: boolean | undefined;
+  readonly quantization?: QuantizationSearch;
 }
 
 export const noParams: WireSearchParams = { hnswEf: undefined, exact: undefined, indexedOnly: undefined };

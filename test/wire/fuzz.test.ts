@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { Value } from "../../gen/qdrant/json_with_int_pb.js";
 import {
   GetPointsSchema,
+  type QuantizationSearchParamsSchema,
   QueryPointsSchema,
   ScrollPointsSchema,
   SearchBatchPointsSchema,
@@ -17,7 +18,7 @@ import {
 } from "../../gen/qdrant/points_pb.js";
 import type { PointId as PointIdMessage } from "../../gen/qdrant/qdrant_common_pb.js";
 import { BulkUpsertRequestSchema } from "../../gen/sealpoint/v1/ingest_pb.js";
-import { DomainError, type QueryRequest } from "../../src/core/index.ts";
+import { badInput, DomainError, type QueryRequest } from "../../src/core/index.ts";
 import {
   decodeBulkUpsertRequest,
   decodeGetPoints,
@@ -187,7 +188,16 @@ function plainSearch(message: MessageShape<typeof SearchPointsSchema>): unknown 
     hnswEf: message.params?.hnswEf === undefined ? undefined : Number(message.params.hnswEf),
     exact: message.params?.exact,
     indexedOnly: message.params?.indexedOnly,
+    ...plainQuantization(message.params?.quantization),
   };
+}
+
+function plainQuantization(params: MessageShape<typeof QuantizationSearchParamsSchema> | undefined): object {
+  if (params === undefined) return {};
+  const { ignore, rescore, oversampling } = params;
+  if (oversampling !== undefined && !(oversampling >= 1 && oversampling < Number.POSITIVE_INFINITY))
+    throw badInput("oversampling");
+  return { quantization: { ignore, rescore, oversampling } };
 }
 
 function plainQuery(message: MessageShape<typeof QueryPointsSchema>): unknown {
@@ -213,6 +223,7 @@ function plainQuery(message: MessageShape<typeof QueryPointsSchema>): unknown {
     hnswEf: message.params?.hnswEf === undefined ? undefined : Number(message.params.hnswEf),
     exact: message.params?.exact,
     indexedOnly: message.params?.indexedOnly,
+    ...plainQuantization(message.params?.quantization),
   };
 }
 
@@ -263,7 +274,13 @@ const params = fc.record({
   hnswEf: optional(fc.bigInt({ min: 0n, max: 5_000n })),
   exact: optional(fc.boolean()),
   indexedOnly: optional(fc.boolean()),
-  quantization: optional(fc.constant({ ignore: true })),
+  quantization: optional(
+    fc.record({
+      ignore: optional(fc.boolean()),
+      rescore: optional(fc.boolean()),
+      oversampling: optional(fc.double({ min: 1, max: 100, noNaN: true })),
+    }),
+  ),
 });
 const count = fc.bigInt({ min: 0n, max: 1n << 40n });
 const float = fc.float({ noNaN: true });

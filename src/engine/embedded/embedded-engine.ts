@@ -142,6 +142,7 @@ export class EmbeddedEngine implements Engine {
         ...config,
         vectors,
         hnsw: { ...config.hnsw, ...change.hnsw },
+        ...("quantization" in change ? { quantization: change.quantization } : {}),
         indexingThreshold: change.indexingThreshold ?? config.indexingThreshold,
         echo: change.echo ?? config.echo,
       };

@@ -1,5 +1,15 @@
 /** What the embedded engine tells the addon; src/native/addon/engine/{requests.h,collection_write.cc,records.h} read it. */
-import type { CollectionConfig, Distance, Filter, PayloadSelector, VectorsSelector } from "../../core/index.ts";
+import type {
+  CollectionConfig,
+  Datatype,
+  Distance,
+  Filter,
+  MemoryPlacement,
+  PayloadSelector,
+  Quantization,
+  VectorParams,
+  VectorsSelector,
+} from "../../core/index.ts";
 import { encodeFilter } from "../../filter/index.ts";
 import { NativeWriter } from "../../native/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
@@ -28,8 +38,34 @@ export function writeVectorFields(out: NativeWriter, config: CollectionConfig): 
       .u32(params.hnsw?.m ?? config.hnsw.m)
       .u32(params.hnsw?.efConstruct ?? config.hnsw.efConstruct)
       .u64(BigInt(params.hnsw?.fullScanThreshold ?? config.hnsw.fullScanThreshold))
-      .u64(BigInt(config.indexingThreshold));
+      .u64(BigInt(config.indexingThreshold))
+      .u8(datatypes[params.datatype ?? "float32"]);
+    writeCodes(out, params.quantization ?? config.quantization);
+    writePlacement(out, params, config);
   }
+}
+
+const datatypes: Record<Datatype, number> = { float32: 1, uint8: 2, float16: 3 };
+const codeKinds = { scalar: 0, one_bit: 1, one_and_half_bits: 2, two_bits: 3, product: 4 } as const;
+
+function writeCodes(out: NativeWriter, chosen: Quantization | undefined): void {
+  const kind = chosen?.kind === "binary" ? chosen.encoding : (chosen?.kind ?? "scalar");
+  out
+    .u8(codeKinds[kind])
+    .u8(chosen === undefined ? 0 : 1)
+    .f32(chosen?.kind === "scalar" ? (chosen.quantile ?? 0) : 0)
+    .u8(chosen?.kind === "binary" ? chosen.queryBits : 8)
+    .u8(chosen?.kind === "product" ? chosen.valuesPerByte : 1);
+}
+
+const onDisk = (memory: MemoryPlacement | undefined): boolean => memory === "cold" || memory === "cached";
+
+/** Codes go with their vectors unless quantization_config says otherwise. */
+function writePlacement(out: NativeWriter, params: VectorParams, config: CollectionConfig): void {
+  const codes = (params.quantization ?? config.quantization)?.memory ?? params.memory;
+  const graph = params.hnsw?.memory ?? config.hnsw.memory;
+  const rowsCached = params.memory === "pinned" || params.memory === "cached";
+  out.u8((onDisk(codes) ? 1 : 0) | (onDisk(graph) ? 2 : 0) | (rowsCached ? 4 : 0));
 }
 
 export function writeFilter(out: NativeWriter, filter: Filter | undefined, plainOnly: boolean | undefined): void {
@@ -198,6 +234,8 @@ export function encodeWrite(
 const exactFlag = 1;
 const indexedOnlyFlag = 2;
 const thresholdFlag = 4;
+const originalsFlag = 8;
+const notRescoredFlag = 16;
 
 function writeSearch(out: NativeWriter, query: NearestQuery): void {
   out.text(query.using);
@@ -212,10 +250,13 @@ function writeSearch(out: NativeWriter, query: NearestQuery): void {
     .u8(
       (query.exact === true ? exactFlag : 0) |
         (query.indexedOnly === true ? indexedOnlyFlag : 0) |
-        (query.scoreThreshold === undefined ? 0 : thresholdFlag),
+        (query.scoreThreshold === undefined ? 0 : thresholdFlag) |
+        (query.quantization?.ignore === true ? originalsFlag : 0) |
+        (query.quantization?.rescore === false ? notRescoredFlag : 0),
     )
     .f32(query.scoreThreshold ?? 0)
-    .u32(query.hnswEf ?? 0);
+    .u32(query.hnswEf ?? 0)
+    .f32(query.quantization?.oversampling ?? 0);
   writePayloadSelector(out, query.payload);
   writeVectorsSelector(out, query.vectors);
   writeFilter(out, query.filter, query.plainOnly);

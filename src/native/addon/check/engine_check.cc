@@ -168,6 +168,7 @@ ByteWriter search(std::string_view name, std::mt19937& random, uint32_t dim = kD
     out.u8(0);
     out.f32(0);
     out.u32(32);
+    out.f32(0);
     out.u8(1);
     out.u8(1);
     out.u8(0);

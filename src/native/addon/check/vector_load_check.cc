@@ -11,7 +11,7 @@ namespace {
 void check_truncation(Random& random) {
   const std::string dir = make_dir();
   const uint32_t dim = 70;
-  for (const Placement placement : {Placement::kMemory, Placement::kOnDisk}) {
+  for (const Placement placement : {Placement{}, Placement{true, true, false}, Placement{false, true, true}}) {
     VectorIndexConfig config = config_for(Distance::kCosine, dim, dir);
     config.placement = placement;
     Source source(dim, Distance::kCosine, random);
@@ -19,7 +19,7 @@ void check_truncation(Random& random) {
     auto index = VectorIndex::open(config);
     for (uint32_t slot = 0; slot < 2000; ++slot) model.upsert(*index, slot, source.next());
     run_build(*index);
-    check_all(*index, model, source, random, placement == Placement::kMemory ? "in memory" : "on disk");
+    check_all(*index, model, source, random, placement.graph_on_disk ? "on disk" : "in memory");
     CHECK(!index->damaged_rows(), "nothing is damaged yet");
     CHECK(::truncate(segment_of(dir).c_str(), kPage) == 0, "truncate");
     size_t lost = 0, served = 0;

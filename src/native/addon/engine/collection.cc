@@ -62,6 +62,9 @@ VectorIndexConfig Collection::index_config(size_t vector) const {
   config.ef_construct = field.ef_construct;
   config.full_scan_threshold_kb = field.full_scan_threshold_kb;
   config.indexing_threshold_kb = field.indexing_threshold_kb;
+  config.datatype = field.datatype;
+  config.codes = field.codes;
+  config.placement = field.placement;
   config.dir = folder_ + "/" + std::to_string(vector);
   return config;
 }
@@ -117,14 +120,14 @@ void Collection::load() {
   check(it->status(), "cannot read the points");
   ids_.end_load();
   for (size_t vector = 0; vector < vectors_.size(); ++vector) {
-    const size_t bytes = size_t{record_.vectors[vector].dim} * 4;
-    std::vector<float> values(record_.vectors[vector].dim);
+    const VectorField& field = record_.vectors[vector];
+    std::vector<float> values(field.dim);
     for (const Missing& point : missing[vector]) {
       rocksdb::PinnableSlice stored;
       const auto key = Store::vector_key(cid_, static_cast<uint16_t>(vector), point.id);
       check(store_.db().Get({}, store_.vectors(), key, &stored), "cannot read a vector");
-      if (stored.size() != bytes) throw Error(ErrorKind::kDataLoss, "a vector in the store has the wrong size");
-      std::memcpy(values.data(), stored.data(), bytes);
+      if (stored.size() != field.stored_bytes()) throw Error(ErrorKind::kDataLoss, "a vector in the store has the wrong size");
+      load_values(field.datatype, stored.data(), field.dim, values.data());
       vectors_[vector]->upsert(point.slot, point.version, values.data());
     }
   }
@@ -307,13 +310,14 @@ size_t Collection::repair() {
       (void)vectors_[vector]->verify_rows(why);
       slots = vectors_[vector]->damaged_slots();
     }
-    std::vector<float> values(record_.vectors[vector].dim);
+    const VectorField& field = record_.vectors[vector];
+    std::vector<float> values(field.dim);
     for (const uint32_t slot : slots) {
       rocksdb::PinnableSlice stored;
       const auto key = Store::vector_key(cid_, static_cast<uint16_t>(vector), ids_.id(slot));
       check(store_.db().Get({}, store_.vectors(), key, &stored), "cannot read a vector");
-      if (stored.size() != values.size() * 4) throw Error(ErrorKind::kDataLoss, "a vector in the store has the wrong size");
-      std::memcpy(values.data(), stored.data(), stored.size());
+      if (stored.size() != field.stored_bytes()) throw Error(ErrorKind::kDataLoss, "a vector in the store has the wrong size");
+      load_values(field.datatype, stored.data(), field.dim, values.data());
       std::unique_lock lock(state_mutex_);
       vectors_[vector]->upsert(slot, vector_versions_[vector][slot], values.data());
       ++changes_;

@@ -80,9 +80,14 @@ void Collection::fill_payloads(PointTableWriter& table, const std::vector<SeenPo
 void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoint>& points, const std::vector<uint16_t>& numbers,
                               const rocksdb::Snapshot* snapshot) const {
   std::vector<std::string> names;
+  std::vector<Datatype> datatypes;
+  std::vector<float> widened;
   {
     std::shared_lock lock(state_mutex_);
-    for (const auto& field : record_.vectors) names.push_back(field.name);
+    for (const auto& field : record_.vectors) {
+      names.push_back(field.name);
+      datatypes.push_back(field.datatype);
+    }
   }
   const rocksdb::ReadOptions options = at(snapshot);
   const size_t most = std::min(kReadBatch, points.size()) * numbers.size();
@@ -104,7 +109,15 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
         const size_t place = i * numbers.size() + n;
         if (statuses[place].IsNotFound()) continue;
         check(statuses[place], "cannot read a vector");
-        table.add_vector(from + i, names[numbers[n]], values[place].data(), static_cast<uint32_t>(values[place].size() / 4));
+        const Datatype datatype = datatypes[numbers[n]];
+        const size_t dim = values[place].size() / value_bytes(datatype);
+        const char* floats = values[place].data();
+        if (datatype != Datatype::kFloat32) {
+          widened.resize(dim);
+          load_values(datatype, floats, dim, widened.data());
+          floats = reinterpret_cast<const char*>(widened.data());
+        }
+        table.add_vector(from + i, names[numbers[n]], floats, static_cast<uint32_t>(dim));
         values[place].Reset();
       }
     }
@@ -132,7 +145,7 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
     float sum = 0;
     for (const float value : query) sum += value - value;
     if (!(sum == 0)) throw Error(ErrorKind::kBadInput, "Wrong input: the query vector holds a value that is not finite", "query");
-    if (field.distance == Distance::kCosine) normalize(query.data(), field.dim);
+    field.prepare(query.data());
   }
   View view = this->view(request.filter);
   const bool judged_apart = !view.exact;
@@ -147,6 +160,9 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
   search.ef = request.ef;
   search.exact = request.exact;
   search.indexed_only = request.indexed_only;
+  search.originals = request.originals;
+  search.rescore = request.rescore;
+  search.oversampling = request.oversampling;
   search.has_threshold = request.has_threshold;
   search.threshold = request.threshold;
   search.report = report;

@@ -48,7 +48,6 @@ bool all_finite(const float* values, size_t count) {
 
 struct Collection::WrittenVector {
   uint16_t number;
-  uint32_t dim;
   const float* values;  // in the write's arena
 };
 
@@ -102,10 +101,10 @@ bool Collection::set_vector(WriteContext& context, Change& change, uint16_t numb
   float* const values = context.scratch->floats.take(config.dim);
   std::memcpy(values, bytes, size_t{config.dim} * 4);
   if (!all_finite(values, config.dim)) return false;
-  if (config.distance == Distance::kCosine) normalize(values, config.dim);
+  config.prepare(values);
   std::erase_if(change.set, [&](const auto& earlier) { return earlier.number == number; });
   std::erase(change.cleared, number);
-  change.set.push_back({number, config.dim, values});
+  change.set.push_back({number, values});
   return true;
 }
 
@@ -319,6 +318,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
   size_t written = 0;
   // What memory grows by at most. Payloads count where they are indexed, as much as they grow.
   uint64_t growth = 0;
+  std::string stored;
   for (Change& change : context.changes) {
     if (!change.touched) continue;
     ++written;
@@ -347,7 +347,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
       if (given != change.set.end()) {
         point.vectors.emplace_back(number, operation);
         batch.Put(store_.vectors(), Store::vector_key(cid_, number, change.id),
-                  rocksdb::Slice(reinterpret_cast<const char*>(given->values), size_t{given->dim} * 4));
+                  record_.vectors[vector].stored(given->values, stored));
         continue;
       }
       if (had == 0) continue;
@@ -362,7 +362,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
     batch.Put(store_.points(), key, point.encode());
     if (change.payload) batch.Put(store_.payloads(), key, *change.payload);
     if (!exists) growth += kPointBytes;
-    for (const WrittenVector& written : change.set) growth += written.dim * uint64_t{4} + kVectorBytes;
+    for (const WrittenVector& written : change.set) growth += record_.vectors[written.number].dim * uint64_t{4} + kVectorBytes;
     if (indexed && change.payload) {
       const size_t before = change.old_payload ? change.old_payload->size() : 0;
       if (change.payload->size() > before) growth += change.payload->size() - before;

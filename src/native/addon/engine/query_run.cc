@@ -184,8 +184,8 @@ std::vector<AnyVector> Collection::QueryRun::resolve(const QueryStage& stage, co
                     "Wrong input: Vector dimension error: expected dim: " + std::to_string(config.dim) + ", got " + std::to_string(dim), "query");
       }
       // A mean is taken of the examples as they came, and normalised afterwards.
-      if (field.distance == Distance::kCosine && stage.kind != QueryKind::kAverage) {
-        for (size_t row = 0; row < vector.rows; ++row) normalize(vector.values.data() + row * dim, dim);
+      if (stage.kind != QueryKind::kAverage) {
+        for (size_t row = 0; row < vector.rows; ++row) config.prepare(vector.values.data() + row * dim);
       }
     }
     vectors.push_back(std::move(vector));
@@ -220,7 +220,7 @@ AnyVector Collection::QueryRun::average(const QueryStage& stage, const Field& fi
     mean.values[d] /= static_cast<float>(stage.positives);
     if (negatives > 0) mean.values[d] += mean.values[d] - away[d] / static_cast<float>(negatives);
   }
-  if (field.distance == Distance::kCosine) normalize(mean.values.data(), dim);
+  collection_.record_.vectors[field.number].prepare(mean.values.data());
   return mean;
 }
 
@@ -232,6 +232,9 @@ std::vector<Scored> Collection::QueryRun::nearest(const QueryStage& stage, const
   search.ef = stage.params.ef;
   search.exact = stage.params.exact || rescoring;
   search.indexed_only = stage.params.indexed_only && !rescoring;
+  search.originals = stage.params.ignore_codes;
+  search.rescore = stage.params.rescore != 0;
+  search.oversampling = stage.params.oversampling;
   search.has_threshold = stage.params.has_threshold;
   search.threshold = stage.params.threshold;
   if (!scope.all()) {

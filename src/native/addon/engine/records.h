@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "../vector/vector_index.h"
 
 namespace sealpoint {
+
+constexpr uint8_t kCollectionRecordVersion = 2;
 
 // One named vector of a collection. Its place in the list is its number in keys, so entries are never moved.
 struct VectorField {
@@ -21,6 +24,24 @@ struct VectorField {
   uint32_t ef_construct = 128;
   uint64_t full_scan_threshold_kb = 10000;
   uint64_t indexing_threshold_kb = 10000;
+  Datatype datatype = Datatype::kFloat32;
+  CodeConfig codes;
+  Placement placement;
+
+  // Bytes of one vector in the store.
+  size_t stored_bytes() const { return dim * value_bytes(datatype); }
+  // A prepared vector's bytes in the store: the values' own, or in `buffer`.
+  std::string_view stored(const float* values, std::string& buffer) const {
+    if (datatype == Datatype::kFloat32) return {reinterpret_cast<const char*>(values), stored_bytes()};
+    buffer.resize(stored_bytes());
+    store_values(datatype, values, dim, buffer.data());
+    return buffer;
+  }
+  // In place: a vector that was given, or a query, as its values are stored.
+  void prepare(float* values) const {
+    if (normalized(distance, datatype)) normalize(values, dim);
+    round_values(datatype, values, dim);
+  }
 
   void write(ByteWriter& out) const {
     out.text(name);
@@ -30,8 +51,16 @@ struct VectorField {
     out.u32(ef_construct);
     out.u64(full_scan_threshold_kb);
     out.u64(indexing_threshold_kb);
+    out.u8(static_cast<uint8_t>(datatype));
+    out.u8(static_cast<uint8_t>(codes.kind));
+    out.u8(codes.chosen ? 1 : 0);
+    out.f32(codes.quantile);
+    out.u8(codes.query_bits);
+    out.u8(codes.group);
+    out.u8(static_cast<uint8_t>((placement.codes_on_disk ? 1 : 0) | (placement.graph_on_disk ? 2 : 0) | (placement.rows_cached ? 4 : 0)));
   }
-  static VectorField read(ByteReader& in) {
+  // Records of version 1 end with the thresholds.
+  static VectorField read(ByteReader& in, uint8_t version = kCollectionRecordVersion) {
     VectorField field;
     field.name = in.text();
     field.dim = in.u32();
@@ -40,6 +69,15 @@ struct VectorField {
     field.ef_construct = in.u32();
     field.full_scan_threshold_kb = in.u64();
     field.indexing_threshold_kb = in.u64();
+    if (version < 2) return field;
+    field.datatype = static_cast<Datatype>(in.u8());
+    field.codes.kind = static_cast<CodeKind>(in.u8());
+    field.codes.chosen = in.u8() != 0;
+    field.codes.quantile = in.f32();
+    field.codes.query_bits = in.u8();
+    field.codes.group = in.u8();
+    const uint8_t placement = in.u8();
+    field.placement = {(placement & 1) != 0, (placement & 2) != 0, (placement & 4) != 0};
     return field;
   }
 };
@@ -63,7 +101,7 @@ struct CollectionRecord {
 
   std::string encode() const {
     ByteWriter out;
-    out.u8(1);
+    out.u8(kCollectionRecordVersion);
     out.u32(cid);
     out.text(name);
     out.text(config);
@@ -85,7 +123,8 @@ struct CollectionRecord {
 
   static CollectionRecord decode(std::string_view bytes) {
     ByteReader in(bytes);
-    if (in.u8() != 1) throw Error(ErrorKind::kDataLoss, "a collection record has a version that this server does not know");
+    const uint8_t version = in.u8();
+    if (version == 0 || version > kCollectionRecordVersion) throw Error(ErrorKind::kDataLoss, "a collection record has a version that this server does not know");
     CollectionRecord record;
     record.cid = in.u32();
     record.name = in.text();
@@ -94,7 +133,7 @@ struct CollectionRecord {
     record.sealing_id = in.text();
     for (uint32_t n = in.u32(); n > 0; --n) record.accepted_ids.emplace_back(in.text());
     record.epoch = in.u64();
-    for (uint32_t n = in.u32(); n > 0; --n) record.vectors.push_back(VectorField::read(in));
+    for (uint32_t n = in.u32(); n > 0; --n) record.vectors.push_back(VectorField::read(in, version));
     for (uint32_t n = in.u32(); n > 0; --n) {
       IndexedField index;
       index.key = in.text();

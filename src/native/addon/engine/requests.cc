@@ -65,8 +65,11 @@ SearchRequest SearchRequest::read(ByteReader& in) {
   request.exact = (flags & 1) != 0;
   request.indexed_only = (flags & 2) != 0;
   request.has_threshold = (flags & 4) != 0;
+  request.originals = (flags & 8) != 0;
+  request.rescore = (flags & 16) == 0;
   request.threshold = in.f32();
   request.ef = in.u32();
+  request.oversampling = in.f32();
   request.payload = PayloadSelector::read(in);
   request.vectors = VectorsSelector::read(in);
   request.filter = FilterRequest::read(in);

@@ -52,11 +52,14 @@ struct SearchRequest {
   bool has_threshold = false;
   float threshold = 0;
   uint32_t ef = 0;
+  bool originals = false;
+  bool rescore = true;
+  float oversampling = 0;  // 0: the default
   PayloadSelector payload;
   VectorsSelector vectors;
   FilterRequest filter;
-  // text using, u8 by id, (id | u32 dim, f32s), u32 limit, u32 offset, u8 flags (1 exact, 2 indexed only, 4 threshold),
-  // f32 threshold, u32 ef, payload selector, vectors selector, filter.
+  // text using, u8 by id, (id | u32 dim, f32s), u32 limit, u32 offset, u8 flags (1 exact, 2 indexed only, 4 threshold,
+  // 8 originals, 16 not rescored), f32 threshold, u32 ef, f32 oversampling, payload selector, vectors selector, filter.
   static SearchRequest read(ByteReader& in);
 };
 

@@ -9,6 +9,11 @@
 
 namespace sealpoint {
 
+struct BitSums {
+  uint32_t ones = 0;      // bits set in a code
+  uint32_t weighted = 0;  // of the slices' bits, a slice counting twice the one before
+};
+
 struct Kernels {
   const char* name;
   // Sum of (code - 128) * query.
@@ -24,6 +29,16 @@ struct Kernels {
   float (*dot_f32)(const float* a, const float* b, size_t dim);
   float (*l2_f32)(const float* a, const float* b, size_t dim);  // squared
   float (*l1_f32)(const float* a, const float* b, size_t dim);
+  // Stored values of other types, any alignment; halves are rounded to the nearest, ties to even.
+  void (*widen_f16)(const uint8_t* from, float* out, size_t count);
+  void (*narrow_f16)(const float* from, uint8_t* out, size_t count);
+  void (*widen_u8)(const uint8_t* from, float* out, size_t count);
+  // Of 256 columns, `count` floats each, column after column of each float: the nearest to the point; distances into out.
+  size_t (*nearest_column)(const float* point, const float* columns, size_t count, float* out);
+  // Adds what one value makes to each of 256 distances.
+  void (*add_column)(uint32_t distance, float value, const float* column, float* out);
+  // Counts over a code of `words` u64 and `count` slices as long.
+  BitSums (*bit_sums)(const uint8_t* code, const uint64_t* slices, size_t words, unsigned count);
 };
 
 extern const Kernels kBaselineKernels;

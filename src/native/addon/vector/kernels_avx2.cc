@@ -1,9 +1,9 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#include "kernels.h"
+#include "kernels_shared.h"
 
-#define SEALPOINT_AVX2 __attribute__((target("avx2,fma")))
+#define SEALPOINT_AVX2 __attribute__((target("avx2,fma,f16c,popcnt")))
 
 namespace sealpoint {
 namespace {
@@ -123,9 +123,43 @@ SEALPOINT_AVX2 float dot_f32(const float* a, const float* b, size_t dim) { retur
 SEALPOINT_AVX2 float l2_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL2>(a, b, dim); }
 SEALPOINT_AVX2 float l1_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL1>(a, b, dim); }
 
+SEALPOINT_AVX2 void widen_f16(const uint8_t* from, float* out, size_t count) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i * 2))));
+  }
+  for (; i < count; ++i) {
+    uint16_t half;
+    std::memcpy(&half, from + i * 2, 2);
+    out[i] = _cvtsh_ss(half);
+  }
+}
+SEALPOINT_AVX2 void narrow_f16(const float* from, uint8_t* out, size_t count) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i * 2), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+  }
+  for (; i < count; ++i) {
+    const uint16_t half = _cvtss_sh(from[i], _MM_FROUND_TO_NEAREST_INT);
+    std::memcpy(out + i * 2, &half, 2);
+  }
+}
+SEALPOINT_AVX2 void widen_u8(const uint8_t* from, float* out, size_t count) { shared::widen_u8(from, out, count); }
+SEALPOINT_AVX2 size_t nearest_column(const float* point, const float* columns, size_t count, float* out) {
+  return shared::nearest_column(point, columns, count, out);
+}
+SEALPOINT_AVX2 void add_column(uint32_t distance, float value, const float* column, float* out) {
+  shared::add_column(distance, value, column, out);
+}
+SEALPOINT_AVX2 BitSums bit_sums(const uint8_t* code, const uint64_t* slices, size_t words, unsigned count) {
+  return shared::bit_sums(code, slices, words, count);
+}
+
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", dot, dot4, nibbles4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
+const Kernels kAvx2Kernels = {
+    "avx2",    dot,        dot4, nibbles4, dot_codes,      sad,        dot_f32, l2_f32, l1_f32,
+    widen_f16, narrow_f16, widen_u8, nearest_column, add_column, bit_sums};
 
 }  // namespace sealpoint
 #endif

@@ -5,9 +5,10 @@
 #endif
 #include <immintrin.h>
 
-#include "kernels.h"
+#include "kernels_shared.h"
 
 #define SEALPOINT_AVX512 __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#define SEALPOINT_VPOPCNT __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")))
 
 namespace sealpoint {
 namespace {
@@ -135,9 +136,50 @@ SEALPOINT_AVX512 float dot_f32(const float* a, const float* b, size_t dim) { ret
 SEALPOINT_AVX512 float l2_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL2>(a, b, dim); }
 SEALPOINT_AVX512 float l1_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL1>(a, b, dim); }
 
+SEALPOINT_AVX512 void widen_f16(const uint8_t* from, float* out, size_t count) {
+  for (size_t i = 0; i < count; i += 16) {
+    const __mmask16 mask = count - i >= 16 ? 0xffff : static_cast<__mmask16>((1u << (count - i)) - 1);
+    _mm512_mask_storeu_ps(out + i, mask, _mm512_maskz_cvtph_ps(mask, _mm256_maskz_loadu_epi16(mask, from + i * 2)));
+  }
+}
+SEALPOINT_AVX512 void narrow_f16(const float* from, uint8_t* out, size_t count) {
+  for (size_t i = 0; i < count; i += 16) {
+    const __mmask16 mask = count - i >= 16 ? 0xffff : static_cast<__mmask16>((1u << (count - i)) - 1);
+    const __m256i halves = _mm512_maskz_cvtps_ph(mask, _mm512_maskz_loadu_ps(mask, from + i), _MM_FROUND_TO_NEAREST_INT);
+    _mm256_mask_storeu_epi16(out + i * 2, mask, halves);
+  }
+}
+SEALPOINT_AVX512 void widen_u8(const uint8_t* from, float* out, size_t count) { shared::widen_u8(from, out, count); }
+SEALPOINT_AVX512 size_t nearest_column(const float* point, const float* columns, size_t count, float* out) {
+  return shared::nearest_column(point, columns, count, out);
+}
+SEALPOINT_AVX512 void add_column(uint32_t distance, float value, const float* column, float* out) {
+  shared::add_column(distance, value, column, out);
+}
+
+// Eight words at a time; a code of up to 512 dimensions is one load.
+SEALPOINT_VPOPCNT BitSums bit_sums(const uint8_t* code, const uint64_t* slices, size_t words, unsigned count) {
+  __m512i ones = _mm512_setzero_si512(), weighted = ones;
+  for (size_t i = 0; i < words; i += 8) {
+    const __mmask8 mask = words - i >= 8 ? 0xff : static_cast<__mmask8>((1u << (words - i)) - 1);
+    const __m512i word = _mm512_maskz_loadu_epi64(mask, code + i * 8);
+    ones = _mm512_add_epi64(ones, _mm512_popcnt_epi64(word));
+    __m512i sum = _mm512_setzero_si512();
+    for (unsigned slice = count; slice-- > 0;) {
+      const __m512i common = _mm512_maskz_and_epi64(mask, word, _mm512_maskz_loadu_epi64(mask, slices + slice * words + i));
+      sum = _mm512_add_epi64(_mm512_add_epi64(sum, sum), _mm512_popcnt_epi64(common));
+    }
+    weighted = _mm512_add_epi64(weighted, sum);
+  }
+  return {static_cast<uint32_t>(_mm512_reduce_add_epi64(ones)), static_cast<uint32_t>(_mm512_reduce_add_epi64(weighted))};
+}
+
+
 }  // namespace
 
-const Kernels kAvx512VnniKernels = {"avx512vnni", dot, dot4, nibbles4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
+const Kernels kAvx512VnniKernels = {
+    "avx512vnni", dot,        dot4, nibbles4, dot_codes,      sad,        dot_f32, l2_f32, l1_f32,
+    widen_f16,    narrow_f16, widen_u8, nearest_column, add_column, bit_sums};
 
 }  // namespace sealpoint
 #endif

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "kernels.h"
+#include "kernels_shared.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
@@ -74,8 +74,34 @@ float l1_f32(const float* a, const float* b, size_t dim) {
   return accumulate(a, b, dim, [](float x, float y) { return std::fabs(x - y); });
 }
 
+void widen_f16(const uint8_t* from, float* out, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    _Float16 half;
+    std::memcpy(&half, from + i * 2, 2);
+    out[i] = static_cast<float>(half);
+  }
+}
+void narrow_f16(const float* from, uint8_t* out, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const auto half = static_cast<_Float16>(from[i]);
+    std::memcpy(out + i * 2, &half, 2);
+  }
+}
+void widen_u8(const uint8_t* from, float* out, size_t count) { shared::widen_u8(from, out, count); }
+size_t nearest_column(const float* point, const float* columns, size_t count, float* out) {
+  return shared::nearest_column(point, columns, count, out);
+}
+void add_column(uint32_t distance, float value, const float* column, float* out) {
+  shared::add_column(distance, value, column, out);
+}
+BitSums bit_sums(const uint8_t* code, const uint64_t* slices, size_t words, unsigned count) {
+  return shared::bit_sums(code, slices, words, count);
+}
+
 }  // namespace
 
-const Kernels kBaselineKernels = {"baseline", dot, dot4, nibbles4, dot_codes, sad, dot_f32, l2_f32, l1_f32};
+const Kernels kBaselineKernels = {
+    "baseline", dot,        dot4, nibbles4, dot_codes,      sad,        dot_f32, l2_f32, l1_f32,
+    widen_f16,  narrow_f16, widen_u8, nearest_column, add_column, bit_sums};
 
 }  // namespace sealpoint

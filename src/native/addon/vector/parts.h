@@ -114,6 +114,10 @@ class Segment {
     });
     if (!there) throw_lost(rows[at]);
   }
+  // The values of a row.
+  void copy_row(uint32_t row, float* out) const {
+    read_rows(&row, 1, [&](size_t, const uint8_t* stored) { load_values(file->datatype(), stored, file->header().dim, out); });
+  }
   // Any other reading of mapped parts.
   template <typename Read>
   void read_mapped(Read read) const {

@@ -17,6 +17,8 @@ constexpr double kScanRowsPerEf = 50;
 // rest as much as there are matches, finds at least what the whole ef finds without a mask (check/vector_bench.cc).
 constexpr double kMaskedEf = 0.5;
 constexpr size_t kScanBatch = 64;
+// Binary and product codes are coarser than scalar ones and put a true neighbour this many times further down.
+constexpr size_t kCoarseCandidates = 3;
 
 struct Entry {
   float key;  // smaller is better
@@ -33,7 +35,9 @@ struct Candidate {
 
 struct SearchScratch {
   WalkScratch walk;
-  AlignedBytes query;
+  ScorerScratch scorer;
+  std::vector<float> widened;
+  std::vector<float> code_query;
   std::vector<Entry> best;
   std::vector<Candidate> candidates;
 };
@@ -49,43 +53,43 @@ size_t rescore_count(size_t k) { return std::max(k + k / 2, k + 8); }
 // How many are ranked by whole codes before.
 size_t coarse_count(size_t k) { return std::max(k * 3, k + 40); }
 
+size_t candidate_count(const VectorSearch& request, const CodeConfig& codes) {
+  if (!codes.chosen || request.originals) return rescore_count(request.k);
+  if (!request.rescore) return request.k;
+  if (request.oversampling >= 1) return static_cast<size_t>(std::min(std::ceil(static_cast<double>(request.k) * request.oversampling), 1e9));
+  return codes.kind == CodeKind::kScalar ? rescore_count(request.k) : kCoarseCandidates * rescore_count(request.k);
+}
+
+// How many a walk brings.
+size_t walk_count(const VectorSearch& request, const CodeConfig& codes) {
+  const size_t candidates = candidate_count(request, codes);
+  return codes.kind == CodeKind::kScalar && !(request.originals && codes.chosen) ? std::max(candidates, coarse_count(request.k)) : candidates;
+}
+
 }  // namespace
 
 struct VectorIndexImpl::SearchState {
   const VectorSearch& request;
   SearchScratch& scratch;
-  const Distance distance;
-  const size_t dim;
-  const Kernels& kernels;
+  const CodeConfig& codes;
+  const RowScorer rows;
+  const float* const code_query;
   const size_t candidates_max;
 
-  float key_of(const float* row) const {
-    float key;
-    switch (distance) {
-      case Distance::kEuclid:
-        key = std::sqrt(kernels.l2_f32(request.query, row, dim));
-        break;
-      case Distance::kManhattan:
-        key = kernels.l1_f32(request.query, row, dim);
-        break;
-      default:
-        key = -kernels.dot_f32(request.query, row, dim);
-    }
-    // Overflow may end in NaN, which would break every order.
-    return std::isnan(key) ? std::numeric_limits<float>::infinity() : key;
-  }
+  bool originals() const { return request.originals && codes.chosen; }
+  bool rescores() const { return request.rescore || !codes.chosen || request.originals; }
 
-  void offer(uint32_t slot, const float* row) { offer_key(slot, key_of(row)); }
+  void offer(uint32_t slot, const float* row) { offer_key(slot, rows.key(row)); }
 
   // Up to kScanBatch rows of a segment.
-  void offer_rows(const Segment& segment, const uint32_t* rows, size_t count) {
+  void offer_rows(const Segment& segment, const uint32_t* numbers, size_t count) {
     float keys[kScanBatch];
-    segment.read_rows(rows, count, [&](size_t i, const float* row) { keys[i] = key_of(row); });
-    for (size_t i = 0; i < count; ++i) offer_key(segment.file->slot(rows[i]), keys[i]);
+    segment.read_rows(numbers, count, [&](size_t i, const uint8_t* row) { keys[i] = rows.key_of_stored(row); });
+    for (size_t i = 0; i < count; ++i) offer_key(segment.file->slot(numbers[i]), keys[i]);
   }
 
   void offer_key(uint32_t slot, float key) {
-    if (request.has_threshold && key > (score_is_similarity(distance) ? -request.threshold : request.threshold)) return;
+    if (request.has_threshold && key > (score_is_similarity(rows.distance()) ? -request.threshold : request.threshold)) return;
     auto& best = scratch.best;
     const Entry entry{key, slot};
     if (best.size() >= request.k) {
@@ -173,7 +177,7 @@ void VectorIndexImpl::scan_codes(const Segment& segment, const CodeScorer& score
   float distances[kScanBatch];
   size_t count = 0;
   auto flush = [&] {
-    if (file.in_memory()) {
+    if (file.in_memory() && !state.originals()) {
       scorer.score(rows, count, distances);
     } else {
       segment.read_mapped([&] { scorer.score(rows, count, distances); });
@@ -209,11 +213,12 @@ void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, Sea
     matches = std::min(std::max(matches, 1.0), live);
   }
   size_t ef = request.ef != 0 ? request.ef : config_.ef_construct;
-  ef = std::min<size_t>(std::max(ef, request.k), segment.live);
-  const CodeScorer scorer(file, request.query, state.scratch.query);
+  ef = std::min<size_t>(std::max(ef, state.codes.chosen ? state.candidates_max : request.k), segment.live);
+  const CodeScorer scorer = state.originals() ? CodeScorer(file, state.rows)
+                                              : CodeScorer(file, state.code_query, state.codes.query_bits, state.scratch.scorer);
   if (request.allowed != nullptr) {
     const double part = kMaskedEf + (1 - kMaskedEf) * matches / live;
-    ef = std::max<size_t>(static_cast<size_t>(static_cast<double>(ef) * part), std::min(ef, coarse_count(request.k)));
+    ef = std::max<size_t>(static_cast<size_t>(static_cast<double>(ef) * part), std::min(ef, state.candidates_max));
   }
   const double walk_cost = static_cast<double>(ef) * kScanRowsPerEf * live / matches;
   if (walk_cost >= matches) {
@@ -232,7 +237,7 @@ void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, Sea
       walked = walk_filtered(file, scorer, filter, ef, static_cast<size_t>(matches / 2), walk);
     }
   };
-  if (file.in_memory()) {
+  if (file.in_memory() && !state.originals()) {
     run();
   } else {
     segment.read_mapped(run);
@@ -247,15 +252,15 @@ void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, Sea
 
 void VectorIndexImpl::rescore(SearchState& state) const {
   auto& candidates = state.scratch.candidates;
-  const size_t bytes = std::min<size_t>(state.dim * sizeof(float), 256);
+  const size_t bytes = std::min<size_t>(config_.dim * value_bytes(config_.datatype), 256);
   // By segment, and ascending, which is the order of the file.
   const auto by_place = [](const Candidate& a, const Candidate& b) {
     return a.segment->number != b.segment->number ? a.segment->number < b.segment->number : a.row < b.row;
   };
   std::sort(candidates.begin(), candidates.end(), by_place);
   uint32_t rows[kScanBatch];
-  const size_t wanted = rescore_count(state.request.k);
-  if (candidates.size() > wanted) {
+  const size_t wanted = candidate_count(state.request, state.codes);
+  if (!state.originals() && (candidates.size() > wanted || !state.rescores())) {
     float distances[kScanBatch];
     for (size_t first = 0; first < candidates.size();) {
       const Segment& segment = *candidates[first].segment;
@@ -264,14 +269,22 @@ void VectorIndexImpl::rescore(SearchState& state) const {
         rows[count] = candidates[first + count].row;
       }
       if (segment.file->in_planes()) {
-        CodeScorer(*segment.file, state.request.query, state.scratch.query).score_whole(rows, count, distances);
+        CodeScorer(*segment.file, state.code_query, state.codes.query_bits, state.scratch.scorer).score_whole(rows, count, distances);
         for (size_t i = 0; i < count; ++i) candidates[first + i].distance = distances[i];
       }
       first += count;
     }
-    std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(wanted), candidates.end());
-    candidates.erase(candidates.begin() + static_cast<ptrdiff_t>(wanted), candidates.end());
+    if (candidates.size() > wanted) {
+      std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(wanted), candidates.end());
+      candidates.erase(candidates.begin() + static_cast<ptrdiff_t>(wanted), candidates.end());
+    }
     std::sort(candidates.begin(), candidates.end(), by_place);
+  }
+  if (!state.rescores()) {
+    for (const Candidate& candidate : candidates) {
+      state.offer_key(candidate.segment->file->slot(candidate.row), state.rows.key_of_code_distance(candidate.distance));
+    }
+    return;
   }
   for (size_t first = 0; first < candidates.size();) {
     const Segment& segment = *candidates[first].segment;
@@ -294,7 +307,18 @@ void VectorIndexImpl::search(const VectorSearch& request, std::vector<VectorHit>
   SearchScratch& scratch = thread_scratch();
   scratch.best.clear();
   scratch.candidates.clear();
-  SearchState state{request, scratch, config_.distance, config_.dim, kernels(), coarse_count(request.k)};
+  const float* code_query = request.query;
+  if (config_.distance == Distance::kCosine && !normalized(config_.distance, config_.datatype)) {
+    scratch.code_query.assign(request.query, request.query + config_.dim);
+    normalize(scratch.code_query.data(), config_.dim);
+    code_query = scratch.code_query.data();
+  }
+  SearchState state{request,
+                    scratch,
+                    config_.codes,
+                    RowScorer(config_.distance, config_.datatype, request.query, config_.dim, scratch.widened),
+                    code_query,
+                    walk_count(request, config_.codes)};
 
   // "Indexed only" spares the caller long scans, not small ones.
   if (!request.indexed_only || kilobytes(tail_live()) <= config_.indexing_threshold_kb) {

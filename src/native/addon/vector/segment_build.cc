@@ -8,6 +8,7 @@
 
 #include "../core/status.h"
 #include "checksum.h"
+#include "code_kinds.h"
 #include "graph_build.h"
 #include "walk_order.h"
 
@@ -26,15 +27,15 @@ struct SegmentBuild::Codes {
   float scale = 1;
   std::vector<int32_t> biases;
   std::vector<int32_t> norms;
+  std::vector<float> book;      // not of the scalar kind
   std::vector<uint32_t> order;  // by place in the segment: the row as it was built
 };
 
 void BuildSource::copy_row(uint32_t row, uint32_t dim, float* out) const {
-  const size_t bytes = dim * sizeof(float);
   if (tail) {
-    std::memcpy(out, tail->row(row), bytes);
+    std::memcpy(out, tail->row(row), dim * sizeof(float));
   } else {
-    segment->read_rows(&row, 1, [&](size_t, const float* from) { std::memcpy(out, from, bytes); });
+    segment->copy_row(row, out);
   }
 }
 
@@ -52,12 +53,20 @@ void SegmentBuild::copy_rows(size_t first, size_t count, float* out) const {
   }
 }
 
+void SegmentBuild::copy_coded(size_t first, size_t count, float* out) const {
+  copy_rows(first, count, out);
+  if (config_.distance != Distance::kCosine || normalized(config_.distance, config_.datatype)) return;
+  for (size_t i = 0; i < count; ++i) normalize(out + i * config_.dim, config_.dim);
+}
+
 SegmentBuild::~SegmentBuild() {
   // Written, but never taken into the index.
   if (written_ && file_) ::unlink(path_.c_str());
 }
 
 float SegmentBuild::choose_scale() const {
+  const CodeConfig& chosen = config_.codes;
+  const double share = chosen.kind == CodeKind::kScalar && chosen.quantile > 0 ? chosen.quantile : kScaleQuantile;
   // The range that all but a few values keep to; the few are clamped, and the exact rescoring sees them as they are.
   const size_t dim = config_.dim;
   const size_t step = std::max<size_t>(1, rows_.size() * dim / 2000000);
@@ -65,14 +74,14 @@ float SegmentBuild::choose_scale() const {
   sizes.reserve((rows_.size() / step + 1) * dim);
   std::vector<float> values(dim);
   for (size_t i = 0; i < rows_.size(); i += step) {
-    copy_rows(i, 1, values.data());
+    copy_coded(i, 1, values.data());
     for (size_t j = 0; j < dim; ++j) {
       const float size = std::fabs(values[j]);
       if (std::isfinite(size)) sizes.push_back(size);
     }
   }
   if (sizes.empty()) return 1;
-  const double quantile = static_cast<double>(sizes.size()) * kScaleQuantile;
+  const double quantile = static_cast<double>(sizes.size()) * share;
   const size_t at = std::min(sizes.size() - 1, static_cast<size_t>(quantile));
   std::nth_element(sizes.begin(), sizes.begin() + static_cast<ptrdiff_t>(at), sizes.end());
   const float largest = sizes[at] > 0 ? sizes[at] : *std::max_element(sizes.begin(), sizes.end());
@@ -81,7 +90,7 @@ float SegmentBuild::choose_scale() const {
 
 bool SegmentBuild::encode(const std::atomic<bool>& cancel, Codes& codes) const {
   const size_t dim = config_.dim;
-  codes.row_bytes = code_bytes_of(config_.dim);
+  codes.row_bytes = code_bytes_of(CodeConfig{}, config_.dim);
   codes.scale = choose_scale();
   codes.bytes = HotMemory(rows_.size() * codes.row_bytes);
   const bool manhattan = config_.distance == Distance::kManhattan;
@@ -92,7 +101,7 @@ bool SegmentBuild::encode(const std::atomic<bool>& cancel, Codes& codes) const {
   for (size_t first = 0; first < rows_.size(); first += kRowsPerCheck) {
     if (cancel.load(std::memory_order_relaxed)) return false;
     const size_t count = std::min<size_t>(kRowsPerCheck, rows_.size() - first);
-    copy_rows(first, count, block.data());
+    copy_coded(first, count, block.data());
     for (size_t i = 0; i < count; ++i) {
       const float* values = block.data() + i * dim;
       uint8_t* code = codes.bytes.data() + (first + i) * codes.row_bytes;
@@ -109,6 +118,35 @@ bool SegmentBuild::encode(const std::atomic<bool>& cancel, Codes& codes) const {
       if (!codes.norms.empty()) codes.norms[first + i] = norm;
     }
   }
+  return true;
+}
+
+// The graph is built over scalar codes, which are the most exact ones; these take their place in the segment.
+bool SegmentBuild::encode_chosen(const std::atomic<bool>& cancel, Codes& codes) const {
+  const CodeConfig& chosen = config_.codes;
+  if (chosen.kind == CodeKind::kScalar) return true;
+  const size_t dim = config_.dim;
+  const size_t step = std::max<size_t>(1, rows_.size() / CodeBook::sample_rows(chosen));
+  CodeBook book;
+  {
+    std::vector<float> sample;
+    for (size_t row = 0; row < rows_.size(); row += step) {
+      sample.resize(sample.size() + dim);
+      copy_coded(row, 1, sample.data() + sample.size() - dim);
+    }
+    if (!book.train(chosen, config_.dim, sample, cancel)) return false;
+  }
+  codes.row_bytes = code_bytes_of(chosen, config_.dim);
+  codes.norms.clear();
+  std::vector<float> block(kRowsPerCheck * dim);
+  for (size_t first = 0; first < rows_.size(); first += kRowsPerCheck) {
+    if (cancel.load(std::memory_order_relaxed)) return false;
+    const size_t count = std::min<size_t>(kRowsPerCheck, rows_.size() - first);
+    copy_coded(first, count, block.data());
+    // In the memory of the scalar codes, of which none is needed any more and none is smaller.
+    for (size_t i = 0; i < count; ++i) book.encode(block.data() + i * dim, codes.bytes.data() + (first + i) * codes.row_bytes);
+  }
+  codes.book = book.values();
   return true;
 }
 
@@ -174,15 +212,19 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   std::transform(graph.upper_links.begin(), graph.upper_links.end(), upper.begin(), placed);
   writer.write_section(kUpperNodes, nodes.data(), nodes.size() * sizeof(UpperNode));
   writer.write_section(kUpperLinks, upper.data(), upper.size() * 4);
+  writer.write_section(kBook, codes.book.data(), codes.book.size() * 4);
+  const size_t row_bytes = dim * value_bytes(config_.datatype);
   std::vector<uint32_t> checks;
   std::vector<float> block(kRowsPerCheck * dim);
-  writer.begin_section(kRows, count * dim * sizeof(float));
+  std::vector<uint8_t> stored(kRowsPerCheck * row_bytes);
+  writer.begin_section(kRows, count * row_bytes);
   for (size_t first = 0; first < count; first += kRowsPerCheck) {
     if (cancel.load(std::memory_order_relaxed)) return false;
     const size_t n = std::min<size_t>(kRowsPerCheck, count - first);
     copy_rows(first, n, block.data());
-    checks.push_back(lane_crc32c(block.data(), n * dim * sizeof(float)));
-    writer.write_piece(block.data(), n * dim * sizeof(float));
+    store_values(config_.datatype, block.data(), n * dim, stored.data());
+    checks.push_back(lane_crc32c(stored.data(), n * row_bytes));
+    writer.write_piece(stored.data(), n * row_bytes);
   }
   writer.end_section();
   writer.write_section(kRowChecks, checks.data(), checks.size() * 4);
@@ -196,6 +238,10 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   header.entry = place[graph.entry];
   header.max_level = graph.max_level;
   header.scale = codes.scale;
+  header.datatype = static_cast<uint32_t>(config_.datatype);
+  header.code_kind = static_cast<uint32_t>(config_.codes.kind);
+  header.quantile = config_.codes.quantile;
+  header.group = config_.codes.group;
   writer.commit(header);
   return true;
 }
@@ -203,7 +249,7 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
 uint64_t SegmentBuild::memory_bytes() const {
   // Codes and links, once for the build and once for the segment; FAISS's links; levels, locks, biases, slots and versions. Last the sample of
   // choose_scale.
-  const uint64_t row = 2 * code_bytes_of(config_.dim) + 28 * uint64_t{config_.m} + 64;
+  const uint64_t row = 2 * code_bytes_of(CodeConfig{}, config_.dim) + 28 * uint64_t{config_.m} + 64;
   return rows_.size() * row + (uint64_t{8} << 20);
 }
 
@@ -231,13 +277,14 @@ bool SegmentBuild::run(const std::atomic<bool>& cancel, unsigned threads) {
     input.ef_construct = config_.ef_construct;
     Graph graph;
     if (!build_graph(input, threads, cancel, graph)) return false;
+    if (!encode_chosen(cancel, codes)) return false;
     reorder(graph, codes);
     if (!write(cancel, codes, graph)) return false;
     // What was built goes before what was written is read, so that it is in memory once.
   }
   written_ = true;
   std::string why;
-  file_ = SegmentFile::open(path_, config_.dim, config_.distance, config_.placement, why);
+  file_ = SegmentFile::open(path_, config_, why);
   if (!file_) {
     ::unlink(path_.c_str());
     throw Error(ErrorKind::kDataLoss, "the segment just written to " + path_ + " cannot be read: " + why);

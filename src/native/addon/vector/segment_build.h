@@ -49,10 +49,12 @@ class SegmentBuild final : public VectorIndex::Build {
  private:
   struct Codes;
   bool encode(const std::atomic<bool>& cancel, Codes& codes) const;
+  bool encode_chosen(const std::atomic<bool>& cancel, Codes& codes) const;
   bool write(const std::atomic<bool>& cancel, Codes& codes, const Graph& graph) const;
   float choose_scale() const;
-  // Copies `count` rows from the given one on.
+  // Copies `count` rows from the given one on: their values, or what their codes are made of.
   void copy_rows(size_t first, size_t count, float* out) const;
+  void copy_coded(size_t first, size_t count, float* out) const;
   void reorder(const Graph& graph, Codes& codes);
 
   const VectorIndexConfig config_;

@@ -16,15 +16,28 @@
 #include <thread>
 
 #include "../core/status.h"
+#include "code_kinds.h"
 #include "mapped_read.h"
 #include "planes.h"
 
 namespace sealpoint {
 namespace {
 
-// What a walk reads. Slots and row checks, the first two, are always in memory: everything reads slots, and the checks tell what is damaged.
-constexpr Section kHotSections[] = {kSlots, kRowChecks, kCodes, kLinks, kNorms, kUpperNodes, kUpperLinks};
-constexpr size_t kAlwaysHot = 2;
+// What a walk reads, and where that is. Slots, row checks and the book are always in memory: everything reads slots, and the checks tell what is damaged.
+bool is_hot(uint32_t section, const Placement& placement) {
+  switch (section) {
+    case kCodes:
+    case kNorms:
+      return !placement.codes_on_disk;
+    case kLinks:
+    case kUpperNodes:
+    case kUpperLinks:
+      return !placement.graph_on_disk;
+    default:
+      return section == kSlots || section == kRowChecks || section == kBook;
+  }
+}
+
 constexpr size_t kReadPiece = 1 << 20;
 // Codes of at least this many bytes are read by a thread of their own.
 constexpr size_t kThreadedBytes = 16 << 20;
@@ -164,8 +177,7 @@ SegmentFile::~SegmentFile() {
   if (base_ != nullptr) ::munmap(const_cast<uint8_t*>(base_), bytes_);
 }
 
-std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, uint32_t dim, Distance distance,
-                                               Placement placement, std::string& why) {
+std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, const VectorIndexConfig& config, std::string& why) {
   struct Descriptor {
     int fd;
     ~Descriptor() {
@@ -188,11 +200,11 @@ std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, uint32_t
     why = "the file is cut short";
     return nullptr;
   }
-  if (!file->check_header(dim, distance, why)) return nullptr;
+  if (!file->check_header(config, why)) return nullptr;
   void* base = ::mmap(nullptr, file->bytes_, PROT_READ, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) throw_io("cannot map", path);
   file->base_ = static_cast<const uint8_t*>(base);
-  if (!file->load_sections(fd, placement, why)) return nullptr;
+  if (!file->load_sections(fd, config.placement, why)) return nullptr;
   bool sound = false;
   const bool there = mapped_read([&] { sound = file->links_sound(); });
   if (there && sound) return file;
@@ -200,7 +212,15 @@ std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, uint32_t
   return nullptr;
 }
 
-bool SegmentFile::check_header(uint32_t dim, Distance distance, std::string& why) const {
+CodeConfig SegmentFile::codes() const {
+  CodeConfig codes;
+  codes.kind = static_cast<CodeKind>(header_.code_kind);
+  codes.quantile = header_.quantile;
+  codes.group = static_cast<uint8_t>(header_.group);
+  return codes;
+}
+
+bool SegmentFile::check_header(const VectorIndexConfig& config, std::string& why) const {
   const SegmentHeader& h = header_;
   if (std::memcmp(h.magic, kMagic, sizeof(kMagic)) != 0 || h.check != header_check(h)) {
     why = "the header is damaged";
@@ -210,16 +230,22 @@ bool SegmentFile::check_header(uint32_t dim, Distance distance, std::string& why
     why = "the format is " + std::to_string(h.format);
     return false;
   }
-  if (h.dim != dim || h.distance != static_cast<uint32_t>(distance)) {
-    why = "the segment is of another dimension or distance";
+  if (h.dim != config.dim || h.distance != static_cast<uint32_t>(config.distance) || h.datatype != static_cast<uint32_t>(config.datatype)) {
+    why = "the segment is of another dimension, distance or datatype";
     return false;
   }
+  if (h.code_kind > static_cast<uint32_t>(CodeKind::kProduct) || h.group == 0 || h.group > kCodeGroupMax) {
+    why = "the segment's codes are of an unknown kind";
+    return false;
+  }
+  const CodeConfig codes = this->codes();
   const uint64_t rows = h.rows;
   const uint64_t expected[kSectionCount] = {
-      rows * 4, rows * 8, rows * 4, rows * h.code_bytes, distance == Distance::kEuclid ? rows * 4 : 0,
+      rows * 4, rows * 8, rows * 4, rows * h.code_bytes,
+      config.distance == Distance::kEuclid && codes.kind == CodeKind::kScalar ? rows * 4 : 0,
       rows * h.m * 8, h.sections[kUpperNodes].bytes, h.sections[kUpperLinks].bytes,
-      static_cast<uint64_t>(check_blocks()) * 4, rows * dim * 4};
-  bool sound = rows > 0 && h.m > 0 && h.entry < rows && h.code_bytes == code_bytes_of(dim);
+      static_cast<uint64_t>(check_blocks()) * 4, book_floats_of(codes, h.dim) * 4, rows * row_bytes()};
+  bool sound = rows > 0 && h.m > 0 && h.entry < rows && h.code_bytes == code_bytes_of(codes, h.dim);
   sound = sound && h.sections[kUpperNodes].bytes % sizeof(UpperNode) == 0 && h.sections[kUpperLinks].bytes % 4 == 0;
   for (uint32_t i = 0; i < kSectionCount; ++i) {
     const SectionEntry& entry = h.sections[i];
@@ -248,24 +274,25 @@ bool SegmentFile::load_section(int fd, Section which, uint8_t* to, uint8_t* lowe
   return checksum.value() == entry.check;
 }
 
-bool SegmentFile::load_sections(int fd, Placement placement, std::string& why) {
+bool SegmentFile::load_sections(int fd, const Placement& placement, std::string& why) {
   const SegmentHeader& h = header_;
   const SectionEntry& all_rows = h.sections[kRows];
-  ::madvise(const_cast<uint8_t*>(base_ + all_rows.offset), all_rows.bytes, MADV_RANDOM);
+  ::madvise(const_cast<uint8_t*>(base_ + all_rows.offset), all_rows.bytes, placement.rows_cached ? MADV_WILLNEED : MADV_RANDOM);
   uint8_t* to[kSectionCount] = {};
-  in_memory_ = placement == Placement::kMemory;
-  const size_t hot_count = in_memory_ ? std::size(kHotSections) : kAlwaysHot;
-  auto padded = [&](size_t hot) { return (h.sections[kHotSections[hot]].bytes + 63) / 64 * 64; };
+  placement_ = placement;
+  auto padded = [&](uint32_t section) { return is_hot(section, placement) ? (h.sections[section].bytes + 63) / 64 * 64 : 0; };
   size_t bytes = 0;
-  for (size_t hot = 0; hot < hot_count; ++hot) bytes += padded(hot);
+  for (uint32_t i = 0; i < kSectionCount; ++i) bytes += padded(i);
   hot_ = HotMemory(bytes);
   bytes = 0;
-  for (size_t hot = 0; hot < hot_count; ++hot) {
-    to[kHotSections[hot]] = hot_.data() + bytes;
-    bytes += padded(hot);
+  for (uint32_t i = 0; i < kSectionCount; ++i) {
+    if (is_hot(i, placement)) to[i] = hot_.data() + bytes;
+    bytes += padded(i);
   }
   for (uint32_t i = 0; i < kSectionCount; ++i) at_[i] = to[i] != nullptr ? to[i] : base_ + h.sections[i].offset;
-  const bool planes = in_memory_ && h.code_bytes >= kPlanesMin && h.distance != static_cast<uint32_t>(Distance::kManhattan);
+  // Bytes lie to one side of zero, which leaves their upper plane too little to say.
+  const bool planes = !placement.codes_on_disk && codes().kind == CodeKind::kScalar && h.code_bytes >= kPlanesMin && datatype() != Datatype::kUint8 &&
+                      h.distance != static_cast<uint32_t>(Distance::kManhattan);
   uint8_t* const lower = planes ? to[kCodes] + h.sections[kCodes].bytes / 2 : nullptr;
   // The codes are three quarters of it all, so they are worth a thread of their own.
   std::atomic<uint32_t> failed{kSectionCount};
@@ -316,7 +343,8 @@ bool SegmentFile::load_sections(int fd, Placement placement, std::string& why) {
   upper_nodes_ = section<UpperNode>(kUpperNodes);
   upper_links_ = section<uint32_t>(kUpperLinks);
   row_checks_ = section<uint32_t>(kRowChecks);
-  rows_ = section<float>(kRows);
+  book_ = section<float>(kBook);
+  rows_ = section<uint8_t>(kRows);
   upper_count_ = h.sections[kUpperNodes].bytes / sizeof(UpperNode);
   return true;
 }
@@ -368,7 +396,7 @@ bool SegmentFile::verify_block(uint32_t block) const {
   const uint32_t count = std::min(kRowsPerCheck, header_.rows - first);
   bool sound = false;
   return mapped_read([&] {
-           sound = lane_crc32c(row(first), static_cast<size_t>(count) * header_.dim * 4) == row_checks_[block];
+           sound = lane_crc32c(row(first), count * row_bytes()) == row_checks_[block];
          }) &&
          sound;
 }

@@ -2,8 +2,8 @@
 //
 // One page of header, then sections, each starting on a page: slots u32[rows], versions u64[rows], order u32[rows] (the
 // row numbers by ascending slot), codes (rows of code_bytes), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32
-// row, u32 level, u64 first} by ascending row, upper links u32[], row checks u32[] (one per kRowsPerCheck rows), rows
-// f32[rows][dim]. Little-endian. Every section but the rows has a checksum in the header, and the header one of itself. Rows
+// row, u32 level, u64 first} by ascending row, upper links u32[], row checks u32[] (one per kRowsPerCheck rows), the codes' book
+// f32[] (code_kinds.h), rows of the datatype [rows][dim]. Little-endian. Every section but the rows has a checksum in the header, and the header one of itself. Rows
 // that are near in the graph are near in the file, which is what makes a walk fast.
 #pragma once
 #include <array>
@@ -18,7 +18,7 @@
 
 namespace sealpoint {
 
-constexpr uint32_t kSegmentFormat = 2;
+constexpr uint32_t kSegmentFormat = 3;
 constexpr uint32_t kRowsPerCheck = 64;
 constexpr size_t kPage = 4096;
 
@@ -32,6 +32,7 @@ enum Section : uint32_t {
   kUpperNodes,
   kUpperLinks,
   kRowChecks,
+  kBook,
   kRows,
   kSectionCount,
 };
@@ -54,14 +55,16 @@ struct SegmentHeader {
   uint32_t code_bytes;
   uint32_t entry;
   uint32_t max_level;
-  float scale;  // a plain code times this is about the value
+  float scale;  // scalar codes: a plain code times this is about the value
+  uint32_t datatype;
+  uint32_t code_kind;
+  float quantile;
+  uint32_t group;
   SectionEntry sections[kSectionCount];
   uint32_t unused;
   uint32_t check;  // of all above
 };
 static_assert(sizeof(SegmentHeader) <= kPage);
-
-inline uint32_t code_bytes_of(uint32_t dim) { return (dim + 63) / 64 * 64; }
 
 // Writes sections in any order to `path`.tmp; commit() makes it `path`, durably. Without commit the file goes away.
 class SegmentWriter {
@@ -92,14 +95,13 @@ class SegmentWriter {
   bool committed_ = false;
 };
 
-// A segment file: mapped, and in Placement::kMemory with copies in memory of all that a walk reads, which leaves only rows, versions and order to
-// the mapping. open() checks the header, the bounds of everything and all checksums but those of the rows; it
+// A segment file: mapped, and with copies in memory of all that a walk reads but what the placement leaves on disk; rows, versions and
+// order are only mapped. open() checks the header, the bounds of everything and all checksums but those of the rows; it
 // gives nullptr with the reason in `why` for a damaged or missing file, and throws for what may pass (no memory, no
 // descriptors). What reads mapped parts goes through mapped_read, since a file may be cut short under us.
 class SegmentFile {
  public:
-  static std::unique_ptr<SegmentFile> open(const std::string& path, uint32_t dim, Distance distance, Placement placement,
-                                           std::string& why);
+  static std::unique_ptr<SegmentFile> open(const std::string& path, const VectorIndexConfig& config, std::string& why);
   ~SegmentFile();
   SegmentFile(const SegmentFile&) = delete;
   SegmentFile& operator=(const SegmentFile&) = delete;
@@ -109,7 +111,8 @@ class SegmentFile {
   size_t bytes() const { return bytes_; }
   size_t hot_bytes() const { return hot_.bytes(); }
   // Whether a walk reads no mapped memory.
-  bool in_memory() const { return in_memory_; }
+  bool in_memory() const { return !placement_.codes_on_disk && !placement_.graph_on_disk; }
+  const Placement& placement() const { return placement_; }
   uint32_t rows() const { return header_.rows; }
 
   uint32_t slot(uint32_t row) const { return slots_[row]; }
@@ -126,7 +129,13 @@ class SegmentFile {
   const uint32_t* links(uint32_t row) const { return links_ + static_cast<size_t>(row) * 2 * header_.m; }
   // Links of a row on a level from 1 up; nullptr when it is not there.
   const uint32_t* upper_links(uint32_t row, uint32_t level) const;
-  const float* row(uint32_t row) const { return rows_ + static_cast<size_t>(row) * header_.dim; }
+  // As it is stored.
+  const uint8_t* row(uint32_t row) const { return rows_ + row * row_bytes(); }
+  size_t row_bytes() const { return header_.dim * value_bytes(datatype()); }
+  Datatype datatype() const { return static_cast<Datatype>(header_.datatype); }
+  // How its codes were made.
+  CodeConfig codes() const;
+  const float* book() const { return book_; }
   // Row number of a slot, or kNoRow. `hint` is where to look first, and becomes the place after it: slots are mostly asked for in ascending order.
   uint32_t find_slot(uint32_t slot, uint32_t& hint) const;
 
@@ -138,8 +147,8 @@ class SegmentFile {
 
  private:
   SegmentFile() = default;
-  bool check_header(uint32_t dim, Distance distance, std::string& why) const;
-  bool load_sections(int fd, Placement placement, std::string& why);
+  bool check_header(const VectorIndexConfig& config, std::string& why) const;
+  bool load_sections(int fd, const Placement& placement, std::string& why);
   bool load_section(int fd, Section which, uint8_t* to, uint8_t* lower) const;
   bool links_sound() const;
   template <typename T>
@@ -152,7 +161,7 @@ class SegmentFile {
   const uint8_t* base_ = nullptr;
   size_t bytes_ = 0;
   HotMemory hot_;
-  bool in_memory_ = false;
+  Placement placement_;
   const uint8_t* at_[kSectionCount] = {};
   const uint32_t* slots_ = nullptr;
   const uint64_t* versions_ = nullptr;
@@ -165,7 +174,8 @@ class SegmentFile {
   const UpperNode* upper_nodes_ = nullptr;
   const uint32_t* upper_links_ = nullptr;
   const uint32_t* row_checks_ = nullptr;
-  const float* rows_ = nullptr;
+  const float* book_ = nullptr;
+  const uint8_t* rows_ = nullptr;
   size_t upper_count_ = 0;
 };
 

@@ -51,6 +51,14 @@ VectorIndexConfig checked(VectorIndexConfig config) {
   if (config.distance < Distance::kCosine || config.distance > Distance::kManhattan) {
     throw Error(ErrorKind::kBadInput, "unknown distance", "distance");
   }
+  if (config.datatype < Datatype::kFloat32 || config.datatype > Datatype::kFloat16) {
+    throw Error(ErrorKind::kBadInput, "unknown datatype", "datatype");
+  }
+  const CodeConfig& codes = config.codes;
+  if (codes.kind > CodeKind::kProduct || codes.group == 0 || codes.group > kCodeGroupMax ||
+      (codes.query_bits != 1 && codes.query_bits != 4 && codes.query_bits != 8) || !(codes.quantile >= 0 && codes.quantile <= 1)) {
+    throw Error(ErrorKind::kBadInput, "unknown quantization", "quantization_config");
+  }
   // FAISS draws levels with 1 / ln(m), which needs two.
   if (config.m != 0) config.m = std::min(std::max(config.m, 2u), 1024u);
   config.ef_construct = std::min(std::max(config.ef_construct, 4u), 1u << 20);
@@ -120,7 +128,7 @@ void VectorIndexImpl::load() {
 
 void VectorIndexImpl::load_segment(const std::string& name) {
   std::string why;
-  auto file = SegmentFile::open(config_.dir + "/" + name, config_.dim, config_.distance, config_.placement, why);
+  auto file = SegmentFile::open(config_.dir + "/" + name, config_, why);
   if (!file) {
     damaged_.push_back(name + ": " + why);
     return;
@@ -214,11 +222,10 @@ bool VectorIndexImpl::get(uint32_t slot, float* out) const {
   if (!contains(slot)) return false;
   const Location location = locations_[slot];
   const Part& part = parts_[location.part];
-  const size_t bytes = config_.dim * sizeof(float);
   if (part.segment) {
-    part.segment->read_rows(&location.row, 1, [&](size_t, const float* row) { std::memcpy(out, row, bytes); });
+    part.segment->copy_row(location.row, out);
   } else {
-    std::memcpy(out, part.tail->row(location.row), bytes);
+    std::memcpy(out, part.tail->row(location.row), config_.dim * sizeof(float));
   }
   return true;
 }
@@ -247,7 +254,8 @@ VectorIndexStats VectorIndexImpl::stats() const {
 bool VectorIndexImpl::needs_rebuild(const Segment& segment) const {
   const SegmentHeader& header = segment.file->header();
   return (header.rows - segment.live) * 5 > header.rows || header.m != config_.m ||
-         header.ef_construct != config_.ef_construct;
+         header.ef_construct != config_.ef_construct || !segment.file->codes().same_codes(config_.codes) ||
+         !segment.file->placement().same_segments(config_.placement);
 }
 
 bool VectorIndexImpl::wants_build() const {
@@ -373,6 +381,9 @@ void VectorIndexImpl::reconfigure(const VectorIndexConfig& config) {
   const VectorIndexConfig next = checked(config);
   if (next.dim != config_.dim) throw Error(ErrorKind::kBadInput, "dim cannot change", "dim");
   if (next.distance != config_.distance) throw Error(ErrorKind::kBadInput, "distance cannot change", "distance");
+  if (next.datatype != config_.datatype) throw Error(ErrorKind::kBadInput, "datatype cannot change", "datatype");
+  config_.codes = next.codes;
+  config_.placement = next.placement;
   config_.m = next.m;
   config_.ef_construct = next.ef_construct;
   config_.full_scan_threshold_kb = next.full_scan_threshold_kb;

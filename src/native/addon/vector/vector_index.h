@@ -18,17 +18,55 @@ namespace sealpoint {
 // The numbers are qdrant.Distance's.
 enum class Distance : uint8_t { kCosine = 1, kEuclid = 2, kDot = 3, kManhattan = 4 };
 
-// Where a segment's codes and links are: in memory, or only mapped, for what should cost little memory and may be slow.
-enum class Placement : uint8_t { kMemory, kOnDisk };
+// The numbers are qdrant.Datatype's.
+enum class Datatype : uint8_t { kFloat32 = 1, kUint8 = 2, kFloat16 = 3 };
+
+inline size_t value_bytes(Datatype datatype) { return datatype == Datatype::kFloat32 ? 4 : datatype == Datatype::kFloat16 ? 2 : 1; }
+
+// Cosine over bytes cannot normalise what is stored, so it divides by the lengths when it scores.
+inline bool normalized(Distance distance, Datatype datatype) {
+  return distance == Distance::kCosine && datatype != Datatype::kUint8;
+}
+
+enum class CodeKind : uint8_t { kScalar = 0, kOneBit = 1, kOneAndHalfBits = 2, kTwoBits = 3, kProduct = 4 };
+
+constexpr uint32_t kCodeGroupMax = 16;
+
+// Which codes segments keep.
+struct CodeConfig {
+  CodeKind kind = CodeKind::kScalar;
+  bool chosen = false;        // by quantization_config: searches may then ask for other than rescored codes
+  float quantile = 0;         // scalar: share of the values that the codes' range holds; 0 for our own choice
+  uint8_t query_bits = 8;     // binary: of the query's weights, 1, 4 or 8
+  uint8_t group = 1;          // product: values that share a byte, 1 to kCodeGroupMax
+
+  // Whether segments made with the other one serve as well.
+  bool same_codes(const CodeConfig& other) const {
+    return kind == other.kind && (kind != CodeKind::kScalar || quantile == other.quantile) &&
+           (kind != CodeKind::kProduct || group == other.group);
+  }
+};
+
+// What of a segment is only mapped, for collections that should cost little memory and may be slow.
+struct Placement {
+  bool codes_on_disk = false;
+  bool graph_on_disk = false;
+  bool rows_cached = false;  // rows are always mapped; these are read ahead when a segment is opened
+  bool same_segments(const Placement& other) const {
+    return codes_on_disk == other.codes_on_disk && graph_on_disk == other.graph_on_disk;
+  }
+};
 
 struct VectorIndexConfig {
   uint32_t dim = 0;
   Distance distance = Distance::kCosine;
+  Datatype datatype = Datatype::kFloat32;  // of the rows in segments
+  CodeConfig codes;
+  Placement placement;
   uint32_t m = 16;  // 0: never build a graph
   uint32_t ef_construct = 128;
   uint64_t full_scan_threshold_kb = 10000;  // below this many kilobytes of live f32 vectors, searches scan
   uint64_t indexing_threshold_kb = 10000;   // a tail above this wants a build
-  Placement placement = Placement::kMemory;
   std::string dir;                          // folder of this index's files; exists
 };
 
@@ -48,6 +86,10 @@ struct VectorSearch {
   size_t ef = 0;  // 0: the default, max(k, ef_construct)
   bool exact = false;
   bool indexed_only = false;
+  // Of an index with chosen codes; any other one walks and rescores as it likes.
+  bool originals = false;  // walk over the rows and not the codes
+  bool rescore = true;     // false: scores are what the codes say
+  double oversampling = 0;  // candidates per answer that are rescored, 1 or more; 0: the kind's own
   const Bitset* allowed = nullptr;  // slots that may be in the answer; nullptr: all
   size_t allowed_count = 0;         // bits set in `allowed`
   bool has_threshold = false;
@@ -131,6 +173,10 @@ class VectorIndex {
 const char* simd_level();
 // In place; leaves a zero vector as it is, as Qdrant does.
 void normalize(float* vector, size_t dim);
+// In place, as values of that type are stored: halves rounded, bytes cut off to 0 to 255.
+void round_values(Datatype datatype, float* values, size_t count);
+void store_values(Datatype datatype, const float* rounded, size_t count, void* out);
+void load_values(Datatype datatype, const void* stored, size_t count, float* out);
 // Exact score of two f32 vectors.
 float exact_score(Distance distance, const float* a, const float* b, size_t dim);
 

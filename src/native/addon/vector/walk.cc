@@ -107,14 +107,24 @@ struct FarthestFirst {
 
 }  // namespace
 
-CodeScorer::CodeScorer(const SegmentFile& file, const float* query, AlignedBytes& buffer)
+CodeScorer::CodeScorer(const SegmentFile& file, const RowScorer& rows)
+    : file_(file), kernels_(kernels()), distance_(rows.distance()), bytes_(0), rows_(&rows) {}
+
+CodeScorer::CodeScorer(const SegmentFile& file, const float* query, uint8_t query_bits, ScorerScratch& scratch)
     : file_(file),
       kernels_(kernels()),
       distance_(static_cast<Distance>(file.header().distance)),
       bytes_(file.header().code_bytes) {
   const uint32_t dim = file.header().dim;
+  CodeConfig config = file.codes();
+  if (config.kind != CodeKind::kScalar) {
+    config.query_bits = query_bits;
+    scratch.table.prepare(config, distance_, dim, file.book(), query);
+    table_ = &scratch.table;
+    return;
+  }
   const float scale = file.header().scale;
-  uint8_t* codes = buffer.resize(bytes_);
+  uint8_t* codes = scratch.query.resize(bytes_);
   biased_ = codes;
   plain_ = reinterpret_cast<const int8_t*>(codes);
   if (distance_ == Distance::kManhattan) {
@@ -146,6 +156,14 @@ CodeScorer::CodeScorer(const SegmentFile& file, const float* query, AlignedBytes
 }
 
 void CodeScorer::score(const uint32_t* rows, size_t count, float* out) const {
+  if (table_ != nullptr) {
+    for (size_t i = 0; i < count; ++i) out[i] = table_->score(file_.code(rows[i]));
+    return;
+  }
+  if (rows_ != nullptr) {
+    for (size_t i = 0; i < count; ++i) out[i] = rows_->key_of_stored(file_.row(rows[i]));
+    return;
+  }
   if (distance_ == Distance::kManhattan) {
     for (size_t i = 0; i < count; ++i) {
       out[i] = factor_ * static_cast<float>(kernels_.sad(file_.code(rows[i]), biased_, bytes_));

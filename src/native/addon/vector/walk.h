@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "code_kinds.h"
+#include "row_scorer.h"
 #include "segment_file.h"
 
 namespace sealpoint {
@@ -41,10 +43,18 @@ struct WalkScratch {
   std::vector<ScoredRow> found;
 };
 
-// Distances by codes between one query and the rows of one segment.
+// Memory of a scorer, kept from search to search.
+struct ScorerScratch {
+  AlignedBytes query;
+  CodeTable table;
+};
+
+// Distances by codes between one query and the rows of one segment, or by the rows themselves.
 class CodeScorer {
  public:
-  CodeScorer(const SegmentFile& file, const float* query, AlignedBytes& buffer);
+  // `query` is normalised for cosine; `query_bits` are of binary codes.
+  CodeScorer(const SegmentFile& file, const float* query, uint8_t query_bits, ScorerScratch& scratch);
+  CodeScorer(const SegmentFile& file, const RowScorer& rows);
   void score(const uint32_t* rows, size_t count, float* out) const;
   // By all that the codes say, where score() reads the upper plane only.
   void score_whole(const uint32_t* rows, size_t count, float* out) const;
@@ -59,10 +69,12 @@ class CodeScorer {
   const struct Kernels& kernels_;
   Distance distance_;
   size_t bytes_;
-  const uint8_t* biased_;   // manhattan
-  const int8_t* plain_;     // all others
   void add_norms(const uint32_t* rows, size_t count, float* out) const;
 
+  const CodeTable* table_ = nullptr;  // all but scalar codes
+  const RowScorer* rows_ = nullptr;   // instead of codes
+  const uint8_t* biased_ = nullptr;   // manhattan
+  const int8_t* plain_ = nullptr;     // all others
   int32_t bias_ = 0;
   float upper_bias_ = 0;
   float factor_ = 0;        // of the dot product or the sum of differences
