@@ -223,10 +223,12 @@ struct Flow {
       CHECK(hits.size() == std::min(k, model.size()), "%s: %zu answers", name, hits.size());
     }
     for (double& sum : sums) sum /= kQueries;
+    // A quantile that clips a hundredth of the values loses what it was asked to lose.
+    const bool scalar = codes.kind == CodeKind::kScalar, clipped = codes.quantile > 0;
     CHECK(sums[0] > 0.999, "%s: exact searches find %.3f", name, sums[0]);
-    CHECK(sums[1] > (codes.kind == CodeKind::kScalar ? (codes.quantile > 0 ? 0.85 : 0.93) : 0.55), "%s, distance %d, datatype %d: rescored searches find %.3f", name, int(distance), int(datatype), sums[1]);
-    CHECK(sums[2] > 0.93, "%s: searches over the originals find %.3f", name, sums[2]);
-    CHECK(sums[3] > (codes.kind == CodeKind::kScalar ? 0.5 : 0.1), "%s: searches by codes alone find %.3f", name, sums[3]);
+    CHECK(sums[1] > (scalar ? (clipped ? 0.9 : 0.97) : 0.6), "%s, distance %d, datatype %d: rescored searches find %.3f", name, int(distance), int(datatype), sums[1]);
+    CHECK(sums[2] > 0.97, "%s: searches over the originals find %.3f", name, sums[2]);
+    CHECK(sums[3] > (scalar ? 0.5 : 0.1), "%s: searches by codes alone find %.3f", name, sums[3]);
     std::vector<float> out(dim);
     for (const auto& [slot, values] : model) CHECK(index.get(slot, out.data()) && out == values, "%s: slot %u is not what was written", name, slot);
   }

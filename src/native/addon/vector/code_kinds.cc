@@ -244,11 +244,11 @@ void CodeTable::prepare(const CodeConfig& codes, Distance distance, uint32_t dim
   bit_slices_.assign(words_ * slices_, 0);
   if (slices_ == 1) {
     // Two weights, each the mean of those that it stands for.
-    const float middle = lowest_ + range / 2;
-    const bool signs = lowest_ < 0 && *most > 0;
+    double mean = 0;
+    for (const float weight : weights) mean += weight / static_cast<double>(bits);
     double sums[2] = {}, counts[2] = {};
     for (size_t i = 0; i < bits; ++i) {
-      const bool high = weights[i] > (signs ? 0 : middle);
+      const bool high = weights[i] > mean;
       sums[high] += weights[i];
       counts[high] += 1;
       if (high) bit_slices_[i / 64] |= uint64_t{1} << i % 64;

@@ -17,7 +17,7 @@ constexpr double kScanRowsPerEf = 50;
 // rest as much as there are matches, finds at least what the whole ef finds without a mask (check/vector_bench.cc).
 constexpr double kMaskedEf = 0.5;
 constexpr size_t kScanBatch = 64;
-// Binary and product codes are coarser than scalar ones and put a true neighbour this many times further down.
+// Binary and product codes, and scalar ones of bytes, are coarser than others and put a true neighbour this many times further down.
 constexpr size_t kCoarseCandidates = 3;
 
 struct Entry {
@@ -53,17 +53,21 @@ size_t rescore_count(size_t k) { return std::max(k + k / 2, k + 8); }
 // How many are ranked by whole codes before.
 size_t coarse_count(size_t k) { return std::max(k * 3, k + 40); }
 
-size_t candidate_count(const VectorSearch& request, const CodeConfig& codes) {
-  if (!codes.chosen || request.originals) return rescore_count(request.k);
-  if (!request.rescore) return request.k;
-  if (request.oversampling >= 1) return static_cast<size_t>(std::min(std::ceil(static_cast<double>(request.k) * request.oversampling), 1e9));
-  return codes.kind == CodeKind::kScalar ? rescore_count(request.k) : kCoarseCandidates * rescore_count(request.k);
+size_t candidate_count(const VectorSearch& request, const VectorIndexConfig& config) {
+  const CodeConfig& codes = config.codes;
+  const size_t usual = rescore_count(request.k);
+  if (codes.chosen && !request.originals && !request.rescore) return request.k;
+  if (codes.chosen && !request.originals && request.oversampling >= 1) {
+    return static_cast<size_t>(std::min(std::ceil(static_cast<double>(request.k) * request.oversampling), 1e9));
+  }
+  // Bytes lie to one side of zero, which leaves much of a scalar code's range unused.
+  return codes.kind != CodeKind::kScalar || config.datatype == Datatype::kUint8 ? kCoarseCandidates * usual : usual;
 }
 
 // How many a walk brings.
-size_t walk_count(const VectorSearch& request, const CodeConfig& codes) {
-  const size_t candidates = candidate_count(request, codes);
-  return codes.kind == CodeKind::kScalar && !(request.originals && codes.chosen) ? std::max(candidates, coarse_count(request.k)) : candidates;
+size_t walk_count(const VectorSearch& request, const VectorIndexConfig& config) {
+  const size_t candidates = candidate_count(request, config);
+  return config.codes.kind == CodeKind::kScalar && !(request.originals && config.codes.chosen) ? std::max(candidates, coarse_count(request.k)) : candidates;
 }
 
 }  // namespace
@@ -259,7 +263,7 @@ void VectorIndexImpl::rescore(SearchState& state) const {
   };
   std::sort(candidates.begin(), candidates.end(), by_place);
   uint32_t rows[kScanBatch];
-  const size_t wanted = candidate_count(state.request, state.codes);
+  const size_t wanted = candidate_count(state.request, config_);
   if (!state.originals() && (candidates.size() > wanted || !state.rescores())) {
     float distances[kScanBatch];
     for (size_t first = 0; first < candidates.size();) {
@@ -318,7 +322,7 @@ void VectorIndexImpl::search(const VectorSearch& request, std::vector<VectorHit>
                     config_.codes,
                     RowScorer(config_.distance, config_.datatype, request.query, config_.dim, scratch.widened),
                     code_query,
-                    walk_count(request, config_.codes)};
+                    walk_count(request, config_)};
 
   // "Indexed only" spares the caller long scans, not small ones.
   if (!request.indexed_only || kilobytes(tail_live()) <= config_.indexing_threshold_kb) {
