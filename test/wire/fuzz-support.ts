@@ -1,6 +1,9 @@
 /** Re-encodes protobuf messages in every form that the encoding allows, and makes random ones. */
+
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import type { QuantizationSearchParams } from "../../gen/qdrant/points_pb.js";
+import { badInput } from "../../src/core/index.ts";
 
 /** mulberry32: small, seeded, good enough to pick among forms. */
 export function makeRandom(seed: number): () => number {
@@ -238,3 +241,18 @@ export const arbitraryVectors = fc.oneof(
     .dictionary(arbitraryText, arbitraryVector, { maxKeys: 3 })
     .map((vectors) => ({ vectorsOptions: { case: "vectors" as const, value: { vectors } } })),
 );
+
+/** qdrant.QuantizationSearchParams. */
+export const arbitraryQuantization = fc.record({
+  ignore: fc.option(fc.boolean(), { nil: undefined }),
+  rescore: fc.option(fc.boolean(), { nil: undefined }),
+  oversampling: fc.option(fc.double({ min: 1, max: 100, noNaN: true }), { nil: undefined }),
+});
+
+export function plainQuantization(params: QuantizationSearchParams | undefined): object {
+  if (params === undefined) return {};
+  const { ignore, rescore, oversampling } = params;
+  if (oversampling !== undefined && !(oversampling >= 1 && oversampling < Number.POSITIVE_INFINITY))
+    throw badInput("oversampling");
+  return { quantization: { ignore, rescore, oversampling } };
+}

@@ -5,7 +5,6 @@ import { describe, expect, test } from "vitest";
 import type { Value } from "../../gen/qdrant/json_with_int_pb.js";
 import {
   GetPointsSchema,
-  type QuantizationSearchParamsSchema,
   QueryPointsSchema,
   ScrollPointsSchema,
   SearchBatchPointsSchema,
@@ -18,7 +17,7 @@ import {
 } from "../../gen/qdrant/points_pb.js";
 import type { PointId as PointIdMessage } from "../../gen/qdrant/qdrant_common_pb.js";
 import { BulkUpsertRequestSchema } from "../../gen/sealpoint/v1/ingest_pb.js";
-import { badInput, DomainError, type QueryRequest } from "../../src/core/index.ts";
+import { DomainError, type QueryRequest } from "../../src/core/index.ts";
 import {
   decodeBulkUpsertRequest,
   decodeGetPoints,
@@ -40,10 +39,12 @@ import {
   arbitraryFloats,
   arbitraryPayload,
   arbitraryPointId,
+  arbitraryQuantization,
   arbitraryText,
   arbitraryVectors,
   damage,
   makeRandom,
+  plainQuantization,
   reencode,
   seed,
 } from "./fuzz-support.ts";
@@ -192,14 +193,6 @@ function plainSearch(message: MessageShape<typeof SearchPointsSchema>): unknown 
   };
 }
 
-function plainQuantization(params: MessageShape<typeof QuantizationSearchParamsSchema> | undefined): object {
-  if (params === undefined) return {};
-  const { ignore, rescore, oversampling } = params;
-  if (oversampling !== undefined && !(oversampling >= 1 && oversampling < Number.POSITIVE_INFINITY))
-    throw badInput("oversampling");
-  return { quantization: { ignore, rescore, oversampling } };
-}
-
 function plainQuery(message: MessageShape<typeof QueryPointsSchema>): unknown {
   const odd = mapQuery(message);
   if (!isPlain(odd.request)) return ourSearch(odd);
@@ -274,13 +267,7 @@ const params = fc.record({
   hnswEf: optional(fc.bigInt({ min: 0n, max: 5_000n })),
   exact: optional(fc.boolean()),
   indexedOnly: optional(fc.boolean()),
-  quantization: optional(
-    fc.record({
-      ignore: optional(fc.boolean()),
-      rescore: optional(fc.boolean()),
-      oversampling: optional(fc.double({ min: 1, max: 100, noNaN: true })),
-    }),
-  ),
+  quantization: optional(arbitraryQuantization),
 });
 const count = fc.bigInt({ min: 0n, max: 1n << 40n });
 const float = fc.float({ noNaN: true });

@@ -161,7 +161,8 @@ class DataCheck {
       vectors.push_back(std::make_unique<StoreWalk>(*store_, store_->vectors(),
                                                     prefix + static_cast<char>(place >> 8) + static_cast<char>(place)));
       segments.push_back(
-          std::make_unique<SegmentInspection>(folder_of(record, number), record.vectors[number].dim, record.vectors[number].distance));
+          std::make_unique<SegmentInspection>(folder_of(record, number), record.vectors[number].dim, record.vectors[number].distance,
+                                              record.vectors[number].datatype));
       counts.segments += segments.back()->segments();
       counts.rows += segments.back()->rows();
     }
@@ -257,8 +258,8 @@ class DataCheck {
         continue;
       }
       ++counts.vectors;
-      const size_t size = size_t{record.vectors[number].dim} * 4;
-      const float* copy = segments[number]->find(point->slot, listed->second);
+      const size_t size = record.vectors[number].stored_bytes();
+      const uint8_t* copy = segments[number]->find(point->slot, listed->second);
       if (row == StoreWalk::Row::kPresent && values.size() == size) {
         if (copy != nullptr && std::memcmp(copy, values.data(), size) != 0) segments[number]->blame(point->slot, listed->second);
         continue;

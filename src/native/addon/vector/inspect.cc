@@ -6,7 +6,12 @@
 
 namespace sealpoint {
 
-SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Distance distance) : dir_(dir) {
+SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Distance distance, Datatype datatype) : dir_(dir) {
+  VectorIndexConfig config;
+  config.dim = dim;
+  config.distance = distance;
+  config.datatype = datatype;
+  config.placement = {true, true, false};
   std::vector<std::string> names;
   const ManifestState state = read_manifest(dir, names);
   if (state != ManifestState::kSound && std::filesystem::is_directory(dir)) {
@@ -20,7 +25,7 @@ SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Dista
   }
   for (const std::string& name : names) {
     std::string why;
-    auto file = SegmentFile::open(dir + "/" + name, dim, distance, Placement::kOnDisk, why);
+    auto file = SegmentFile::open(dir + "/" + name, config, why);
     if (file == nullptr) {
       damage_.push_back({name, why});
       continue;
@@ -54,7 +59,7 @@ uint64_t SegmentInspection::rows() const {
   return rows;
 }
 
-const float* SegmentInspection::find(uint32_t slot, uint64_t version) {
+const uint8_t* SegmentInspection::find(uint32_t slot, uint64_t version) {
   for (File& each : files_) {
     const uint32_t row = each.file->find_slot(slot, each.hint);
     if (row == kNoRow) continue;

@@ -11,7 +11,7 @@ namespace sealpoint {
 class SegmentInspection {
  public:
   // Reads every file of the folder against its checksums. A folder that is missing holds nothing.
-  SegmentInspection(const std::string& dir, uint32_t dim, Distance distance);
+  SegmentInspection(const std::string& dir, uint32_t dim, Distance distance, Datatype datatype);
 
   struct Damage {
     std::string file;
@@ -21,8 +21,8 @@ class SegmentInspection {
   size_t segments() const { return files_.size(); }
   uint64_t rows() const;
 
-  // A sound row of that vector, or nullptr.
-  const float* find(uint32_t slot, uint64_t version);
+  // A sound row of that vector as it is stored, or nullptr.
+  const uint8_t* find(uint32_t slot, uint64_t version);
   // Notes that the row of `slot` in that version is not what the store holds.
   void blame(uint32_t slot, uint64_t version);
   // Repair: lists only what is sound and removes the rest. Throws Error.
