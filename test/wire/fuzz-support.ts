@@ -3,6 +3,7 @@
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import type { QuantizationSearchParams } from "../../gen/qdrant/points_pb.js";
+import type { PointId as PointIdMessage } from "../../gen/qdrant/qdrant_common_pb.js";
 import { badInput } from "../../src/core/index.ts";
 
 /** mulberry32: small, seeded, good enough to pick among forms. */
@@ -255,4 +256,9 @@ export function plainQuantization(params: QuantizationSearchParams | undefined):
   if (oversampling !== undefined && !(oversampling >= 1 && oversampling < Number.POSITIVE_INFINITY))
     throw badInput("oversampling");
   return { quantization: { ignore, rescore, oversampling } };
+}
+
+export function idOf(message: PointIdMessage | undefined): bigint | string | undefined {
+  const one = message?.pointIdOptions;
+  return one?.case === "uuid" ? one.value.toLowerCase() : one?.value;
 }

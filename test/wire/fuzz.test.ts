@@ -15,7 +15,6 @@ import {
   type WithPayloadSelector,
   type WithVectorsSelector,
 } from "../../gen/qdrant/points_pb.js";
-import type { PointId as PointIdMessage } from "../../gen/qdrant/qdrant_common_pb.js";
 import { BulkUpsertRequestSchema } from "../../gen/sealpoint/v1/ingest_pb.js";
 import { DomainError, type QueryRequest } from "../../src/core/index.ts";
 import {
@@ -43,6 +42,7 @@ import {
   arbitraryText,
   arbitraryVectors,
   damage,
+  idOf,
   makeRandom,
   plainQuantization,
   reencode,
@@ -54,11 +54,6 @@ const numRuns = Number(process.env.FUZZ_RUNS ?? 300);
 const interruptAfterTimeLimit = 20_000;
 
 // ---- what the generated code says, mapped in the plainest way
-
-function idOf(message: PointIdMessage | undefined): bigint | string | undefined {
-  const one = message?.pointIdOptions;
-  return one?.case === "uuid" ? one.value.toLowerCase() : one?.value;
-}
 
 function plainValue(value: Value | undefined): unknown {
   switch (value?.kind.case) {
