@@ -1,10 +1,12 @@
 /** Snapshots over the gRPC door and the service behind uploads and URLs: made while writes go on, restored whole or not at all. */
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Snapshots } from "../../gen/qdrant/snapshots_service_pb.js";
 import type { EncodedPayload, SealingPolicy } from "../../src/core/index.ts";
@@ -12,6 +14,7 @@ import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
 import { guardEngine, type SealedEngine, sealEngine } from "../../src/engine/index.ts";
 import { generateKeyPair, openPayload, parsePrivateKey } from "../../src/seal/index.ts";
 import { SnapshotsService } from "../../src/services/index.ts";
+import { launcher } from "../e2e/server-process.ts";
 import { configOf, idsOf, payloadOf, point, query, temporaryFolder } from "../engine/support.ts";
 import { startTestServer, type TestServer } from "./server.ts";
 
@@ -230,6 +233,19 @@ test("a snapshot of the whole storage brings all collections and aliases back, a
     expect(await empty.count(name, undefined, true)).toBe(await engine.count(name, undefined, true));
   }
   await empty.close();
+  // The command does the same to a stopped server's data.
+  const command = (...more: string[]) =>
+    promisify(execFile)(process.execPath, [
+      launcher,
+      "restore",
+      path,
+      "--data-dir",
+      join(folder.path, "by-command"),
+      ...more,
+    ]);
+  expect((await command()).stdout).toBe(`restored ${names.join(", ")}\n`);
+  await expect(command("--collection", "x")).rejects.toThrow("whole storage");
+  await expect(command("--checksum", "0".repeat(64))).rejects.toThrow("checksum mismatch");
   folder.remove();
 });
 
