@@ -116,6 +116,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       ready: () => ready,
       metrics: metrics.registry,
       api: restApi(database, tables),
+      cors: config.cors,
     });
   } catch (error) {
     door?.forceClose();

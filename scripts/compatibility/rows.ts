@@ -465,6 +465,7 @@ export const rows: readonly Row[] = [
       "ListShardKeys",
     ].map((name) => cluster(name)),
   },
+  { title: "REST", probes: [stated("works, every route whose call is served", "test/rest/rest.test.ts")] },
   { title: "Cluster status (REST)", probes: [http("/cluster")] },
   { title: "Telemetry and metrics (REST)", probes: [http("/metrics"), http("/telemetry")] },
   {

@@ -32,6 +32,8 @@ export interface ServerConfig {
   readonly logLevel: LogLevel;
   /** Threads that serve gRPC; 1: the main thread itself. */
   readonly rpcThreads: number;
+  /** Any web page may call the HTTP port. */
+  readonly cors: boolean;
   /** MiB for the indexes that the engine makes for itself; 0: none. */
   readonly temporaryIndexMiB: number;
   readonly fsync: { readonly policy: (typeof fsyncPolicies)[number]; readonly intervalMs: number };
@@ -96,6 +98,7 @@ export function readConfig(
     logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
     s5PortalUrls: text("S5_PORTAL_URL"),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
+    cors: parseFlag("SEALPOINT_CORS", text("SEALPOINT_CORS") ?? "1"),
     fsync: parseFsync(text("SEALPOINT_FSYNC"), text("SEALPOINT_FSYNC_INTERVAL_MS")),
     memoryLimitMegabytes:
       parseMegabytes("SEALPOINT_MEMORY_LIMIT_MB", text("SEALPOINT_MEMORY_LIMIT_MB")) ?? defaultMemoryLimit(),
