@@ -53,7 +53,7 @@ set -- $library $programs
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -c 'set -uo pipefail; compile "$1"' "$0" {}
 
 objects() { for file in "$@"; do echo "$out/$(echo "${file#"$src"/}" | tr / _).o"; done; }
-libs="-l:libfaiss.a -lroaring -lrocksdb -llz4 -lgomp -lpthread -ldl"
+libs="-l:libfaiss.a -l:libstemmer.a -l:libutf8proc.a -lroaring -lrocksdb -llz4 -lgomp -lpthread -ldl"
 if [ "$mode" != addon ]; then
   # The addon itself takes libcrypto from the Node that loads it.
   libs="$libs -lcrypto"

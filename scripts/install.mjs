@@ -14,7 +14,7 @@ if (!isCheckout && !existsSync(join(root, "build/Release/sealpoint.node"))) {
   if (built.status !== 0) {
     process.stderr.write(
       "\nsealpoint: the native addon could not be built. It needs a C++20 compiler and three libraries. On Debian 12:\n" +
-        "  sudo apt-get install -y g++ librocksdb-dev libfaiss-dev libroaring-dev libssl-dev\n" +
+        "  sudo apt-get install -y g++ librocksdb-dev libfaiss-dev libroaring-dev libssl-dev libstemmer-dev libutf8proc-dev\n" +
         "then install sealpoint again.\n\n",
     );
     process.exit(1);

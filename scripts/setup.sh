@@ -50,7 +50,7 @@ require_packages() {
 }
 
 setup_system() {
-  local packages=(librocksdb-dev libfaiss-dev libroaring-dev libssl-dev)
+  local packages=(librocksdb-dev libfaiss-dev libroaring-dev libssl-dev libstemmer-dev libutf8proc-dev)
   command -v g++ >/dev/null || packages+=(g++)
   command -v make >/dev/null || packages+=(make)
   command -v npm >/dev/null || packages+=(nodejs npm)

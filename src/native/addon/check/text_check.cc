@@ -1,0 +1,148 @@
+// Checks of tokenizers, BM25's vectors and the sparse and multivector indexes against plain models. Argument: a seed.
+#include <cmath>
+#include <map>
+
+#include "../sparse/multi_index.h"
+#include "../sparse/sparse_index.h"
+#include "../text/bm25.h"
+#include "payload_random.h"
+
+namespace {
+
+using namespace sealpoint;
+using namespace sealpoint::check;
+using Strings = std::vector<std::string>;
+
+Strings document(text::TokenizerOptions options, std::string_view words) {
+  Strings out;
+  text::Tokenizer(std::move(options)).document(words, [&](std::string_view token) { out.emplace_back(token); });
+  return out;
+}
+
+Strings query(text::TokenizerOptions options, std::string_view words) {
+  Strings out;
+  text::Tokenizer(std::move(options)).query(words, [&](std::string_view token) { out.emplace_back(token); });
+  return out;
+}
+
+void test_tokens() {
+  using text::TokenizerKind;
+  CHECK((document({}, "hello, world! Привет, МИР! x_y") == Strings{"hello", "world", "привет", "мир", "x", "y"}));
+  CHECK((document({.lowercase = false}, "Hello") == Strings{"Hello"}));
+  CHECK(document({}, "").empty() && document({}, " ,;\xff").empty());
+  CHECK((document({}, "a\xff" "b") == Strings{"a", "b"}));
+  CHECK((document({.kind = TokenizerKind::kWhitespace}, "a,b\xc2\xa0" "C\xe3\x80\x80" "d") == Strings{"a,b", "c", "d"}));
+  CHECK((document({.kind = TokenizerKind::kPrefix, .max_length = 4}, "hello, мир!") == Strings{"h", "he", "hel", "hell", "м", "ми", "мир"}));
+  CHECK((query({.kind = TokenizerKind::kPrefix, .max_length = 4}, "hello, мир!") == Strings{"hell", "мир"}));
+  CHECK((document({.min_length = 2, .max_length = 3}, "a ab abc abcd éé ééééé") == Strings{"ab", "abc", "éé"}));
+  CHECK((document({.stopwords = {"The"}}, "the THE cat") == Strings{"cat"}));
+  CHECK((document({.stopwords = *text::stopwords_of("english"), .stemmer = "english"}, "The cats are running") == Strings{"cat", "run"}));
+  CHECK((document({.ascii_folding = true}, "Ação ﬁn Straße Łódź 日本") == Strings{"acao", "fin", "strasse", "lodz", "日本"}));
+  CHECK((document({}, "ΟΔΟΣ ΣΑΣ İ") == Strings{"οδος", "σας", "i\xcc\x87"}));
+  CHECK(text::is_stemmer("german") && !text::is_stemmer("klingon") && !text::is_stemmer(""));
+  CHECK(text::stopwords_of("klingon") == nullptr);
+}
+
+void test_bm25() {
+  // Published values of MurmurHash3_x86_32 with seed 0: 0x248bfa47 of "hello", 0x149bbb7f of "hello, world".
+  CHECK(text::term_of("hello") == 0x248bfa47 && text::term_of("hello, world") == 0x149bbb7f && text::term_of("") == 0);
+  // 0xb3dd93fa of "abc" is negative.
+  CHECK(text::term_of("abc") == 0u - 0xb3dd93fau);
+  const text::Tokenizer tokenizer({});
+  const text::Terms terms = text::bm25_document(tokenizer, {}, "hello hello abc");
+  CHECK(terms.size() == 2 && terms[0].first < terms[1].first);
+  for (const auto& [term, weight] : terms) {
+    const double count = term == text::term_of("hello") ? 2 : 1;
+    CHECK(std::abs(weight - count * 2.2 / (count + 1.2 * (0.25 + 0.75 * 3 / 256))) < 1e-6);
+  }
+  const text::Terms asked = text::bm25_query(tokenizer, "abc hello ABC");
+  CHECK(asked.size() == 2 && asked[0].second == 1 && asked[1].second == 1);
+  CHECK(text::bm25_document(tokenizer, {}, "...").empty() && text::bm25_query(tokenizer, "").empty());
+}
+
+// Random upserts, removals and searches against a map.
+void test_sparse(std::mt19937_64& random) {
+  SparseIndex index;
+  std::map<uint32_t, std::map<uint32_t, float>> model;
+  const auto vector = [&](size_t most) {
+    std::map<uint32_t, float> out;
+    for (size_t i = random() % (most + 1); i > 0; --i) out[random() % 40] = static_cast<float>(static_cast<int>(random() % 17) - 4);
+    return out;
+  };
+  std::vector<uint32_t> indices;
+  std::vector<float> values;
+  const auto view = [&](const std::map<uint32_t, float>& from) {
+    indices.clear(), values.clear();
+    for (const auto& [i, value] : from) indices.push_back(i), values.push_back(value);
+    return SparseView{indices.data(), values.data(), indices.size()};
+  };
+  for (int step = 0; step < 6000; ++step) {
+    const uint32_t slot = random() % 300;
+    if (random() % 3 == 0) {
+      index.remove(slot), model.erase(slot);
+    } else {
+      model[slot] = vector(12);
+      index.upsert(slot, view(model[slot]));
+    }
+    if (step % 20 != 0) continue;
+    CHECK(index.live() == model.size());
+    Bitset allowed;
+    size_t allowed_count = 0;
+    const size_t one_in = 1 + random() % 30;
+    const bool filtered = random() % 2 == 0;
+    for (const auto& [at, stored] : model) {
+      if (random() % one_in == 0) allowed.set(at), ++allowed_count;
+    }
+    const auto asked = vector(6);
+    std::vector<std::pair<float, uint32_t>> truth;
+    std::map<uint32_t, size_t> frequency;
+    for (const auto& [at, stored] : model) {
+      if (filtered && !allowed.test(at)) continue;
+      float sum = 0;
+      bool overlap = false;
+      for (const auto& [i, value] : stored) {
+        ++frequency[i];
+        if (asked.contains(i)) sum += asked.at(i) * value, overlap = true;
+      }
+      if (overlap) truth.emplace_back(-sum, at);
+    }
+    std::sort(truth.begin(), truth.end());
+    const size_t k = 1 + random() % 20;
+    if (truth.size() > k) truth.resize(k);
+    const auto hits = index.search(view(asked), k, filtered ? &allowed : nullptr, allowed_count);
+    bool same = hits.size() == truth.size();
+    for (size_t i = 0; same && i < hits.size(); ++i) same = hits[i].slot == truth[i].second && hits[i].score == -truth[i].first;
+    CHECK(same);
+    for (uint32_t i = 0; i < 40; ++i) CHECK(index.document_frequency(i, filtered ? &allowed : nullptr) == frequency[i]);
+  }
+}
+
+void test_multi() {
+  MultiIndex index(2, Distance::kDot);
+  const float stored[] = {1, 0, 0, 2}, asked[] = {1, 1, 3, 0};
+  index.upsert(3, {stored, 2});
+  CHECK(index.live() == 1 && index.contains(3) && !index.contains(2) && index.get(3).rows == 2);
+  CHECK(index.similarity({asked, 2}, 3) == 2 + 3);
+  index.upsert(3, {stored, 1});
+  CHECK(index.similarity({asked, 2}, 3) == 1 + 3 && index.live() == 1);
+  index.remove(3), index.remove(3), index.remove(99);
+  CHECK(index.live() == 0 && !index.contains(3));
+  MultiIndex far(2, Distance::kEuclid);
+  far.upsert(0, {stored, 2});
+  CHECK(far.similarity({asked, 1}, 0) == -1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const uint64_t seed = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : std::random_device{}();
+  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  std::mt19937_64 random(seed);
+  test_tokens();
+  test_bm25();
+  test_sparse(random);
+  test_multi();
+  if (failures > 0) return 1;
+  std::printf("text and sparse: ok\n");
+  return 0;
+}

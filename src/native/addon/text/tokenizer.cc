@@ -1,0 +1,220 @@
+#include "tokenizer.h"
+
+#include <libstemmer.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <memory>
+#include <unordered_map>
+
+#include "alphanumeric.h"
+
+namespace sealpoint::text {
+
+namespace {
+
+struct StemmerFree {
+  void operator()(sb_stemmer* stemmer) const { sb_stemmer_delete(stemmer); }
+};
+
+// A stemmer has working memory, so each thread has its own of every language that it met.
+sb_stemmer* thread_stemmer(const std::string& language) {
+  thread_local std::unordered_map<std::string, std::unique_ptr<sb_stemmer, StemmerFree>> stemmers;
+  auto& stemmer = stemmers[language];
+  if (!stemmer) stemmer.reset(sb_stemmer_new(language.c_str(), nullptr));
+  return stemmer.get();
+}
+
+// The character at `at` and its bytes; -1 with one byte when it is not UTF-8.
+utf8proc_int32_t next(std::string_view text, size_t at, size_t& bytes) {
+  utf8proc_int32_t point;
+  const utf8proc_ssize_t read =
+      utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + at, static_cast<utf8proc_ssize_t>(text.size() - at), &point);
+  bytes = read > 0 ? static_cast<size_t>(read) : 1;
+  return read > 0 ? point : -1;
+}
+
+void append(std::string& to, utf8proc_int32_t point) {
+  utf8proc_uint8_t bytes[4];
+  to.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(utf8proc_encode_char(point, bytes)));
+}
+
+bool is_white(utf8proc_int32_t c) {
+  return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+bool is_cased(utf8proc_int32_t c) {
+  const auto category = utf8proc_category(c);
+  return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
+}
+
+size_t length_of(std::string_view token) {
+  size_t count = 0;
+  for (const char c : token) count += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  return count;
+}
+
+// Where the first `count` characters end.
+size_t end_of(std::string_view token, size_t count) {
+  size_t at = 0;
+  for (size_t bytes; at < token.size() && count > 0; --count, at += bytes) next(token, at, bytes);
+  return at;
+}
+
+// A sigma ends a word when a cased character stands before it and none after it.
+bool is_final_sigma(std::string_view text, size_t at, bool after_cased) {
+  if (!after_cased) return false;
+  for (size_t i = at, bytes; i < text.size(); i += bytes) {
+    const utf8proc_int32_t c = next(text, i, bytes);
+    if (c < 0) return true;
+    if (is_cased(c)) return false;
+    if (utf8proc_category(c) != UTF8PROC_CATEGORY_MN) return true;
+  }
+  return true;
+}
+
+// Latin letters that do not decompose.
+const char* folded_letter(utf8proc_int32_t c) {
+  switch (c) {
+    case 0xc6: return "AE";
+    case 0xe6: return "ae";
+    case 0xd0: case 0x110: return "D";
+    case 0xf0: case 0x111: return "d";
+    case 0xd8: return "O";
+    case 0xf8: return "o";
+    case 0xde: return "TH";
+    case 0xfe: return "th";
+    case 0xdf: return "ss";
+    case 0x1e9e: return "SS";
+    case 0x126: return "H";
+    case 0x127: return "h";
+    case 0x131: return "i";
+    case 0x141: return "L";
+    case 0x142: return "l";
+    case 0x14a: return "N";
+    case 0x14b: return "n";
+    case 0x152: return "OE";
+    case 0x153: return "oe";
+    case 0x166: return "T";
+    case 0x167: return "t";
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+
+bool is_stemmer(const std::string& language) { return !language.empty() && thread_stemmer(language) != nullptr; }
+
+std::string to_lowercase(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  bool after_cased = false;
+  for (size_t at = 0, bytes; at < text.size(); at += bytes) {
+    const utf8proc_int32_t c = next(text, at, bytes);
+    if (c < 0) {
+      out.push_back(text[at]);
+      after_cased = false;
+      continue;
+    }
+    if (c == 0x130) {
+      out += "i\xcc\x87";
+    } else if (c == 0x3a3) {
+      append(out, is_final_sigma(text, at + bytes, after_cased) ? 0x3c2 : 0x3c3);
+    } else {
+      append(out, utf8proc_tolower(c));
+    }
+    if (utf8proc_category(c) != UTF8PROC_CATEGORY_MN) after_cased = is_cased(c);
+  }
+  return out;
+}
+
+std::string fold_to_ascii(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0, bytes; at < text.size(); at += bytes) {
+    const utf8proc_int32_t c = next(text, at, bytes);
+    const std::string_view original = text.substr(at, bytes);
+    if (c < 0x80) {
+      out += original;
+      continue;
+    }
+    if (const char* letter = folded_letter(c)) {
+      out += letter;
+      continue;
+    }
+    std::array<utf8proc_int32_t, 32> parts;
+    int boundary = 0;
+    const auto options = static_cast<utf8proc_option_t>(UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_STRIPMARK);
+    const utf8proc_ssize_t count = utf8proc_decompose_char(c, parts.data(), parts.size(), options, &boundary);
+    bool ascii = count > 0 && count <= static_cast<utf8proc_ssize_t>(parts.size());
+    for (utf8proc_ssize_t i = 0; ascii && i < count; ++i) ascii = parts[i] < 0x80;
+    if (!ascii) {
+      out += original;
+      continue;
+    }
+    for (utf8proc_ssize_t i = 0; i < count; ++i) out.push_back(static_cast<char>(parts[i]));
+  }
+  return out;
+}
+
+Tokenizer::Tokenizer(TokenizerOptions options) : options_(std::move(options)) {
+  for (const std::string& word : options_.stopwords) stopwords_.insert(options_.lowercase ? to_lowercase(word) : word);
+}
+
+void Tokenizer::words(std::string_view text, const Sink& sink) const {
+  const bool by_space = options_.kind == TokenizerKind::kWhitespace;
+  size_t begin = 0;
+  for (size_t at = 0, bytes; at <= text.size(); at += bytes) {
+    utf8proc_int32_t c = -1;
+    bytes = 1;
+    if (at < text.size()) c = next(text, at, bytes);
+    if (c >= 0 && (by_space ? !is_white(c) : is_alphanumeric(static_cast<uint32_t>(c)))) continue;
+    if (at > begin) sink(text.substr(begin, at - begin));
+    begin = at + bytes;
+  }
+}
+
+bool Tokenizer::prepare(std::string_view word, bool drop_stopwords, bool check_max, std::string& token) const {
+  token = options_.ascii_folding ? fold_to_ascii(word) : std::string(word);
+  if (options_.lowercase) token = to_lowercase(token);
+  if (drop_stopwords && stopwords_.contains(token)) return false;
+  if (!options_.stemmer.empty()) {
+    sb_stemmer* stemmer = thread_stemmer(options_.stemmer);
+    const sb_symbol* stem = sb_stemmer_stem(stemmer, reinterpret_cast<const sb_symbol*>(token.data()), static_cast<int>(token.size()));
+    if (stem != nullptr) token.assign(reinterpret_cast<const char*>(stem), static_cast<size_t>(sb_stemmer_length(stemmer)));
+  }
+  if (token.empty()) return false;
+  if (!options_.min_length && !(check_max && options_.max_length)) return true;
+  const size_t length = length_of(token);
+  return !(options_.min_length && length < *options_.min_length) && !(check_max && options_.max_length && length > *options_.max_length);
+}
+
+void Tokenizer::document(std::string_view text, const Sink& sink) const {
+  std::string token;
+  const bool prefixes = options_.kind == TokenizerKind::kPrefix;
+  words(text, [&](std::string_view word) {
+    if (!prepare(word, true, !prefixes, token)) return;
+    if (!prefixes) return sink(token);
+    const size_t length = length_of(token);
+    const size_t longest = options_.max_length.value_or(std::numeric_limits<size_t>::max());
+    for (size_t n = std::max<size_t>(1, options_.min_length.value_or(1)); n <= longest; ++n) {
+      if (n >= length) return sink(token);
+      sink(std::string_view(token).substr(0, end_of(token, n)));
+    }
+  });
+}
+
+void Tokenizer::query(std::string_view text, const Sink& sink) const {
+  if (options_.kind != TokenizerKind::kPrefix) return document(text, sink);
+  std::string token;
+  words(text, [&](std::string_view word) {
+    // A stop word may be the beginning of another word.
+    if (!prepare(word, false, false, token)) return;
+    sink(std::string_view(token).substr(0, end_of(token, options_.max_length.value_or(token.size()))));
+  });
+}
+
+}  // namespace sealpoint::text
