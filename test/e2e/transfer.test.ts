@@ -78,7 +78,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-describe.runIf(addonBuilt)("transfer", () => {
+describe.runIf(addonBuilt)("transfer", { timeout: 120_000 }, () => {
   test("a dry run does nothing; a run copies points, configuration and indexes, and the verification says so", async () => {
     const args = ["import", "--from", url(from), "--to", url(to), "--collection", "words"];
     expect(await run([...args, "--dry-run"])).toMatchObject({ code: 0 });
@@ -150,9 +150,9 @@ describe.runIf(addonBuilt)("transfer", () => {
     "a transfer to a %s that was killed in the middle goes on where it was",
     async (kind) => {
       const file = join(folder, "killed.jsonl");
-      const statePath = join(folder, "killed.transfer.json");
+      const statePath = join(folder, `killed-${kind}.transfer.json`);
       const end = kind === "server" ? ["import", "--to", url(to), "--as", "killed"] : ["export", "--to", file];
-      const args = [...end, "--from", url(from), "--collection", "words", "--batch", "3", "--state", statePath];
+      const args = [...end, "--from", url(from), "--collection", "words", "--batch", "10", "--state", statePath];
       const first = await run(args, (child) => {
         const timer = setInterval(() => {
           if (!existsSync(statePath) || JSON.parse(readFileSync(statePath, "utf8")).done < 60) return;
