@@ -269,11 +269,11 @@ void check_damage(Random& random) {
   index = reopen(std::move(index), config, model, adopted);
   CHECK(adopted == 250 && index->damaged().size() == 1, "damaged manifest: %zu adopted", adopted);
   CHECK(files_of(dir).size() == 2, "leftovers stay");
-  // A segment that the manifest does not know was never finished.
+  // A manifest that is gone: each row says which vector it holds, so the segments speak for themselves here too.
   restore();
   ::unlink((dir + "/manifest").c_str());
   index = reopen(std::move(index), config, model, adopted);
-  CHECK(adopted == 0 && index->damaged().empty() && files_of(dir).empty(), "unlisted segment");
+  CHECK(adopted == 250, "missing manifest: %zu adopted", adopted);
   index.reset();
 
   // Another shape than the file's.
