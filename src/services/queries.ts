@@ -2,10 +2,12 @@
 import {
   badInput,
   type ContextPair,
+  comparePointIds,
   DomainError,
   type GroupKey,
   type GroupsRequest,
   limits,
+  type MatrixRequest,
   type PointId,
   type Prefetch,
   type Query,
@@ -27,6 +29,18 @@ export interface FoundGroup {
   /** The point of the lookup collection whose id the key is; length 0 when there is none. */
   readonly lookup: PointTable | undefined;
 }
+
+export interface FoundMatrix {
+  /** Ascending. */
+  readonly ids: readonly PointId[];
+  /** By place in `ids`, the nearest first. */
+  readonly rows: readonly (readonly { readonly id: PointId; readonly score: number }[])[];
+  readonly sealedSkipped: number;
+}
+
+/** Ids in the filters of one batch of a matrix: its message is written on the event loop, in a few milliseconds. */
+const matrixBatchIds = 32_768;
+const noFilter = { must: [], should: [], mustNot: [] } as const;
 
 export class QueriesService {
   readonly #engine: SealedEngine;
@@ -73,6 +87,58 @@ export class QueriesService {
       groups: groups.map(({ key, points }, index) => ({ key, points, lookup: lookups?.[index] })),
       sealedSkipped: groups[0] === undefined ? 0 : sealedSkippedOf(groups[0].points),
     };
+  }
+
+  /**
+   * The `limit` nearest of each of `sample` random points among the others of them. Fewer than two points make no matrix, as
+   * in Qdrant. The queries go in batches, so that neither their messages nor their answers grow with the square of the sample.
+   */
+  async matrix(
+    collection: string,
+    { filter, sample, limit, using }: MatrixRequest,
+    signal?: AbortSignal,
+  ): Promise<FoundMatrix> {
+    if (sample * Math.min(limit, sample - 1) > limits.answerPointsMax) {
+      throw badInput(`limit: the matrix holds more than ${limits.answerPointsMax} pairs`, "limit");
+    }
+    const bare = { prefetch: [], using, params: {}, offset: 0, payload: { kind: "none" } } as const;
+    const sampled = await this.#engine.query(
+      collection,
+      {
+        ...bare,
+        query: { kind: "sample" },
+        filter: { ...(filter ?? noFilter), must: [...(filter?.must ?? []), { kind: "has_vector", name: using }] },
+        limit: sample,
+        vectors: { kind: "names", names: [using] },
+      },
+      signal,
+    );
+    const points: { readonly id: PointId; readonly vector: VectorValue }[] = [];
+    for (let row = 0; row < sampled.length; row += 1) {
+      const vector = sampled.vectors(row)?.find(([name]) => name === using)?.[1];
+      if (vector !== undefined) points.push({ id: sampled.id(row), vector });
+    }
+    const sealedSkipped = sealedSkippedOf(sampled);
+    if (points.length < 2) return { ids: [], rows: [], sealedSkipped };
+    points.sort((a, b) => comparePointIds(a.id, b.id));
+    const ids = points.map(({ id }) => id);
+    const rows: { readonly id: PointId; readonly score: number }[][] = [];
+    const size = Math.max(1, Math.floor(matrixBatchIds / ids.length));
+    for (let first = 0; first < points.length; first += size) {
+      const requests = points.slice(first, first + size).map(
+        ({ id, vector }): QueryRequest => ({
+          ...bare,
+          query: { kind: "nearest", vector },
+          filter: { must: [{ kind: "has_id", ids }], should: [], mustNot: [{ kind: "has_id", ids: [id] }] },
+          limit: Math.min(limit, ids.length - 1),
+          vectors: { kind: "none" },
+        }),
+      );
+      for (const table of await this.#engine.queryBatch(collection, requests, signal)) {
+        rows.push(Array.from({ length: table.length }, (_, row) => ({ id: table.id(row), score: table.score(row) })));
+      }
+    }
+    return { ids, rows, sealedSkipped };
   }
 
   /** The points of the lookup collection that the keys name, by group. A key that is no id names none. */

@@ -1,7 +1,13 @@
-/** Facets and distance matrices: FacetCounts and SearchMatrixPoints to core requests. */
-import type { FacetCounts, SearchMatrixPoints } from "../../gen/qdrant/points_pb.js";
-import { badInput, type FacetRequest, limits, type MatrixRequest } from "../core/index.ts";
+/** Facets and distance matrices: FacetCounts and SearchMatrixPoints to core requests, a matrix to its two forms. */
+import type {
+  FacetCounts,
+  SearchMatrixOffsets,
+  SearchMatrixPairs,
+  SearchMatrixPoints,
+} from "../../gen/qdrant/points_pb.js";
+import { badInput, type FacetRequest, limits, type MatrixRequest, type PointId } from "../core/index.ts";
 import { mapFilter } from "./filter.ts";
+import { toPointIdMessage } from "./point-id.ts";
 import { toCount } from "./selectors.ts";
 
 /** Qdrant's defaults. */
@@ -38,5 +44,49 @@ export function mapMatrix(message: SearchMatrixPoints): {
   return {
     collection: message.collectionName,
     request: { filter: mapFilter(message.filter), sample, limit, using: message.using ?? "" },
+  };
+}
+
+/** `ids` ascending, and for each of them its nearest of the others, best first. */
+export interface MatrixRows {
+  readonly ids: readonly PointId[];
+  readonly rows: readonly (readonly { readonly id: PointId; readonly score: number }[])[];
+}
+
+export function toMatrixPairs({ ids, rows }: MatrixRows): SearchMatrixPairs {
+  const pairs: SearchMatrixPairs["pairs"] = [];
+  for (const [row, id] of ids.entries()) {
+    for (const { id: other, score } of rows[row] ?? []) {
+      pairs.push({
+        $typeName: "qdrant.SearchMatrixPair",
+        a: toPointIdMessage(id),
+        b: toPointIdMessage(other),
+        score,
+      });
+    }
+  }
+  return { $typeName: "qdrant.SearchMatrixPairs", pairs };
+}
+
+export function toMatrixOffsets({ ids, rows }: MatrixRows): SearchMatrixOffsets {
+  const places = new Map(ids.map((id, place) => [id, BigInt(place)]));
+  const offsetsRow: bigint[] = [];
+  const offsetsCol: bigint[] = [];
+  const scores: number[] = [];
+  for (const [row, found] of rows.entries()) {
+    for (const { id, score } of found) {
+      const column = places.get(id);
+      if (column === undefined) continue;
+      offsetsRow.push(BigInt(row));
+      offsetsCol.push(column);
+      scores.push(score);
+    }
+  }
+  return {
+    $typeName: "qdrant.SearchMatrixOffsets",
+    offsetsRow,
+    offsetsCol,
+    scores,
+    ids: ids.map(toPointIdMessage),
   };
 }

@@ -40,6 +40,7 @@ import {
   mapCreateFieldIndex,
   mapDiscover,
   mapFilter,
+  mapMatrix,
   mapQueryGroups,
   mapRecommend,
   mapRecommendGroups,
@@ -47,6 +48,8 @@ import {
   type SearchBatchRequest,
   type SearchRequest,
   skimUpsertPoints,
+  toMatrixOffsets,
+  toMatrixPairs,
   toUniversal,
   type WireQuery,
   type WriteRequest,
@@ -213,7 +216,19 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
     ]),
     queryGroups: groups(QueryPointGroupsSchema, mapQueryGroups),
     facet: unimplemented(later),
-    searchMatrixPairs: unimplemented(later),
-    searchMatrixOffsets: unimplemented(later),
+    searchMatrixPairs: unary(async (message, call) => {
+      const startMs = performance.now();
+      const { collection, request } = mapMatrix(message);
+      const found = await queries.matrix(collection, request, call.signal);
+      tellSkipped(call, found.sealedSkipped);
+      return { result: toMatrixPairs(found), time: secondsSince(startMs) };
+    }),
+    searchMatrixOffsets: unary(async (message, call) => {
+      const startMs = performance.now();
+      const { collection, request } = mapMatrix(message);
+      const found = await queries.matrix(collection, request, call.signal);
+      tellSkipped(call, found.sealedSkipped);
+      return { result: toMatrixOffsets(found), time: secondsSince(startMs) };
+    }),
   });
 }
