@@ -79,9 +79,16 @@ export const sealingOff: SealingPolicy = {
 /** Of a collection made without a policy: a plain Qdrant client works unchanged, and what brings a key is sealed. */
 export const sealingDefault: SealingPolicy = { ...sealingOff, mode: "optional" };
 
+export interface SparseVectorParams {
+  /** "idf": queries are weighted by how rare their dimensions are in the collection. */
+  readonly modifier: "none" | "idf";
+}
+
 export interface CollectionConfig {
   /** By vector name; the unnamed vector's name is "". */
   readonly vectors: Readonly<Record<string, VectorParams>>;
+  /** By vector name; none of them is a name in `vectors`. */
+  readonly sparseVectors?: Readonly<Record<string, SparseVectorParams>>;
   readonly hnsw: HnswConfig;
   /** Kilobytes of unindexed vectors after which a graph is built. */
   readonly indexingThreshold: number;

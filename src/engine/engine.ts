@@ -19,12 +19,13 @@ import type {
   QuantizationSearch,
   QueryRequest,
   SealingPolicy,
+  SparseVector,
   VectorParams,
   VectorsSelector,
 } from "../core/index.ts";
 
-/** Dense vectors by name; the unnamed vector's name is "". Values are float32. */
-export type PointVectors = readonly (readonly [name: string, vector: Float32Array])[];
+/** Dense and sparse vectors by name; the unnamed vector's name is "". Values are float32. */
+export type PointVectors = readonly (readonly [name: string, vector: Float32Array | SparseVector])[];
 
 export interface PointInput {
   readonly id: PointId;

@@ -20,7 +20,8 @@ export function findFaults(
   for (let at = 0; at < points.length; at++) {
     const { vectors } = points[at] as PointInput;
     for (const [name, vector] of vectors) {
-      const text = vectorFault(config, name, vector, finite);
+      const text =
+        vector instanceof Float32Array ? vectorFault(config, name, vector, finite) : sparseFault(config, name);
       if (text === undefined) continue;
       const field = `points[${places[at]}].vectors${name === "" ? "" : `.${name}`}`;
       faults.set(at, badInput(`Wrong input: ${text} (${field})`, field));
@@ -28,6 +29,12 @@ export function findFaults(
     }
   }
   return faults;
+}
+
+function sparseFault(config: CollectionConfig, name: string): string | undefined {
+  if (Object.hasOwn(config.sparseVectors ?? {}, name)) return undefined;
+  if (!Object.hasOwn(config.vectors, name)) return `Not existing vector name error: ${name}`;
+  return "Conversion between sparse and regular vectors failed";
 }
 
 function vectorFault(

@@ -64,7 +64,7 @@ function checkLimit(limit: number, field: string): void {
 
 function checkNotEmpty(vectors: PointVectors, field: string): void {
   for (const [name, vector] of vectors) {
-    if (vector.length > 0) continue;
+    if (!(vector instanceof Float32Array) || vector.length > 0) continue;
     const place = name === "" ? `${field}.vectors` : `${field}.vectors.${name}`;
     throw badInput(`Wrong input: ${place}: the vector is empty`, place);
   }
@@ -75,7 +75,8 @@ function checkPoints(points: readonly Pick<PointInput, "vectors">[]): void {
   for (let index = 0; index < points.length; index++) {
     const { vectors } = points[index] as PointInput;
     // Dimensions and finiteness are checked natively, against the collection.
-    for (const [, vector] of vectors) if (vector.length === 0) checkNotEmpty(vectors, `points[${index}]`);
+    for (const [, vector] of vectors)
+      if (vector instanceof Float32Array && vector.length === 0) checkNotEmpty(vectors, `points[${index}]`);
   }
 }
 

@@ -3,7 +3,7 @@
  * ScrollResponse, GetResponse, PointsOperationResponse and the streams' messages. Written backwards, so that no length is
  * measured beforehand. Rows that the engine has as messages already (`wire`) are copied. Vectors carry the oneof only, as Qdrant 1.19 writes them.
  */
-import type { EncodedPayload, PointId } from "../core/index.ts";
+import type { EncodedPayload, PointId, SparseVector } from "../core/index.ts";
 import { expandSealed } from "./payload.ts";
 import { BackwardWriter } from "./proto-bytes.ts";
 import type { NamedVectors } from "./vectors.ts";
@@ -34,6 +34,7 @@ export interface WireTable {
 const writer = new BackwardWriter(1 << 16);
 
 const tagDense = (101 << 3) | 2;
+const tagSparse = (102 << 3) | 2;
 const maxSafe = BigInt(Number.MAX_SAFE_INTEGER);
 
 export function header(w: BackwardWriter, tag: number, before: number): void {
@@ -80,9 +81,23 @@ function writePointId(w: BackwardWriter, id: PointId, tag: number): void {
   header(w, tag, before);
 }
 
-/** VectorOutput { dense = 101: DenseVector { data = 1 } } under `tag`. */
-function writeVector(w: BackwardWriter, vector: Float32Array, tag: number): void {
+/** VectorOutput { dense = 101: DenseVector { data = 1 } } or { sparse = 102: SparseVector { values = 1, indices = 2 } } under `tag`. */
+function writeVector(w: BackwardWriter, vector: Float32Array | SparseVector, tag: number): void {
   const before = w.length;
+  if (!(vector instanceof Float32Array)) {
+    const { indices, values } = vector;
+    if (indices.length > 0) {
+      for (let i = indices.length - 1; i >= 0; i--) w.uint32(indices[i] as number);
+      header(w, 0x12, before);
+      w.raw(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      w.uint32(values.byteLength);
+      w.byte(0x0a);
+    }
+    w.uint32(w.length - before);
+    w.uint32(tagSparse);
+    header(w, tag, before);
+    return;
+  }
   if (vector.length > 0) {
     w.raw(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength));
     w.uint32(vector.byteLength);

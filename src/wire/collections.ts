@@ -11,6 +11,7 @@ import {
   CreateCollectionSchema,
   Distance as DistanceEnum,
   type HnswConfigDiff,
+  Modifier,
   type QuantizationConfig,
   type QuantizationConfigDiff,
   ShardingMethod,
@@ -29,6 +30,7 @@ import {
   limits,
   type Quantization,
   type SealingPolicy,
+  type SparseVectorParams,
   sealingDefault,
   type VectorParams,
 } from "../core/index.ts";
@@ -147,6 +149,26 @@ function mapCollectionQuantization(message: QuantizationConfig | QuantizationCon
   return message === undefined ? {} : { quantization: mapQuantization(message, "quantization_config") };
 }
 
+function mapSparseVectors(message: CreateCollection, dense: object): Record<string, SparseVectorParams> {
+  const sparse: Record<string, SparseVectorParams> = {};
+  const entries = Object.entries(message.sparseVectorsConfig?.map ?? {});
+  if (entries.length + Object.keys(dense).length > limits.vectorNamesMax) {
+    throw badInput(`sparse_vectors_config: more than ${limits.vectorNamesMax} vectors`, "sparse_vectors_config");
+  }
+  for (const [name, { modifier }] of entries) {
+    const field = `sparse_vectors_config.map.${name.slice(0, 64)}`;
+    if (name.length > limits.vectorNameLengthMax) {
+      throw badInput(`${field}: the name is longer than ${limits.vectorNameLengthMax} characters`, field);
+    }
+    if (Object.hasOwn(dense, name)) {
+      throw badInput(`Wrong input: Dense and sparse vectors have the same name: ${name}`, field);
+    }
+    const value: SparseVectorParams = { modifier: modifier === Modifier.Idf ? "idf" : "none" };
+    Object.defineProperty(sparse, name, { value, enumerable: true });
+  }
+  return sparse;
+}
+
 export interface CreateCollectionRequest {
   readonly name: string;
   readonly config: CollectionConfig;
@@ -154,17 +176,17 @@ export interface CreateCollectionRequest {
 }
 
 export function mapCreateCollection(message: CreateCollection): CreateCollectionRequest {
-  if (Object.keys(message.sparseVectorsConfig?.map ?? {}).length > 0) {
-    throw unsupported("sparse vectors", "sparse_vectors_config");
-  }
   if (message.shardingMethod === ShardingMethod.Custom) throw unsupported("custom shard keys", "sharding_method");
   const threshold = message.optimizersConfig?.indexingThreshold;
   const { sealing, collectionName: name } = message;
+  const vectors = mapVectorsConfig(message);
+  const sparseVectors = mapSparseVectors(message, vectors);
   return {
     name,
     sealing: sealing === undefined ? sealingDefault : mapSealingPolicy(sealing, "sealing"),
     config: {
-      vectors: mapVectorsConfig(message),
+      vectors,
+      ...(Object.keys(sparseVectors).length === 0 ? {} : { sparseVectors }),
       hnsw: { ...collectionDefaults.hnsw, ...mapHnsw(message.hnswConfig, "hnsw_config") },
       indexingThreshold: threshold === undefined ? collectionDefaults.indexingThreshold : toCount(threshold),
       onDiskPayload: message.onDiskPayload ?? collectionDefaults.onDiskPayload,
@@ -330,6 +352,7 @@ export function toCollectionInfo(info: CollectionInfo): CollectionInfoMessage {
         shardNumber: echo.shardNumber ?? 1,
         onDiskPayload: config.onDiskPayload,
         vectorsConfig: echo.vectorsConfig ?? describeVectors(config),
+        sparseVectorsConfig: echo.sparseVectorsConfig,
         replicationFactor: echo.replicationFactor ?? 1,
         writeConsistencyFactor: echo.writeConsistencyFactor ?? 1,
         shardingMethod: echo.shardingMethod,

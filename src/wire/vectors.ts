@@ -4,12 +4,13 @@
  */
 import type { DenseVector, Vector, VectorInput, Vectors } from "../../gen/qdrant/points_pb.js";
 import { VectorsSchema } from "../../gen/qdrant/points_pb.js";
-import { badInput, DomainError, limits } from "../core/index.ts";
+import { badInput, DomainError, limits, type SparseVector } from "../core/index.ts";
 import { decodePieces } from "./messages.ts";
 import { Malformed, type MessageReader } from "./reader.ts";
+import { mapSparse } from "./vector-values.ts";
 
 /** The unnamed vector's name is "". */
-export type NamedVectors = readonly (readonly [name: string, vector: Float32Array])[];
+export type NamedVectors = readonly (readonly [name: string, vector: Float32Array | SparseVector])[];
 
 const arenaFloatsMax = 1 << 16;
 
@@ -150,12 +151,12 @@ export function unsupported(what: string, field: string): DomainError {
   return new DomainError("unimplemented", `${field}: ${what} arrive with a later version`, { details: { field } });
 }
 
-export function mapVector(vector: Vector, field: string): Float32Array {
+export function mapVector(vector: Vector, field: string): Float32Array | SparseVector {
   switch (vector.vector.case) {
     case "dense":
       return mapDense(vector.vector.value);
     case "sparse":
-      throw unsupported("sparse vectors", field);
+      return mapSparse(vector.vector.value.indices, vector.vector.value.values, field);
     case "multiDense":
       throw unsupported("multivectors", field);
     case "document":
@@ -164,7 +165,7 @@ export function mapVector(vector: Vector, field: string): Float32Array {
       throw unsupported(`inference inputs (${vector.vector.case})`, field);
     default: {
       // The deprecated flat form, which older clients still send.
-      if (vector.indices !== undefined) throw unsupported("sparse vectors", field);
+      if (vector.indices !== undefined) return mapSparse(vector.indices.data, vector.data, field);
       if (vector.vectorsCount !== undefined && vector.vectorsCount > 1) throw unsupported("multivectors", field);
       return Float32Array.from(vector.data);
     }

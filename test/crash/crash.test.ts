@@ -46,7 +46,7 @@ async function dump(engine: EmbeddedEngine): Promise<Map<number, string>> {
     const page = await cursor.next(500);
     if (page.length === 0) break;
     for (let row = 0; row < page.length; row++) {
-      const vector = page.vectors(row)?.[0]?.[1] ?? new Float32Array();
+      const vector = (page.vectors(row)?.[0]?.[1] ?? new Float32Array()) as Float32Array;
       state.set(Number(page.id(row)), JSON.stringify({ vector: Array.from(vector), ...payloadOf(page, row) }));
     }
   }

@@ -114,7 +114,7 @@ describe("embedded: graphs over real vectors", () => {
     const vector = slice.query(0);
     const found = await engine.search("words", query(Array.from(vector), { vectors: all }));
     for (let row = 0; row < found.length; row++) {
-      const stored = found.vectors(row)?.[0]?.[1] ?? new Float32Array();
+      const stored = (found.vectors(row)?.[0]?.[1] ?? new Float32Array()) as Float32Array;
       const norm = Math.hypot(...vector);
       const dot = stored.reduce((sum, value, i) => sum + value * (vector[i] ?? 0), 0) / norm;
       expect(found.score(row)).toBeCloseTo(dot, 5);

@@ -108,7 +108,7 @@ async function contents(name: string, ids: readonly PointId[]): Promise<unknown[
   return Array.from({ length: table.length }, (_, row) => ({
     id: table.id(row),
     payload: Buffer.from(table.payload(row) ?? []).toString("hex"),
-    vectors: table.vectors(row)?.map(([vector, values]) => [vector, ...values]),
+    vectors: table.vectors(row)?.map(([vector, values]) => [vector, ...(values as Float32Array)]),
   }));
 }
 

@@ -113,7 +113,7 @@ test("a restore brings the points, payloads, indexes and policy of that moment, 
     const got = await engine.get(target, [1n, 160n], all, all);
     expect(got.length).toBe(2);
     expect(payloadOf(got, 1)).toEqual({ group: "even", round: 0 });
-    expect([...(got.vectors(1)?.[0]?.[1] ?? [])]).toEqual([160, 0, 0, 1]);
+    expect(got.vectors(1)).toEqual([["", Float32Array.of(160, 0, 0, 1)]]);
     expect(idsOf(await engine.search(target, query([1, 0, 0, 1], { limit: 1 })))).toEqual([1n]);
     const info = await engine.collectionInfo(target);
     expect(info.fieldIndexes.map((index) => [index.key, index.points])).toEqual([["group", 200]]);
@@ -198,7 +198,7 @@ test("a snapshot under constant writes is one moment: each write is in it wholly
     const { points: page } = await engine.scroll("busy-copy", { limit: 1_000, payload: all, vectors: all });
     for (let row = 0; row < page.length; row++) {
       rounds.add(payloadOf(page, row).round);
-      rounds.add(page.vectors(row)?.[0]?.[1][1]);
+      rounds.add((page.vectors(row)?.[0]?.[1] as Float32Array | undefined)?.[1]);
     }
     expect(rounds.size).toBeLessThanOrEqual(1);
     if (before > 1) expect(Number([...rounds][0])).toBeGreaterThanOrEqual(before - 1);

@@ -18,7 +18,7 @@ function packTable(table: PointTable) {
     score: table.score(row),
     version: table.version(row),
     payload: table.payload(row)?.slice(),
-    vectors: table.vectors(row)?.map(([name, vector]) => [name, vector.slice()]),
+    vectors: table.vectors(row)?.map(([name, vector]) => [name, structuredClone(vector)]),
   }));
 }
 

@@ -117,7 +117,7 @@ function ourPoints(points: readonly WirePoint[]): unknown[] {
   return points.map((point) => ({
     id: point.id,
     payload: plainObject(decodePayload(point.payload)),
-    vectors: new Map(point.vectors.map(([name, vector]) => [name, [...vector]] as const).sort(byKey)),
+    vectors: new Map(point.vectors.map(([name, vector]) => [name, [...(vector as Float32Array)]] as const).sort(byKey)),
     publicKey: point.publicKey,
   }));
 }

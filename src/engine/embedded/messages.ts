@@ -29,7 +29,8 @@ const distances: Record<Distance, number> = { cosine: 1, euclid: 2, dot: 3, manh
 
 export function writeVectorFields(out: NativeWriter, config: CollectionConfig): void {
   const fields = Object.entries(config.vectors);
-  out.u32(fields.length);
+  const sparse = Object.entries(config.sparseVectors ?? {});
+  out.u32(fields.length + sparse.length);
   for (const [name, params] of fields) {
     out
       .text(name)
@@ -42,6 +43,14 @@ export function writeVectorFields(out: NativeWriter, config: CollectionConfig): 
       .u8(datatypes[params.datatype ?? "float32"]);
     writeCodes(out, params.quantization ?? config.quantization);
     writePlacement(out, params, config);
+    out.u8(0);
+  }
+  for (const [name, { modifier }] of sparse) {
+    // Nothing of a graph matters to it.
+    out.text(name).u32(0).u8(distances.dot).u32(16).u32(128).u64(0n).u64(0n).u8(datatypes.float32);
+    writeCodes(out, undefined);
+    writePlacement(out, { size: 1, distance: "dot" }, config);
+    out.u8(modifier === "idf" ? 3 : 1);
   }
 }
 
@@ -108,9 +117,24 @@ export function writeVectorsSelector(out: NativeWriter, selector: VectorsSelecto
   }
 }
 
+/** Of a vector's dimensions: it is sparse, and the number is that of its values. */
+const sparseFlag = 0x8000_0000;
+
+function bytesOf({ buffer, byteOffset, byteLength }: Uint32Array | Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
 function writeVectors(out: NativeWriter, vectors: PointVectors): void {
   out.u8(vectors.length);
-  for (const [name, values] of vectors) out.text(name).floats(values);
+  for (const [name, vector] of vectors) {
+    out.text(name);
+    if (vector instanceof Float32Array) out.floats(vector);
+    else
+      out
+        .u32((vector.indices.length | sparseFlag) >>> 0)
+        .raw(bytesOf(vector.indices))
+        .raw(bytesOf(vector.values));
+  }
 }
 
 function writeSelector(out: NativeWriter, selector: PointsSelector): void {
@@ -127,7 +151,9 @@ function upsertSize(points: readonly PointInput[]): number {
   let size = 64;
   for (const point of points) {
     size += 32 + point.payload.length;
-    for (const [name, values] of point.vectors) size += 8 + name.length * 3 + values.byteLength;
+    for (const [name, vector] of point.vectors) {
+      size += 8 + name.length * 3 + (vector instanceof Float32Array ? vector.byteLength : vector.values.length * 8);
+    }
   }
   return size;
 }

@@ -1,5 +1,5 @@
 /** Reads the addon's answer in place; src/native/addon/engine/point_table.h fixes the layout. */
-import { type EncodedPayload, type PointId, uuidFromBytes } from "../../core/index.ts";
+import { type EncodedPayload, type PointId, type SparseVector, uuidFromBytes } from "../../core/index.ts";
 import type { PointTable, PointVectors } from "../engine.ts";
 
 const headerSize = 16;
@@ -7,6 +7,7 @@ const rowSize = 48;
 const hasPayloads = 1;
 const hasVectors = 2;
 const wireFormShift = 8;
+const sparseFlag = 2 ** 31;
 
 const decoder = new TextDecoder();
 
@@ -57,18 +58,32 @@ export class NativePointTable implements PointTable {
   vectors(row: number): PointVectors | undefined {
     if ((this.flags & hasVectors) === 0) return undefined;
     const at = this.at(row);
-    const vectors: [string, Float32Array][] = [];
+    const vectors: [string, Float32Array | SparseVector][] = [];
     if (this.view.getUint32(at + 44, true) === 0) return vectors;
     let place = this.view.getUint32(at + 40, true);
     const count = this.view.getUint32(place, true);
     place += 4;
     for (let i = 0; i < count; i++) {
       const nameSize = this.view.getUint32(place, true);
-      const dimensions = this.view.getUint32(place + 4, true);
+      const words = this.view.getUint32(place + 4, true);
+      const sparse = words >= sparseFlag;
+      const dimensions = sparse ? words - sparseFlag : words;
       place += 8;
       const name = decoder.decode(this.bytes.subarray(place, place + nameSize));
       place += (nameSize + 3) & ~3;
-      vectors.push([name, new Float32Array(this.view.buffer, this.view.byteOffset + place, dimensions)]);
+      const from = this.view.byteOffset + place;
+      if (sparse) {
+        const values = this.view.getUint32(place, true);
+        vectors.push([
+          name,
+          {
+            indices: new Uint32Array(this.view.buffer, from + 4, values),
+            values: new Float32Array(this.view.buffer, from + 4 + values * 4, values),
+          },
+        ]);
+      } else {
+        vectors.push([name, new Float32Array(this.view.buffer, from, dimensions)]);
+      }
       place += dimensions * 4;
     }
     return vectors;

@@ -56,7 +56,7 @@ Collection::~Collection() = default;
 VectorIndexConfig Collection::index_config(size_t vector) const {
   const VectorField& field = record_.vectors[vector];
   VectorIndexConfig config;
-  config.dim = field.dim;
+  config.dim = field.sparse ? 1 : field.dim;
   config.distance = field.distance;
   config.m = field.m;
   config.ef_construct = field.ef_construct;
@@ -76,6 +76,7 @@ void Collection::open_vectors() {
     vectors_.push_back(VectorIndex::open(config));
   }
   vector_versions_.resize(vectors_.size());
+  sparse_.resize(vectors_.size());
 }
 
 void Collection::load() {
@@ -114,7 +115,7 @@ void Collection::load() {
     for (const auto& [vector, version] : point.vectors) {
       if (vector >= vectors_.size()) throw Error(ErrorKind::kDataLoss, "a point in the store names a vector that its collection lacks");
       vector_versions_[vector][point.slot] = version;
-      if (!vectors_[vector]->adopt(point.slot, version)) missing[vector].push_back({point.slot, version, id});
+      if (record_.vectors[vector].sparse || !vectors_[vector]->adopt(point.slot, version)) missing[vector].push_back({point.slot, version, id});
     }
   }
   check(it->status(), "cannot read the points");
@@ -126,6 +127,11 @@ void Collection::load() {
       rocksdb::PinnableSlice stored;
       const auto key = Store::vector_key(cid_, static_cast<uint16_t>(vector), point.id);
       check(store_.db().Get({}, store_.vectors(), key, &stored), "cannot read a vector");
+      if (field.sparse) {
+        // A copy, because the store's bytes may stand unaligned.
+        sparse_[vector].upsert(point.slot, sparse_of_row(stored.ToString()));
+        continue;
+      }
       if (stored.size() != field.stored_bytes()) throw Error(ErrorKind::kDataLoss, "a vector in the store has the wrong size");
       load_values(field.datatype, stored.data(), field.dim, values.data());
       vectors_[vector]->upsert(point.slot, point.version, values.data());

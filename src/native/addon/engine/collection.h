@@ -18,6 +18,7 @@
 #include "../core/bytes.h"
 #include "../core/fair_mutex.h"
 #include "../filter/filter.h"
+#include "../sparse/sparse_index.h"
 #include "../store/store.h"
 #include "../vector/vector_index.h"
 #include "id_table.h"
@@ -159,6 +160,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   Change& change_of(WriteContext& context, const PointId& id) const;
   const std::string& payload_of(Change& change) const;
   bool set_vector(WriteContext& context, Change& change, uint16_t number, const char* bytes) const;
+  void set_sparse(WriteContext& context, Change& change, uint16_t number, uint32_t count, const char* bytes) const;
+  void remove_vector(size_t number, uint32_t slot);
   void read_vectors(ByteReader& in, WriteContext& context, Change& change, size_t place) const;
   void read_encoded(uint32_t field, std::string_view message, WriteContext& context) const;
   void parse_operation(ByteReader& in, std::string_view body, WriteContext& context, bool wait) const;
@@ -194,6 +197,12 @@ class Collection : public std::enable_shared_from_this<Collection> {
                      const rocksdb::Snapshot* snapshot, bool kept) const;
   void fill_vectors(PointTableWriter& table, const std::vector<SeenPoint>& points, const std::vector<uint16_t>& numbers,
                     const rocksdb::Snapshot* snapshot) const;
+  // Dot product with the slot's sparse vector; 0 when they share no dimension.
+  float sparse_similarity(size_t number, const std::vector<uint32_t>& indices, const std::vector<float>& values, uint32_t slot) const {
+    float score = 0;
+    return sparse_[number].dot({indices.data(), values.data(), indices.size()}, slot, score) ? score : 0;
+  }
+  void weigh(size_t number, const uint32_t* indices, std::vector<float>& values) const;
   std::vector<uint16_t> selected_vectors(const VectorsSelector& selector) const;
 
   Store& store_;
@@ -211,7 +220,9 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::vector<std::vector<uint64_t>> vector_versions_;  // [vector][slot]: operation that wrote the vector; 0: none
   Bitset sealed_;
   uint64_t sealed_count_ = 0;
+  // A sparse field's VectorIndex stays empty; its vectors are in sparse_, which is empty for the others.
   std::vector<std::unique_ptr<VectorIndex>> vectors_;
+  std::vector<SparseIndex> sparse_;
   std::unique_ptr<PayloadIndexes> indexes_;
   uint64_t indexes_state_ = 0;  // grows with every index that comes or goes
   uint64_t operation_ = 0;

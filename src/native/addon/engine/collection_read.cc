@@ -1,5 +1,6 @@
 // Reads: answers are made from a view (collection_view.h) and filled from its snapshot.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "../payload/payload.h"
@@ -81,12 +82,14 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
                               const rocksdb::Snapshot* snapshot) const {
   std::vector<std::string> names;
   std::vector<Datatype> datatypes;
+  std::vector<bool> sparse;
   std::vector<float> widened;
   {
     std::shared_lock lock(state_mutex_);
     for (const auto& field : record_.vectors) {
       names.push_back(field.name);
       datatypes.push_back(field.datatype);
+      sparse.push_back(field.sparse);
     }
   }
   const rocksdb::ReadOptions options = at(snapshot);
@@ -117,10 +120,20 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
           load_values(datatype, floats, dim, widened.data());
           floats = reinterpret_cast<const char*>(widened.data());
         }
-        table.add_vector(from + i, names[numbers[n]], floats, static_cast<uint32_t>(dim));
+        table.add_vector(from + i, names[numbers[n]], floats, static_cast<uint32_t>(dim), sparse[numbers[n]]);
         values[place].Reset();
       }
     }
+  }
+}
+
+// Weights a sparse query by how rare its dimensions are, where the field asks for it.
+void Collection::weigh(size_t number, const uint32_t* indices, std::vector<float>& values) const {
+  if (!record_.vectors[number].idf) return;
+  const auto n = static_cast<float>(sparse_[number].live());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto df = static_cast<float>(sparse_[number].document_frequency(indices[i], nullptr));
+    values[i] *= std::log((n - df + 0.5f) / (df + 0.5f) + 1.0f);
   }
 }
 
@@ -128,12 +141,15 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
   std::shared_lock lock(state_mutex_);
   const size_t number = required_vector(request.using_vector);
   const VectorField field = record_.vectors[number];
+  if (field.sparse && request.query != nullptr) {
+    throw Error(ErrorKind::kBadInput, "Wrong input: Conversion between sparse and regular vectors failed", "query");
+  }
   std::vector<float> query(field.dim);
   uint32_t excluded = IdTable::kNone;
   if (request.query == nullptr) {
     excluded = ids_.find(request.by_id);
     if (excluded == IdTable::kNone) throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(request.by_id) + " found", "query");
-    if (!vectors_[number]->get(excluded, query.data())) {
+    if (field.sparse ? !sparse_[number].contains(excluded) : !vectors_[number]->get(excluded, query.data())) {
       throw Error(ErrorKind::kNotFound, "Not found: Point " + id_text(request.by_id) + " has no vector `" + field.name + "`", "query");
     }
   } else {
@@ -171,7 +187,18 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
     search.allowed_count = view.count;
   }
   std::vector<VectorHit> hits;
-  if (!view.filtered || view.count > 0) vectors_[number]->search(search, hits);
+  if (field.sparse) {
+    if (!view.filtered || view.count > 0) {
+      const SparseView of = sparse_[number].get(excluded);
+      std::vector<float> weights(of.values, of.values + of.count);
+      weigh(number, of.indices, weights);
+      for (const SparseHit& hit : sparse_[number].search({of.indices, weights.data(), of.count}, search.k, search.allowed, search.allowed_count)) {
+        if (!search.has_threshold || hit.score >= search.threshold) hits.push_back({hit.slot, hit.score});
+      }
+    }
+  } else if (!view.filtered || view.count > 0) {
+    vectors_[number]->search(search, hits);
+  }
   std::erase_if(hits, [&](const VectorHit& hit) { return hit.slot == excluded; });
 
   struct Hit {

@@ -11,7 +11,8 @@
 //   8 clear payload     selector
 //   9 seal payload      u8 replace, u32 n, each: id, text envelope (binary), text clear payload
 //  10 upsert of encoded points: u32 field, and beside the message a protobuf message whose field it is (encoded_points.h)
-// vectors: u8 n, each: text name, u32 dimensions, f32 values. selector: u8 0, u32 n, ids; or u8 1, filter (requests.h).
+// vectors: u8 n, each: text name, u32 dimensions, f32 values; or text name, u32 count + 2^31, u32 indices (ascending), f32 values.
+// selector: u8 0, u32 n, ids; or u8 1, filter (requests.h).
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -32,6 +33,10 @@ constexpr size_t kEnvelopesMax = 8;
 // What a point takes beside its vectors and payload indexes (id, hash, versions, places), with the room that arrays keep for growing.
 constexpr uint64_t kPointBytes = 64;
 constexpr uint64_t kVectorBytes = 32;
+// Of a vector's dimensions on the wire: it is sparse.
+constexpr uint32_t kSparseFlag = uint32_t{1} << 31;
+// A sparse value is held in the slot and in a postings list.
+constexpr uint64_t kSparseCopies = 4;
 
 uint64_t wall_ms() {
   return static_cast<uint64_t>(
@@ -48,7 +53,10 @@ bool all_finite(const float* values, size_t count) {
 
 struct Collection::WrittenVector {
   uint16_t number;
-  const float* values;  // in the write's arena
+  const float* values;  // in the write's arena; of a sparse vector its row
+  uint32_t sparse_words = 0;
+
+  std::string_view row() const { return {reinterpret_cast<const char*>(values), size_t{sparse_words} * 4}; }
 };
 
 // What one write does to one point.
@@ -108,6 +116,17 @@ bool Collection::set_vector(WriteContext& context, Change& change, uint16_t numb
   return true;
 }
 
+// The row as it is stored: indices and values were checked by who wrote the message.
+void Collection::set_sparse(WriteContext& context, Change& change, uint16_t number, uint32_t count, const char* bytes) const {
+  const uint32_t words = 1 + 2 * count;
+  float* const row = context.scratch->floats.take(words);
+  std::memcpy(row, &count, 4);
+  if (count > 0) std::memcpy(row + 1, bytes, size_t{count} * 8);
+  std::erase_if(change.set, [&](const auto& earlier) { return earlier.number == number; });
+  std::erase(change.cleared, number);
+  change.set.push_back({number, row, words});
+}
+
 void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& change, size_t place) const {
   const auto field = [&](std::string_view name) {
     return "points[" + std::to_string(place) + "].vectors" + (name.empty() ? "" : "." + std::string(name));
@@ -115,14 +134,24 @@ void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& cha
   const uint8_t count = in.u8();
   for (uint8_t i = 0; i < count; ++i) {
     const std::string_view name = in.text();
-    const uint32_t dim = in.u32();
-    const char* bytes = in.span(size_t{dim} * 4);
+    const uint32_t dim_and_kind = in.u32();
+    const bool sparse = (dim_and_kind & kSparseFlag) != 0;
+    const uint32_t dim = dim_and_kind & ~kSparseFlag;
+    const char* bytes = in.span(size_t{dim} * (sparse ? 8 : 4));
     const int number = vector_number(name);
     if (number < 0) {
       throw Error(ErrorKind::kBadInput,
                   "Wrong input: Not existing vector name error: " + std::string(name) + " (point " + id_text(change.id) + ")", field(name));
     }
     const VectorField& config = record_.vectors[static_cast<size_t>(number)];
+    if (sparse != config.sparse) {
+      throw Error(ErrorKind::kBadInput, "Wrong input: Conversion between sparse and regular vectors failed (point " + id_text(change.id) + ", " + field(name) + ")",
+                  field(name));
+    }
+    if (sparse) {
+      set_sparse(context, change, static_cast<uint16_t>(number), dim, bytes);
+      continue;
+    }
     if (dim != config.dim) {
       throw Error(ErrorKind::kBadInput,
                   "Wrong input: Vector dimension error: expected dim: " + std::to_string(config.dim) + ", got " + std::to_string(dim) +
@@ -310,6 +339,14 @@ WriteOutcome Collection::write(ByteReader& in, std::string_view body) {
   return commit(context);
 }
 
+void Collection::remove_vector(size_t number, uint32_t slot) {
+  if (record_.vectors[number].sparse) {
+    sparse_[number].remove(slot);
+  } else {
+    vectors_[number]->remove(slot);
+  }
+}
+
 WriteOutcome Collection::commit(WriteContext& context) {
   const uint64_t operation = operation_ + 1;
   rocksdb::WriteBatch& batch = context.scratch->batch;
@@ -347,7 +384,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
       if (given != change.set.end()) {
         point.vectors.emplace_back(number, operation);
         batch.Put(store_.vectors(), Store::vector_key(cid_, number, change.id),
-                  record_.vectors[vector].stored(given->values, stored));
+                  given->sparse_words != 0 ? given->row() : record_.vectors[vector].stored(given->values, stored));
         continue;
       }
       if (had == 0) continue;
@@ -362,7 +399,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
     batch.Put(store_.points(), key, point.encode());
     if (change.payload) batch.Put(store_.payloads(), key, *change.payload);
     if (!exists) growth += kPointBytes;
-    for (const WrittenVector& written : change.set) growth += record_.vectors[written.number].dim * uint64_t{4} + kVectorBytes;
+    for (const WrittenVector& written : change.set) growth += (record_.vectors[written.number].dim + written.sparse_words * kSparseCopies) * uint64_t{4} + kVectorBytes;
     if (indexed && change.payload) {
       const size_t before = change.old_payload ? change.old_payload->size() : 0;
       if (change.payload->size() > before) growth += change.payload->size() - before;
@@ -399,7 +436,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
     if (change.removed) {
       if (indexed) indexes_->erase(change.slot, *change.old_payload);
       for (size_t vector = 0; vector < vectors_.size(); ++vector) {
-        if (vector_versions_[vector][change.slot] != 0) vectors_[vector]->remove(change.slot);
+        if (vector_versions_[vector][change.slot] != 0) remove_vector(vector, change.slot);
         vector_versions_[vector][change.slot] = 0;
       }
       if (sealed_.test(change.slot)) --sealed_count_;
@@ -433,11 +470,15 @@ WriteOutcome Collection::commit(WriteContext& context) {
     }
     for (const uint16_t vector : change.cleared) {
       if (vector_versions_[vector][change.slot] == 0) continue;
-      vectors_[vector]->remove(change.slot);
+      remove_vector(vector, change.slot);
       vector_versions_[vector][change.slot] = 0;
     }
     for (const auto& given : change.set) {
-      vectors_[given.number]->upsert(change.slot, operation, given.values);
+      if (record_.vectors[given.number].sparse) {
+        sparse_[given.number].upsert(change.slot, sparse_of_row(given.row()));
+      } else {
+        vectors_[given.number]->upsert(change.slot, operation, given.values);
+      }
       vector_versions_[given.number][change.slot] = operation;
     }
   }

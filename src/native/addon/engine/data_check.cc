@@ -13,6 +13,7 @@
 
 #include "../core/bitset.h"
 #include "../payload/payload.h"
+#include "../sparse/sparse_index.h"
 #include "../vector/inspect.h"
 #include "records.h"
 #include "store_walk.h"
@@ -258,6 +259,12 @@ class DataCheck {
         continue;
       }
       ++counts.vectors;
+      if (record.vectors[number].sparse) {
+        // No segment has a copy.
+        const bool whole = row == StoreWalk::Row::kPresent && is_sparse_row(values);
+        if (!whole) lost("its vector " + name + (row == StoreWalk::Row::kAbsent ? " is missing" : " cannot be read"));
+        continue;
+      }
       const size_t size = record.vectors[number].stored_bytes();
       const uint8_t* copy = segments[number]->find(point->slot, listed->second);
       if (row == StoreWalk::Row::kPresent && values.size() == size) {

@@ -2,7 +2,8 @@
 //   header  u32 rows, u32 flags (1: payloads, 2: vectors, from bit 8: the WireForm), u32 offset and u32 size of the wire form
 //   rows    48 bytes each: u8 id tag, 3 bytes 0, f32 score, u64 number or UUID bytes 0-7, u64 0 or UUID bytes 8-15, u64 version,
 //           u32 payload offset, u32 payload size, u32 vectors offset, u32 vectors size
-//   heap    payload bytes (padded to 4); vectors: u32 count, then each u32 name size, u32 dimensions, name padded to 4, f32 values
+//   heap    payload bytes (padded to 4); vectors: u32 count, then each u32 name size, u32 dimensions, name padded to 4, f32 values; of a
+//           sparse vector u32 words + 2^31, and as values the stored row
 // An answer that needs no change on its way out, without vectors and sealed payloads, has its rows in wire form as the heap: the messages of
 // WireForm one after the other, into which the payloads' offsets then point. TypeScript copies them as they are.
 #pragma once
@@ -59,7 +60,7 @@ class PointTableWriter {
     if (form_ != WireForm::kNone && payload::begins_sealed(bytes)) form_ = WireForm::kNone;
   }
   // After set_payload of the same row: vectors of a row stand together.
-  void add_vector(size_t row, std::string_view name, const char* values, uint32_t dim) {
+  void add_vector(size_t row, std::string_view name, const char* values, uint32_t dim, bool sparse) {
     make_room(name.size() + size_t{dim} * 4);
     Row& at = rows_[row];
     if (at.vectors_size == 0) {
@@ -71,7 +72,7 @@ class PointTableWriter {
     ++count;
     std::memcpy(heap_.data() + at.vectors_offset, &count, 4);
     put(static_cast<uint32_t>(name.size()));
-    put(dim);
+    put(sparse ? dim | uint32_t{1} << 31 : dim);
     heap_.append(name);
     pad();
     heap_.append(values, size_t{dim} * 4);

@@ -78,7 +78,7 @@ void Collection::QueryRun::plan(const QueryStage& stage) {
 Collection::QueryRun::Field Collection::QueryRun::field_of(const QueryStage& stage) const {
   const size_t number = collection_.required_vector(stage.using_vector);
   const VectorField& field = collection_.record_.vectors[number];
-  return {number, field.distance, AnyVector::Kind::kDense};
+  return {number, field.sparse ? Distance::kDot : field.distance, field.sparse ? AnyVector::Kind::kSparse : AnyVector::Kind::kDense};
 }
 
 std::vector<Scored> Collection::QueryRun::run(const QueryStage& stage, size_t limit) {
@@ -196,9 +196,37 @@ std::vector<AnyVector> Collection::QueryRun::resolve(const QueryStage& stage, co
 AnyVector Collection::QueryRun::stored(const Field& field, uint32_t slot) const {
   AnyVector vector;
   vector.kind = field.kind;
+  if (field.kind == AnyVector::Kind::kSparse) {
+    const SparseIndex& index = collection_.sparse_[field.number];
+    if (!index.contains(slot)) return vector;
+    const SparseView of = index.get(slot);
+    vector.indices.assign(of.indices, of.indices + of.count);
+    vector.values.assign(of.values, of.values + of.count);
+    return vector;
+  }
   vector.values.resize(collection_.record_.vectors[field.number].dim);
   if (!collection_.vectors_[field.number]->get(slot, vector.values.data())) vector.values.clear();
   return vector;
+}
+
+AnyVector Collection::QueryRun::sparse_average(const QueryStage& stage, const std::vector<AnyVector>& inputs) {
+  std::map<uint32_t, std::pair<float, float>> sums;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    for (size_t d = 0; d < inputs[i].indices.size(); ++d) {
+      auto& [positive, negative] = sums[inputs[i].indices[d]];
+      (i < stage.positives ? positive : negative) += inputs[i].values[d];
+    }
+  }
+  AnyVector mean;
+  mean.kind = AnyVector::Kind::kSparse;
+  const size_t negatives = inputs.size() - stage.positives;
+  for (const auto& [index, sum] : sums) {
+    float value = sum.first / static_cast<float>(stage.positives);
+    if (negatives > 0) value += value - sum.second / static_cast<float>(negatives);
+    mean.indices.push_back(index);
+    mean.values.push_back(value);
+  }
+  return mean;
 }
 
 // Mean of the positives, moved away from the mean of the negatives by their difference.
@@ -208,6 +236,7 @@ AnyVector Collection::QueryRun::average(const QueryStage& stage, const Field& fi
   }
   AnyVector mean;
   mean.kind = field.kind;
+  if (field.kind == AnyVector::Kind::kSparse) return sparse_average(stage, inputs);
   const size_t dim = inputs[0].values.size();
   const size_t negatives = inputs.size() - stage.positives;
   mean.values.assign(dim, 0);
@@ -226,6 +255,16 @@ AnyVector Collection::QueryRun::average(const QueryStage& stage, const Field& fi
 
 std::vector<Scored> Collection::QueryRun::nearest(const QueryStage& stage, const Field& field, AnyVector query, Scope scope, size_t limit,
                                                   bool rescoring) const {
+  if (field.kind == AnyVector::Kind::kSparse) {
+    std::vector<float> weights = query.values;
+    collection_.weigh(field.number, query.indices.data(), weights);
+    std::vector<Scored> near;
+    for (const SparseHit& hit : collection_.sparse_[field.number].search({query.indices.data(), weights.data(), weights.size()}, limit, scope.allowed, scope.count)) {
+      near.push_back({hit.slot, hit.score});
+    }
+    apply_threshold(stage, near);
+    return near;
+  }
   VectorSearch search;
   search.query = query.values.data();
   search.k = limit;
@@ -260,10 +299,16 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
   const size_t dim = inputs[0].values.size();
   const VectorIndex& index = *collection_.vectors_[field.number];
   std::vector<float> row(dim);
-  const auto similarity = [&](size_t i) { return raw_similarity(field.distance, inputs[i].values.data(), row.data(), dim); };
+  const bool sparse = field.kind == AnyVector::Kind::kSparse;
+  uint32_t judged = 0;
+  const auto similarity = [&](size_t i) {
+    if (!sparse) return raw_similarity(field.distance, inputs[i].values.data(), row.data(), dim);
+    return collection_.sparse_similarity(field.number, inputs[i].indices, inputs[i].values, judged);
+  };
   std::vector<Scored> found;
   const auto visit = [&](uint32_t slot) {
-    if (!index.get(slot, row.data())) return;
+    if (sparse ? !collection_.sparse_[field.number].contains(slot) : !index.get(slot, row.data())) return;
+    judged = slot;
     float score = 0;
     switch (stage.kind) {
       case QueryKind::kBestScore:
@@ -298,9 +343,13 @@ std::vector<Scored> Collection::QueryRun::diversify(const QueryStage& stage, con
   const float lambda = 1.0f - stage.diversity;
   std::vector<AnyVector> vectors;
   std::vector<float> relevance;
+  const auto alike = [&](const AnyVector& vector, const AnyVector& other, uint32_t slot) {
+    if (field.kind == AnyVector::Kind::kSparse) return collection_.sparse_similarity(field.number, vector.indices, vector.values, slot);
+    return raw_similarity(field.distance, vector.values.data(), other.values.data(), vector.values.size());
+  };
   for (const Scored& one : found) {
     vectors.push_back(stored(field, one.slot));
-    relevance.push_back(raw_similarity(field.distance, query.values.data(), vectors.back().values.data(), query.values.size()));
+    relevance.push_back(alike(query, vectors.back(), one.slot));
   }
   std::vector<size_t> pending(found.size());
   for (size_t i = 0; i < pending.size(); ++i) pending[i] = i;
@@ -323,7 +372,7 @@ std::vector<Scored> Collection::QueryRun::diversify(const QueryStage& stage, con
     pending.pop_back();
     chosen.push_back(found[taken]);
     for (const size_t i : pending) {
-      const float similarity = raw_similarity(field.distance, vectors[i].values.data(), vectors[taken].values.data(), query.values.size());
+      const float similarity = alike(vectors[i], vectors[taken], found[taken].slot);
       nearest_chosen[i] = std::max(nearest_chosen[i], similarity);
     }
   }

@@ -38,6 +38,7 @@ class Collection::QueryRun {
   Field field_of(const QueryStage& stage) const;
   std::vector<AnyVector> resolve(const QueryStage& stage, const Field& field, std::vector<uint32_t>& mentioned) const;
   AnyVector stored(const Field& field, uint32_t slot) const;
+  static AnyVector sparse_average(const QueryStage& stage, const std::vector<AnyVector>& inputs);
   AnyVector average(const QueryStage& stage, const Field& field, const std::vector<AnyVector>& inputs) const;
 
   std::vector<Scored> merge(const QueryStage& stage, size_t limit);

@@ -13,7 +13,7 @@
 
 namespace sealpoint {
 
-constexpr uint8_t kCollectionRecordVersion = 2;
+constexpr uint8_t kCollectionRecordVersion = 3;
 
 // One named vector of a collection. Its place in the list is its number in keys, so entries are never moved.
 struct VectorField {
@@ -27,6 +27,9 @@ struct VectorField {
   Datatype datatype = Datatype::kFloat32;
   CodeConfig codes;
   Placement placement;
+  // A sparse field has no dimensions and always the dot product; `idf`: queries are weighted by how rare their dimensions are.
+  bool sparse = false;
+  bool idf = false;
 
   // Bytes of one vector in the store.
   size_t stored_bytes() const { return dim * value_bytes(datatype); }
@@ -58,8 +61,9 @@ struct VectorField {
     out.u8(codes.query_bits);
     out.u8(codes.group);
     out.u8(static_cast<uint8_t>((placement.codes_on_disk ? 1 : 0) | (placement.graph_on_disk ? 2 : 0) | (placement.rows_cached ? 4 : 0)));
+    out.u8(static_cast<uint8_t>((sparse ? 1 : 0) | (idf ? 2 : 0)));
   }
-  // Records of version 1 end with the thresholds.
+  // Records of version 1 end with the thresholds, those of version 2 with the placement.
   static VectorField read(ByteReader& in, uint8_t version = kCollectionRecordVersion) {
     VectorField field;
     field.name = in.text();
@@ -78,6 +82,10 @@ struct VectorField {
     field.codes.group = in.u8();
     const uint8_t placement = in.u8();
     field.placement = {(placement & 1) != 0, (placement & 2) != 0, (placement & 4) != 0};
+    if (version < 3) return field;
+    const uint8_t kind = in.u8();
+    field.sparse = (kind & 1) != 0;
+    field.idf = (kind & 2) != 0;
     return field;
   }
 };

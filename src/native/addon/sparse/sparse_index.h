@@ -4,10 +4,13 @@
 // Locking is the caller's, as for VectorIndex: [shared] any number at a time, [exclusive] alone.
 #pragma once
 #include <cstdint>
+#include <cstring>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "../core/bitset.h"
+#include "../core/status.h"
 
 namespace sealpoint {
 
@@ -17,6 +20,21 @@ struct SparseView {
   const float* values = nullptr;
   size_t count = 0;
 };
+
+// A row of the store: u32 count, the indices, the f32 values.
+inline bool is_sparse_row(std::string_view row) {
+  uint32_t count = 0;
+  if (row.size() >= 4) std::memcpy(&count, row.data(), 4);
+  return row.size() == 4 + size_t{count} * 8;
+}
+// The row must be aligned to 4 bytes. Throws kDataLoss for a wrong size.
+inline SparseView sparse_of_row(std::string_view row) {
+  if (!is_sparse_row(row)) throw Error(ErrorKind::kDataLoss, "a sparse vector in the store has the wrong size");
+  uint32_t count;
+  std::memcpy(&count, row.data(), 4);
+  const auto* const indices = reinterpret_cast<const uint32_t*>(row.data() + 4);
+  return {indices, reinterpret_cast<const float*>(indices + count), count};
+}
 
 struct SparseHit {
   uint32_t slot;
