@@ -6,7 +6,6 @@ import { Collections } from "../../gen/qdrant/collections_service_pb.js";
 import { UpdateStatus } from "../../gen/qdrant/points_pb.js";
 import { Points } from "../../gen/qdrant/points_service_pb.js";
 import { Qdrant } from "../../gen/qdrant/qdrant_pb.js";
-import { Snapshots } from "../../gen/qdrant/snapshots_service_pb.js";
 import { SealingMode } from "../../gen/sealpoint/policy/v1/policy_pb.js";
 import { Sealing } from "../../gen/sealpoint/v1/sealing_pb.js";
 import { generateKeyPair } from "../../src/seal/index.ts";
@@ -129,11 +128,9 @@ describe("collections", () => {
     expect((await attempt({ vectorsConfig: vectorsConfig(2n, Distance.UnknownDistance) })).code).toBe(
       status.INVALID_ARGUMENT,
     );
-    const sparse = await attempt({
-      vectorsConfig: vectorsConfig(2n, Distance.Dot),
-      sparseVectorsConfig: { map: { s: {} } },
-    });
-    expect(sparse).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("sparse vectors") });
+    const params = { size: 2n, distance: Distance.Dot, multivectorConfig: { comparator: 0 } };
+    const multi = await attempt({ vectorsConfig: { config: { case: "params" as const, value: params } } });
+    expect(multi).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("multivector") });
     const existing = await makeCollection();
     const twice = await failure(
       server.call(collections.create, { collectionName: existing, vectorsConfig: vectorsConfig(2n, Distance.Dot) }),
@@ -307,8 +304,8 @@ describe("points", () => {
 
 describe("others", () => {
   test("what comes later answers by name", async () => {
-    const error = await failure(server.call(Snapshots.method.create, { collectionName: "x" }));
-    expect(error).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("snapshots") });
+    const error = await failure(server.call(points.facet, { collectionName: "x", key: "city" }));
+    expect(error).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("Facet") });
   });
 
   test("a collection made without a policy: plain clients work, what brings a key is sealed", async () => {

@@ -144,7 +144,7 @@ describe("BulkUpsert", () => {
       [3, status.INVALID_ARGUMENT],
       [4, status.INVALID_ARGUMENT],
       [5, status.INVALID_ARGUMENT],
-      [6, status.UNIMPLEMENTED],
+      [6, status.INVALID_ARGUMENT],
       [7, status.INVALID_ARGUMENT],
     ]);
     expect(ack.value.refused[0]?.message).toMatch(/Unable to parse UUID/);

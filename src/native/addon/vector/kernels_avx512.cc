@@ -2,6 +2,7 @@
 #if defined(__GNUC__) && !defined(__clang__)
 // gcc 12 warns about its own header here (bug 105593).
 #pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #include <immintrin.h>
 
