@@ -197,6 +197,7 @@ std::optional<Model> read_all(Engine& engine, const std::string& name) {
     search.u8(1);
     search.f32(0);
     search.u32(0);
+    search.f32(0);
     search.u8(0);
     search.u8(0);
     search.u8(0);
