@@ -1,8 +1,7 @@
 // Random work on an engine whose disk fails: the power is cut (what was not synced goes, names too), syncs fail, the disk fills up and has room again, bits
 // flip and files vanish at rest. After each: every acknowledged write is there, each write wholly or not at all and in order, verify agrees, and
 // damage shows as right answers, an error, or a finding of verify. Prints its seed.
-// Alone: scripts/build-native.sh check address && build/address/fault_check [seed] [rounds] [full-disk]
-// Full disks only by name: writes may stay refused until a restart, and RocksDB 7.8 may abort where a new log's first write and first sync meet.
+// Alone: scripts/build-native.sh check address && build/address/fault_check [seed] [rounds] [full-disk] (two faults are known there: ARCHITECTURE.md)
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
