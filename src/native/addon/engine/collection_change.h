@@ -1,0 +1,43 @@
+// What one write does, from its reading (collection_write.cc) to its commit (collection_commit.cc).
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "collection.h"
+#include "write_scratch.h"
+
+namespace sealpoint {
+
+struct Collection::WrittenVector {
+  uint16_t number;
+  const float* values;  // in the write's arena; of a sparse vector its row
+  uint32_t sparse_words = 0;
+
+  std::string_view row() const { return {reinterpret_cast<const char*>(values), size_t{sparse_words} * 4}; }
+};
+
+// What one write does to one point.
+struct Collection::Change {
+  PointId id;
+  uint32_t slot = IdTable::kNone;  // kNone: new
+  bool removed = false;
+  bool replace_vectors = false;  // vectors that are not given go
+  std::optional<std::string> payload;  // the new one
+  std::optional<std::string> old_payload;
+  std::vector<WrittenVector> set;       // vectors written
+  std::vector<uint16_t> cleared;        // vectors deleted
+  bool touched = false;
+};
+
+struct Collection::WriteContext {
+  std::vector<Change> changes;
+  ScratchLease scratch;
+  std::unordered_map<PointId, size_t, PointIdHash> by_id;
+  std::string stream;
+  uint64_t sequence = 0;
+};
+
+}  // namespace sealpoint
