@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 
+#include "../vector/checksum.h"
 #include "../vector/code_kinds.h"
 #include "../vector/kernels.h"
 #include "../vector/vector_index.h"
@@ -379,12 +380,30 @@ void measure(const std::string& folder) {
   }
 }
 
+// Against the check value of RFC 3720's polynomial and a definition bit by bit, whole and in two pieces.
+void check_crc(Random& random) {
+  CHECK(extend_crc32c(0, "123456789", 9) == 0xe3069283u, "the check value of CRC-32C");
+  for (size_t size = 0; size < 200; ++size) {
+    std::string bytes(size, 0);
+    for (char& byte : bytes) byte = static_cast<char>(random());
+    uint32_t expected = ~0u;
+    for (const char byte : bytes) {
+      expected ^= static_cast<uint8_t>(byte);
+      for (int bit = 0; bit < 8; ++bit) expected = expected >> 1 ^ (expected & 1 ? 0x82f63b78u : 0);
+    }
+    const size_t cut = size == 0 ? 0 : random() % size;
+    const uint32_t first = extend_crc32c(0, bytes.data(), cut);
+    CHECK(extend_crc32c(first, bytes.data() + cut, size - cut) == ~expected, "%zu bytes cut at %zu", size, cut);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const unsigned seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : std::random_device()();
   std::printf("codes_check: seed %u, %s\n", seed, simd_level());
   Random random(seed);
+  check_crc(random);
   check_kernels(random);
   check_values();
   for (const Distance distance : {Distance::kCosine, Distance::kEuclid, Distance::kDot, Distance::kManhattan}) {

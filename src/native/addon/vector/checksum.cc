@@ -60,16 +60,44 @@ __attribute__((target("sse4.2"))) void lanes_hard(uint32_t* lanes, const uint8_t
   lanes[3] = static_cast<uint32_t>(d);
   for (; i < size; ++i) lanes[0] = __builtin_ia32_crc32qi(lanes[0], at[i]);
 }
+
+__attribute__((target("sse4.2"))) uint32_t extend_hard(uint32_t crc, const uint8_t* at, size_t size) {
+  uint64_t value = crc;
+  for (; size >= 8; at += 8, size -= 8) value = __builtin_ia32_crc32di(value, read_word(at));
+  for (; size > 0; ++at, --size) value = __builtin_ia32_crc32qi(static_cast<uint32_t>(value), *at);
+  return static_cast<uint32_t>(value);
+}
 #endif
 
+uint32_t extend_soft(uint32_t crc, const uint8_t* at, size_t size) {
+  for (; size > 0; ++at, --size) crc = byte_soft(crc, *at);
+  return crc;
+}
+
+bool has_crc_instruction() {
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("sse4.2");
+  return has;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
+
+uint32_t extend_crc32c(uint32_t crc, const void* data, size_t size) {
+  const auto* at = static_cast<const uint8_t*>(data);
+#if defined(__x86_64__)
+  if (has_crc_instruction()) return ~extend_hard(~crc, at, size);
+#endif
+  return ~extend_soft(~crc, at, size);
+}
 
 void LaneChecksum::add(const void* data, size_t size) {
   const auto* at = static_cast<const uint8_t*>(data);
   size_ += size;
 #if defined(__x86_64__)
-  static const bool hard = __builtin_cpu_supports("sse4.2");
-  if (hard) return lanes_hard(lanes_, at, size);
+  if (has_crc_instruction()) return lanes_hard(lanes_, at, size);
 #endif
   lanes_soft(lanes_, at, size);
 }

@@ -9,6 +9,9 @@ namespace sealpoint {
 
 uint32_t lane_crc32c(const void* data, size_t size);
 
+// The plain CRC-32C (RFC 3720, appendix B.4) of what `crc` stands for (0: nothing) followed by `size` bytes.
+uint32_t extend_crc32c(uint32_t crc, const void* data, size_t size);
+
 // The same over pieces. Every piece but the last is a multiple of kStep long.
 class LaneChecksum {
  public:
