@@ -9,12 +9,13 @@ export { type Portal, type PortalOptions, startPortal } from "./portal.ts";
 export { defaultPortalUrl, parsePortalUrls } from "./portals.ts";
 export { originalIdKey, toPointId } from "./record-ids.ts";
 export { RemoteSessions, serveSessions } from "./remote-sessions.ts";
+export type { IndexHit, IndexNote, IndexQuery, SessionIndex, SessionIndexes } from "./session-index.ts";
 export {
-  type CreateSessionIndex,
-  type IndexHit,
+  type CreateRows,
+  type RowHit,
+  type RowIndex,
   S5Sessions,
   type S5SessionsOptions,
   type SessionHit,
-  type SessionIndex,
   type Sessions,
 } from "./sessions.ts";

@@ -7,23 +7,23 @@ import type { LoadSink, SinkStart } from "./loader.ts";
 import { estimateBytes } from "./manifest.ts";
 import type { RecordBatch } from "./opener-protocol.ts";
 
-export interface IndexHit {
+export interface RowHit {
   /** Rows count up from 0 in the order of add. */
   readonly row: number;
   readonly score: number;
 }
 
 /** A store of vectors in memory, searched by cosine, exactly and off the event loop: the native one, made by the engine. */
-export interface SessionIndex {
+export interface RowIndex {
   /** `vectors` holds whole rows. */
   add(vectors: Float32Array): Promise<unknown>;
   /** Best first, at most k, no score below `threshold`. */
-  search(vector: Float32Array, k: number, threshold?: number): Promise<IndexHit[]>;
+  search(vector: Float32Array, k: number, threshold?: number): Promise<RowHit[]>;
   /** Overwrites and forgets the vectors. */
   close(): Promise<void>;
 }
 
-export type CreateSessionIndex = (dimensions: number) => Promise<SessionIndex>;
+export type CreateRows = (dimensions: number) => Promise<RowIndex>;
 
 export interface SessionHit {
   readonly id: string;
@@ -37,7 +37,7 @@ interface Session {
   readonly bytes: number;
   readonly dimensions: number;
   readonly count: number;
-  readonly index: SessionIndex;
+  readonly index: RowIndex;
   readonly ids: string[];
   /** Where each row's metadata lies: a batch, and its place in it. */
   readonly batches: { readonly firstRow: number; readonly metadata: Uint8Array; readonly offsets: Uint32Array }[];
@@ -53,7 +53,7 @@ const sessionIdForm = /^[\x21-\x7e]{1,64}$/;
 const hitsMax = 10_000;
 
 export interface S5SessionsOptions {
-  readonly createIndex: CreateSessionIndex;
+  readonly createIndex: CreateRows;
   readonly idleMs?: number;
   readonly bytesMax?: number;
   readonly sessionsMax?: number;
@@ -70,7 +70,7 @@ export interface Sessions {
 
 export class S5Sessions implements Sessions {
   private readonly sessions = new Map<string, Session | Reservation>();
-  private readonly createIndex: CreateSessionIndex;
+  private readonly createIndex: CreateRows;
   private readonly idleMs: number;
   private readonly bytesMax: number;
   private readonly sessionsMax: number;

@@ -2,13 +2,14 @@
 // @generated from file sealpoint/v1/s5.proto (package sealpoint.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
+import { file_qdrant_qdrant_common } from "../../qdrant/qdrant_common_pb.js";
 
 /**
  * Describes the file sealpoint/v1/s5.proto.
  */
 export const file_sealpoint_v1_s5 = /*@__PURE__*/
-  fileDesc("ChVzZWFscG9pbnQvdjEvczUucHJvdG8SDHNlYWxwb2ludC52MSKKAQoLTG9hZFJlcXVlc3QSFQoNbWFuaWZlc3RfcGF0aBgBIAEoCRIUCgx1c2VyX2FkZHJlc3MYAiABKAkSEwoLc2Vzc2lvbl9rZXkYAyABKAwSFAoKc2Vzc2lvbl9pZBgEIAEoCUgAEhkKD2NvbGxlY3Rpb25fbmFtZRgFIAEoCUgAQggKBnRhcmdldCK6AgoMTG9hZFJlc3BvbnNlEj8KE21hbmlmZXN0X2Rvd25sb2FkZWQYASABKAsyIC5zZWFscG9pbnQudjEuTWFuaWZlc3REb3dubG9hZGVkSAASOQoQY2h1bmtfZG93bmxvYWRlZBgCIAEoCzIdLnNlYWxwb2ludC52MS5DaHVua0Rvd25sb2FkZWRIABI1Cg5pbmRleF9idWlsZGluZxgDIAEoCzIbLnNlYWxwb2ludC52MS5JbmRleEJ1aWxkaW5nSAASOQoQbG9hZGluZ19jb21wbGV0ZRgEIAEoCzIdLnNlYWxwb2ludC52MS5Mb2FkaW5nQ29tcGxldGVIABIzCg1sb2FkaW5nX2Vycm9yGAUgASgLMhouc2VhbHBvaW50LnYxLkxvYWRpbmdFcnJvckgAQgcKBWV2ZW50IlcKEk1hbmlmZXN0RG93bmxvYWRlZBIMCgRuYW1lGAEgASgJEg4KBmNodW5rcxgCIAEoDRIPCgd2ZWN0b3JzGAMgASgEEhIKCmRpbWVuc2lvbnMYBCABKA0iQwoPQ2h1bmtEb3dubG9hZGVkEhAKCGNodW5rX2lkGAEgASgNEg0KBXRvdGFsGAIgASgNEg8KB3BlcmNlbnQYAyABKAIiDwoNSW5kZXhCdWlsZGluZyI9Cg9Mb2FkaW5nQ29tcGxldGUSFAoMdmVjdG9yX2NvdW50GAEgASgEEhQKDGxvYWRfdGltZV9tcxgCIAEoBCJYCgxMb2FkaW5nRXJyb3ISDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhQKDGlzX3JldHJ5YWJsZRgDIAEoCBITCgtpc19zZWN1cml0eRgEIAEoCCJkCg1TZWFyY2hSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDgoGdmVjdG9yGAIgAygCEgkKAWsYAyABKA0SFgoJdGhyZXNob2xkGAQgASgCSACIAQFCDAoKX3RocmVzaG9sZCI3Cg5TZWFyY2hSZXNwb25zZRIlCgRoaXRzGAEgAygLMhcuc2VhbHBvaW50LnYxLlNlYXJjaEhpdCI4CglTZWFyY2hIaXQSCgoCaWQYASABKAkSDQoFc2NvcmUYAiABKAISEAoIbWV0YWRhdGEYAyABKAkiIgoMQ2xvc2VSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiHwoNQ2xvc2VSZXNwb25zZRIOCgZjbG9zZWQYASABKAgyzAEKAlM1Ej8KBExvYWQSGS5zZWFscG9pbnQudjEuTG9hZFJlcXVlc3QaGi5zZWFscG9pbnQudjEuTG9hZFJlc3BvbnNlMAESQwoGU2VhcmNoEhsuc2VhbHBvaW50LnYxLlNlYXJjaFJlcXVlc3QaHC5zZWFscG9pbnQudjEuU2VhcmNoUmVzcG9uc2USQAoFQ2xvc2USGi5zZWFscG9pbnQudjEuQ2xvc2VSZXF1ZXN0Ghsuc2VhbHBvaW50LnYxLkNsb3NlUmVzcG9uc2VCL1otc2VhbHBvaW50LmRldi9nby9nZW4vc2VhbHBvaW50L3YxO3NlYWxwb2ludHYxYgZwcm90bzM");
+  fileDesc("ChVzZWFscG9pbnQvdjEvczUucHJvdG8SDHNlYWxwb2ludC52MSKvAgoLTG9hZFJlcXVlc3QSFQoNbWFuaWZlc3RfcGF0aBgBIAEoCRIUCgx1c2VyX2FkZHJlc3MYAiABKAkSEwoLc2Vzc2lvbl9rZXkYAyABKAwSFAoKc2Vzc2lvbl9pZBgEIAEoCUgAEhkKD2NvbGxlY3Rpb25fbmFtZRgFIAEoCUgAEg4KBmRldGFjaBgGIAEoCBIWCg5zdHJpY3RfYWRkcmVzcxgHIAEoCBIcCg9wYXJhbGxlbF9jaHVua3MYCCABKA1IAYgBARISCgpyZXZhbGlkYXRlGAkgASgIEhYKCWF0dGFjaF9hcxgKIAEoCUgCiAEBEg8KB3BlcnNpc3QYCyABKAhCCAoGdGFyZ2V0QhIKEF9wYXJhbGxlbF9jaHVua3NCDAoKX2F0dGFjaF9hcyLrAgoMTG9hZFJlc3BvbnNlEj8KE21hbmlmZXN0X2Rvd25sb2FkZWQYASABKAsyIC5zZWFscG9pbnQudjEuTWFuaWZlc3REb3dubG9hZGVkSAASOQoQY2h1bmtfZG93bmxvYWRlZBgCIAEoCzIdLnNlYWxwb2ludC52MS5DaHVua0Rvd25sb2FkZWRIABI1Cg5pbmRleF9idWlsZGluZxgDIAEoCzIbLnNlYWxwb2ludC52MS5JbmRleEJ1aWxkaW5nSAASOQoQbG9hZGluZ19jb21wbGV0ZRgEIAEoCzIdLnNlYWxwb2ludC52MS5Mb2FkaW5nQ29tcGxldGVIABIzCg1sb2FkaW5nX2Vycm9yGAUgASgLMhouc2VhbHBvaW50LnYxLkxvYWRpbmdFcnJvckgAEi8KC2luZGV4X3JlYWR5GAYgASgLMhguc2VhbHBvaW50LnYxLkluZGV4UmVhZHlIAEIHCgVldmVudCJrChJNYW5pZmVzdERvd25sb2FkZWQSDAoEbmFtZRgBIAEoCRIOCgZjaHVua3MYAiABKA0SDwoHdmVjdG9ycxgDIAEoBBISCgpkaW1lbnNpb25zGAQgASgNEhIKCnNpemVfYnl0ZXMYBSABKAQiWwoPQ2h1bmtEb3dubG9hZGVkEhAKCGNodW5rX2lkGAEgASgNEg0KBXRvdGFsGAIgASgNEg8KB3BlcmNlbnQYAyABKAISFgoOdmVjdG9yc19sb2FkZWQYBCABKAQiDwoNSW5kZXhCdWlsZGluZyJsCg9Mb2FkaW5nQ29tcGxldGUSFAoMdmVjdG9yX2NvdW50GAEgASgEEhQKDGxvYWRfdGltZV9tcxgCIAEoBBISCgpmcm9tX2NhY2hlGAMgASgIEhkKEWNodW5rc19kb3dubG9hZGVkGAQgASgNIiMKCkluZGV4UmVhZHkSFQoNYnVpbGRfdGltZV9tcxgBIAEoBCJYCgxMb2FkaW5nRXJyb3ISDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhQKDGlzX3JldHJ5YWJsZRgDIAEoCBITCgtpc19zZWN1cml0eRgEIAEoCCJJCgxXYXRjaFJlcXVlc3QSFAoKc2Vzc2lvbl9pZBgBIAEoCUgAEhkKD2NvbGxlY3Rpb25fbmFtZRgCIAEoCUgAQggKBnRhcmdldCLsAgoNV2F0Y2hSZXNwb25zZRI/ChNtYW5pZmVzdF9kb3dubG9hZGVkGAEgASgLMiAuc2VhbHBvaW50LnYxLk1hbmlmZXN0RG93bmxvYWRlZEgAEjkKEGNodW5rX2Rvd25sb2FkZWQYAiABKAsyHS5zZWFscG9pbnQudjEuQ2h1bmtEb3dubG9hZGVkSAASNQoOaW5kZXhfYnVpbGRpbmcYAyABKAsyGy5zZWFscG9pbnQudjEuSW5kZXhCdWlsZGluZ0gAEjkKEGxvYWRpbmdfY29tcGxldGUYBCABKAsyHS5zZWFscG9pbnQudjEuTG9hZGluZ0NvbXBsZXRlSAASMwoNbG9hZGluZ19lcnJvchgFIAEoCzIaLnNlYWxwb2ludC52MS5Mb2FkaW5nRXJyb3JIABIvCgtpbmRleF9yZWFkeRgGIAEoCzIYLnNlYWxwb2ludC52MS5JbmRleFJlYWR5SABCBwoFZXZlbnQiSgoNU3RhdHVzUmVxdWVzdBIUCgpzZXNzaW9uX2lkGAEgASgJSAASGQoPY29sbGVjdGlvbl9uYW1lGAIgASgJSABCCAoGdGFyZ2V0IsoBCg5TdGF0dXNSZXNwb25zZRIvCgtub3Rfc3RhcnRlZBgBIAEoCzIYLnNlYWxwb2ludC52MS5Ob3RTdGFydGVkSAASKAoHbG9hZGluZxgCIAEoCzIVLnNlYWxwb2ludC52MS5Mb2FkaW5nSAASJgoGbG9hZGVkGAMgASgLMhQuc2VhbHBvaW50LnYxLkxvYWRlZEgAEisKBWVycm9yGAQgASgLMhouc2VhbHBvaW50LnYxLkxvYWRpbmdFcnJvckgAQggKBnN0YXR1cyIMCgpOb3RTdGFydGVkIkgKB0xvYWRpbmcSDwoHcGVyY2VudBgBIAEoAhIWCg52ZWN0b3JzX2xvYWRlZBgCIAEoBBIUCgx2ZWN0b3JfY291bnQYAyABKAQiXwoGTG9hZGVkEhQKDHZlY3Rvcl9jb3VudBgBIAEoBBIUCgxsb2FkX3RpbWVfbXMYAiABKAQSEwoLaW5kZXhfcmVhZHkYAyABKAgSFAoMbWVtb3J5X2J5dGVzGAQgASgEIswBCg1TZWFyY2hSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDgoGdmVjdG9yGAIgAygCEgkKAWsYAyABKA0SFgoJdGhyZXNob2xkGAQgASgCSACIAQESHgoGZmlsdGVyGAUgASgLMg4ucWRyYW50LkZpbHRlchIVCg1hbGxvd19wYXJ0aWFsGAYgASgIEg0KBWV4YWN0GAcgASgIEhQKB2huc3dfZWYYCCABKA1IAYgBAUIMCgpfdGhyZXNob2xkQgoKCF9obnN3X2VmIlkKDlNlYXJjaFJlc3BvbnNlEiUKBGhpdHMYASADKAsyFy5zZWFscG9pbnQudjEuU2VhcmNoSGl0Eg8KB3BhcnRpYWwYAiABKAgSDwoHcGVyY2VudBgDIAEoAiI4CglTZWFyY2hIaXQSCgoCaWQYASABKAkSDQoFc2NvcmUYAiABKAISEAoIbWV0YWRhdGEYAyABKAkiYQoNVXBsb2FkUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEisKB3ZlY3RvcnMYAiADKAsyGi5zZWFscG9pbnQudjEuVXBsb2FkVmVjdG9yEg8KB3JlcGxhY2UYAyABKAgiPAoMVXBsb2FkVmVjdG9yEgoKAmlkGAEgASgJEg4KBnZlY3RvchgCIAMoAhIQCghtZXRhZGF0YRgDIAEoCSImCg5VcGxvYWRSZXNwb25zZRIUCgx2ZWN0b3JfY291bnQYASABKAQiJAoOUmVmcmVzaFJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSLuAgoPUmVmcmVzaFJlc3BvbnNlEj8KE21hbmlmZXN0X2Rvd25sb2FkZWQYASABKAsyIC5zZWFscG9pbnQudjEuTWFuaWZlc3REb3dubG9hZGVkSAASOQoQY2h1bmtfZG93bmxvYWRlZBgCIAEoCzIdLnNlYWxwb2ludC52MS5DaHVua0Rvd25sb2FkZWRIABI1Cg5pbmRleF9idWlsZGluZxgDIAEoCzIbLnNlYWxwb2ludC52MS5JbmRleEJ1aWxkaW5nSAASOQoQbG9hZGluZ19jb21wbGV0ZRgEIAEoCzIdLnNlYWxwb2ludC52MS5Mb2FkaW5nQ29tcGxldGVIABIzCg1sb2FkaW5nX2Vycm9yGAUgASgLMhouc2VhbHBvaW50LnYxLkxvYWRpbmdFcnJvckgAEi8KC2luZGV4X3JlYWR5GAYgASgLMhguc2VhbHBvaW50LnYxLkluZGV4UmVhZHlIAEIHCgVldmVudCINCgtMaXN0UmVxdWVzdCJuCgxMaXN0UmVzcG9uc2USKwoIc2Vzc2lvbnMYASADKAsyGS5zZWFscG9pbnQudjEuU2Vzc2lvbkluZm8SMQoLY29sbGVjdGlvbnMYAiADKAsyHC5zZWFscG9pbnQudjEuQ29sbGVjdGlvbkxvYWQi+wEKC1Nlc3Npb25JbmZvEhIKCnNlc3Npb25faWQYASABKAkSKwoGc291cmNlGAIgASgOMhsuc2VhbHBvaW50LnYxLlNlc3Npb25Tb3VyY2USFQoNbWFuaWZlc3RfcGF0aBgDIAEoCRIsCgZzdGF0dXMYBCABKAsyHC5zZWFscG9pbnQudjEuU3RhdHVzUmVzcG9uc2USEgoKZGltZW5zaW9ucxgFIAEoDRISCgpjcmVhdGVkX2F0GAYgASgEEhQKDGxhc3RfdXNlZF9hdBgHIAEoBBIYCgthdHRhY2hlZF9hcxgIIAEoCUgAiAEBQg4KDF9hdHRhY2hlZF9hcyJuCg5Db2xsZWN0aW9uTG9hZBIXCg9jb2xsZWN0aW9uX25hbWUYASABKAkSFQoNbWFuaWZlc3RfcGF0aBgCIAEoCRIsCgZzdGF0dXMYAyABKAsyHC5zZWFscG9pbnQudjEuU3RhdHVzUmVzcG9uc2UiSgoNQ2FuY2VsUmVxdWVzdBIUCgpzZXNzaW9uX2lkGAEgASgJSAASGQoPY29sbGVjdGlvbl9uYW1lGAIgASgJSABCCAoGdGFyZ2V0IiMKDkNhbmNlbFJlc3BvbnNlEhEKCWNhbmNlbGxlZBgBIAEoCCIiCgxDbG9zZVJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIfCg1DbG9zZVJlc3BvbnNlEg4KBmNsb3NlZBgBIAEoCCpjCg1TZXNzaW9uU291cmNlEh4KGlNFU1NJT05fU09VUkNFX1VOU1BFQ0lGSUVEEAASFwoTU0VTU0lPTl9TT1VSQ0VfTE9BRBABEhkKFVNFU1NJT05fU09VUkNFX1VQTE9BRBACMugECgJTNRI/CgRMb2FkEhkuc2VhbHBvaW50LnYxLkxvYWRSZXF1ZXN0Ghouc2VhbHBvaW50LnYxLkxvYWRSZXNwb25zZTABEkIKBVdhdGNoEhouc2VhbHBvaW50LnYxLldhdGNoUmVxdWVzdBobLnNlYWxwb2ludC52MS5XYXRjaFJlc3BvbnNlMAESQwoGU3RhdHVzEhsuc2VhbHBvaW50LnYxLlN0YXR1c1JlcXVlc3QaHC5zZWFscG9pbnQudjEuU3RhdHVzUmVzcG9uc2USQwoGU2VhcmNoEhsuc2VhbHBvaW50LnYxLlNlYXJjaFJlcXVlc3QaHC5zZWFscG9pbnQudjEuU2VhcmNoUmVzcG9uc2USQwoGVXBsb2FkEhsuc2VhbHBvaW50LnYxLlVwbG9hZFJlcXVlc3QaHC5zZWFscG9pbnQudjEuVXBsb2FkUmVzcG9uc2USSAoHUmVmcmVzaBIcLnNlYWxwb2ludC52MS5SZWZyZXNoUmVxdWVzdBodLnNlYWxwb2ludC52MS5SZWZyZXNoUmVzcG9uc2UwARI9CgRMaXN0Ehkuc2VhbHBvaW50LnYxLkxpc3RSZXF1ZXN0Ghouc2VhbHBvaW50LnYxLkxpc3RSZXNwb25zZRJDCgZDYW5jZWwSGy5zZWFscG9pbnQudjEuQ2FuY2VsUmVxdWVzdBocLnNlYWxwb2ludC52MS5DYW5jZWxSZXNwb25zZRJACgVDbG9zZRIaLnNlYWxwb2ludC52MS5DbG9zZVJlcXVlc3QaGy5zZWFscG9pbnQudjEuQ2xvc2VSZXNwb25zZUIvWi1zZWFscG9pbnQuZGV2L2dvL2dlbi9zZWFscG9pbnQvdjE7c2VhbHBvaW50djFiBnByb3RvMw", [file_qdrant_qdrant_common]);
 
 /**
  * Describes the message sealpoint.v1.LoadRequest.
@@ -53,49 +54,197 @@ export const LoadingCompleteSchema = /*@__PURE__*/
   messageDesc(file_sealpoint_v1_s5, 5);
 
 /**
+ * Describes the message sealpoint.v1.IndexReady.
+ * Use `create(IndexReadySchema)` to create a new message.
+ */
+export const IndexReadySchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 6);
+
+/**
  * Describes the message sealpoint.v1.LoadingError.
  * Use `create(LoadingErrorSchema)` to create a new message.
  */
 export const LoadingErrorSchema = /*@__PURE__*/
-  messageDesc(file_sealpoint_v1_s5, 6);
+  messageDesc(file_sealpoint_v1_s5, 7);
+
+/**
+ * Describes the message sealpoint.v1.WatchRequest.
+ * Use `create(WatchRequestSchema)` to create a new message.
+ */
+export const WatchRequestSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 8);
+
+/**
+ * Describes the message sealpoint.v1.WatchResponse.
+ * Use `create(WatchResponseSchema)` to create a new message.
+ */
+export const WatchResponseSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 9);
+
+/**
+ * Describes the message sealpoint.v1.StatusRequest.
+ * Use `create(StatusRequestSchema)` to create a new message.
+ */
+export const StatusRequestSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 10);
+
+/**
+ * Describes the message sealpoint.v1.StatusResponse.
+ * Use `create(StatusResponseSchema)` to create a new message.
+ */
+export const StatusResponseSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 11);
+
+/**
+ * Describes the message sealpoint.v1.NotStarted.
+ * Use `create(NotStartedSchema)` to create a new message.
+ */
+export const NotStartedSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 12);
+
+/**
+ * Describes the message sealpoint.v1.Loading.
+ * Use `create(LoadingSchema)` to create a new message.
+ */
+export const LoadingSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 13);
+
+/**
+ * Describes the message sealpoint.v1.Loaded.
+ * Use `create(LoadedSchema)` to create a new message.
+ */
+export const LoadedSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 14);
 
 /**
  * Describes the message sealpoint.v1.SearchRequest.
  * Use `create(SearchRequestSchema)` to create a new message.
  */
 export const SearchRequestSchema = /*@__PURE__*/
-  messageDesc(file_sealpoint_v1_s5, 7);
+  messageDesc(file_sealpoint_v1_s5, 15);
 
 /**
  * Describes the message sealpoint.v1.SearchResponse.
  * Use `create(SearchResponseSchema)` to create a new message.
  */
 export const SearchResponseSchema = /*@__PURE__*/
-  messageDesc(file_sealpoint_v1_s5, 8);
+  messageDesc(file_sealpoint_v1_s5, 16);
 
 /**
  * Describes the message sealpoint.v1.SearchHit.
  * Use `create(SearchHitSchema)` to create a new message.
  */
 export const SearchHitSchema = /*@__PURE__*/
-  messageDesc(file_sealpoint_v1_s5, 9);
+  messageDesc(file_sealpoint_v1_s5, 17);
+
+/**
+ * Describes the message sealpoint.v1.UploadRequest.
+ * Use `create(UploadRequestSchema)` to create a new message.
+ */
+export const UploadRequestSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 18);
+
+/**
+ * Describes the message sealpoint.v1.UploadVector.
+ * Use `create(UploadVectorSchema)` to create a new message.
+ */
+export const UploadVectorSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 19);
+
+/**
+ * Describes the message sealpoint.v1.UploadResponse.
+ * Use `create(UploadResponseSchema)` to create a new message.
+ */
+export const UploadResponseSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 20);
+
+/**
+ * Describes the message sealpoint.v1.RefreshRequest.
+ * Use `create(RefreshRequestSchema)` to create a new message.
+ */
+export const RefreshRequestSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 21);
+
+/**
+ * Describes the message sealpoint.v1.RefreshResponse.
+ * Use `create(RefreshResponseSchema)` to create a new message.
+ */
+export const RefreshResponseSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 22);
+
+/**
+ * Describes the message sealpoint.v1.ListRequest.
+ * Use `create(ListRequestSchema)` to create a new message.
+ */
+export const ListRequestSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 23);
+
+/**
+ * Describes the message sealpoint.v1.ListResponse.
+ * Use `create(ListResponseSchema)` to create a new message.
+ */
+export const ListResponseSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 24);
+
+/**
+ * Describes the message sealpoint.v1.SessionInfo.
+ * Use `create(SessionInfoSchema)` to create a new message.
+ */
+export const SessionInfoSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 25);
+
+/**
+ * Describes the message sealpoint.v1.CollectionLoad.
+ * Use `create(CollectionLoadSchema)` to create a new message.
+ */
+export const CollectionLoadSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 26);
+
+/**
+ * Describes the message sealpoint.v1.CancelRequest.
+ * Use `create(CancelRequestSchema)` to create a new message.
+ */
+export const CancelRequestSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 27);
+
+/**
+ * Describes the message sealpoint.v1.CancelResponse.
+ * Use `create(CancelResponseSchema)` to create a new message.
+ */
+export const CancelResponseSchema = /*@__PURE__*/
+  messageDesc(file_sealpoint_v1_s5, 28);
 
 /**
  * Describes the message sealpoint.v1.CloseRequest.
  * Use `create(CloseRequestSchema)` to create a new message.
  */
 export const CloseRequestSchema = /*@__PURE__*/
-  messageDesc(file_sealpoint_v1_s5, 10);
+  messageDesc(file_sealpoint_v1_s5, 29);
 
 /**
  * Describes the message sealpoint.v1.CloseResponse.
  * Use `create(CloseResponseSchema)` to create a new message.
  */
 export const CloseResponseSchema = /*@__PURE__*/
-  messageDesc(file_sealpoint_v1_s5, 11);
+  messageDesc(file_sealpoint_v1_s5, 30);
+
+/**
+ * Describes the enum sealpoint.v1.SessionSource.
+ */
+export const SessionSourceSchema = /*@__PURE__*/
+  enumDesc(file_sealpoint_v1_s5, 0);
+
+/**
+ * @generated from enum sealpoint.v1.SessionSource
+ */
+export const SessionSource = /*@__PURE__*/
+  tsEnum(SessionSourceSchema);
 
 /**
  * Loads encrypted vector databases from S5 storage.
+ *
+ * A call that fails because of a database ends with a status whose google.rpc.ErrorInfo has the code (such as DECRYPTION_FAILED) as
+ * its reason, and `is_retryable` and `is_security` in its metadata.
  *
  * @generated from service sealpoint.v1.S5
  */

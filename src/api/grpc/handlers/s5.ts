@@ -31,8 +31,13 @@ function toResponse(event: S5LoadEvent): MessageInitShape<typeof LoadResponseSch
 export function bindS5(s5: S5Service | undefined): ServiceBinding {
   if (s5 === undefined) {
     const off = unimplemented("needs an S5 portal: none is configured");
-    return bindService(S5, { load: off, search: off, close: off });
+    const names = ["load", "watch", "status", "search", "upload", "refresh", "list", "cancel", "close"] as const;
+    return bindService(
+      S5,
+      Object.fromEntries(names.map((name) => [name, off])) as Record<(typeof names)[number], typeof off>,
+    );
   }
+  const later = unimplemented("arrives with the next change");
   return bindService(S5, {
     load: serverStream(async function* (message, call) {
       const { manifestPath, userAddress, target } = message;
@@ -52,6 +57,12 @@ export function bindS5(s5: S5Service | undefined): ServiceBinding {
       message.sessionKey.fill(0);
       for await (const event of s5.load(request, call.signal)) yield toResponse(event);
     }),
+    watch: later,
+    status: later,
+    upload: later,
+    refresh: later,
+    list: later,
+    cancel: later,
     search: unary(async ({ sessionId, vector, k, threshold }) => ({
       hits: await s5.search(sessionId, Float32Array.from(vector), k, threshold),
     })),

@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
+	qdrant "sealpoint.dev/go/gen/qdrant"
 	sync "sync"
 	unsafe "unsafe"
 )
@@ -20,6 +21,55 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+type SessionSource int32
+
+const (
+	SessionSource_SESSION_SOURCE_UNSPECIFIED SessionSource = 0
+	SessionSource_SESSION_SOURCE_LOAD        SessionSource = 1
+	SessionSource_SESSION_SOURCE_UPLOAD      SessionSource = 2
+)
+
+// Enum value maps for SessionSource.
+var (
+	SessionSource_name = map[int32]string{
+		0: "SESSION_SOURCE_UNSPECIFIED",
+		1: "SESSION_SOURCE_LOAD",
+		2: "SESSION_SOURCE_UPLOAD",
+	}
+	SessionSource_value = map[string]int32{
+		"SESSION_SOURCE_UNSPECIFIED": 0,
+		"SESSION_SOURCE_LOAD":        1,
+		"SESSION_SOURCE_UPLOAD":      2,
+	}
+)
+
+func (x SessionSource) Enum() *SessionSource {
+	p := new(SessionSource)
+	*p = x
+	return p
+}
+
+func (x SessionSource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SessionSource) Descriptor() protoreflect.EnumDescriptor {
+	return file_sealpoint_v1_s5_proto_enumTypes[0].Descriptor()
+}
+
+func (SessionSource) Type() protoreflect.EnumType {
+	return &file_sealpoint_v1_s5_proto_enumTypes[0]
+}
+
+func (x SessionSource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SessionSource.Descriptor instead.
+func (SessionSource) EnumDescriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{0}
+}
 
 type LoadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -33,7 +83,19 @@ type LoadRequest struct {
 	//
 	//	*LoadRequest_SessionId
 	//	*LoadRequest_CollectionName
-	Target        isLoadRequest_Target `protobuf_oneof:"target"`
+	Target isLoadRequest_Target `protobuf_oneof:"target"`
+	// The load goes on when this call is cancelled; Watch, Status and Cancel find it by its session or collection.
+	Detach bool `protobuf:"varint,6,opt,name=detach,proto3" json:"detach,omitempty"`
+	// A mixed-case user_address must have a right EIP-55 checksum.
+	StrictAddress bool `protobuf:"varint,7,opt,name=strict_address,json=strictAddress,proto3" json:"strict_address,omitempty"`
+	// Chunks downloaded at a time, 1 to 20. Default: the server's (S5_MAX_PARALLEL_CHUNKS).
+	ParallelChunks *uint32 `protobuf:"varint,8,opt,name=parallel_chunks,json=parallelChunks,proto3,oneof" json:"parallel_chunks,omitempty"`
+	// Asks the portal whether a database that is cached has changed, and downloads what did.
+	Revalidate bool `protobuf:"varint,9,opt,name=revalidate,proto3" json:"revalidate,omitempty"`
+	// With session_id: a name under which Qdrant's clients can search the session as a read-only collection, filters on metadata included.
+	AttachAs *string `protobuf:"bytes,10,opt,name=attach_as,json=attachAs,proto3,oneof" json:"attach_as,omitempty"`
+	// With session_id: keeps the index on disk, in files that are encrypted under a key derived from session_key, for loads after a restart.
+	Persist       bool `protobuf:"varint,11,opt,name=persist,proto3" json:"persist,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -114,12 +176,54 @@ func (x *LoadRequest) GetCollectionName() string {
 	return ""
 }
 
+func (x *LoadRequest) GetDetach() bool {
+	if x != nil {
+		return x.Detach
+	}
+	return false
+}
+
+func (x *LoadRequest) GetStrictAddress() bool {
+	if x != nil {
+		return x.StrictAddress
+	}
+	return false
+}
+
+func (x *LoadRequest) GetParallelChunks() uint32 {
+	if x != nil && x.ParallelChunks != nil {
+		return *x.ParallelChunks
+	}
+	return 0
+}
+
+func (x *LoadRequest) GetRevalidate() bool {
+	if x != nil {
+		return x.Revalidate
+	}
+	return false
+}
+
+func (x *LoadRequest) GetAttachAs() string {
+	if x != nil && x.AttachAs != nil {
+		return *x.AttachAs
+	}
+	return ""
+}
+
+func (x *LoadRequest) GetPersist() bool {
+	if x != nil {
+		return x.Persist
+	}
+	return false
+}
+
 type isLoadRequest_Target interface {
 	isLoadRequest_Target()
 }
 
 type LoadRequest_SessionId struct {
-	// A session index in memory, searched by Search; nothing of it is written to disk.
+	// A session index, searched by Search. Sessions with the same database and key share one load and one index.
 	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3,oneof"`
 }
 
@@ -141,6 +245,7 @@ type LoadResponse struct {
 	//	*LoadResponse_IndexBuilding
 	//	*LoadResponse_LoadingComplete
 	//	*LoadResponse_LoadingError
+	//	*LoadResponse_IndexReady
 	Event         isLoadResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -228,6 +333,15 @@ func (x *LoadResponse) GetLoadingError() *LoadingError {
 	return nil
 }
 
+func (x *LoadResponse) GetIndexReady() *IndexReady {
+	if x != nil {
+		if x, ok := x.Event.(*LoadResponse_IndexReady); ok {
+			return x.IndexReady
+		}
+	}
+	return nil
+}
+
 type isLoadResponse_Event interface {
 	isLoadResponse_Event()
 }
@@ -252,6 +366,10 @@ type LoadResponse_LoadingError struct {
 	LoadingError *LoadingError `protobuf:"bytes,5,opt,name=loading_error,json=loadingError,proto3,oneof"`
 }
 
+type LoadResponse_IndexReady struct {
+	IndexReady *IndexReady `protobuf:"bytes,6,opt,name=index_ready,json=indexReady,proto3,oneof"`
+}
+
 func (*LoadResponse_ManifestDownloaded) isLoadResponse_Event() {}
 
 func (*LoadResponse_ChunkDownloaded) isLoadResponse_Event() {}
@@ -262,12 +380,16 @@ func (*LoadResponse_LoadingComplete) isLoadResponse_Event() {}
 
 func (*LoadResponse_LoadingError) isLoadResponse_Event() {}
 
+func (*LoadResponse_IndexReady) isLoadResponse_Event() {}
+
 type ManifestDownloaded struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Chunks        uint32                 `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	Vectors       uint64                 `protobuf:"varint,3,opt,name=vectors,proto3" json:"vectors,omitempty"`
-	Dimensions    uint32                 `protobuf:"varint,4,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Name       string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Chunks     uint32                 `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	Vectors    uint64                 `protobuf:"varint,3,opt,name=vectors,proto3" json:"vectors,omitempty"`
+	Dimensions uint32                 `protobuf:"varint,4,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// Of all chunks, encrypted, by the manifest.
+	SizeBytes     uint64 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -330,13 +452,22 @@ func (x *ManifestDownloaded) GetDimensions() uint32 {
 	return 0
 }
 
+func (x *ManifestDownloaded) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
 type ChunkDownloaded struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	ChunkId uint32                 `protobuf:"varint,1,opt,name=chunk_id,json=chunkId,proto3" json:"chunk_id,omitempty"`
-	// Chunks in all.
+	// Chunks to download: in a refresh only those that changed.
 	Total uint32 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
 	// 0 to 100.
-	Percent       float32 `protobuf:"fixed32,3,opt,name=percent,proto3" json:"percent,omitempty"`
+	Percent float32 `protobuf:"fixed32,3,opt,name=percent,proto3" json:"percent,omitempty"`
+	// Vectors that a search finds by now.
+	VectorsLoaded uint64 `protobuf:"varint,4,opt,name=vectors_loaded,json=vectorsLoaded,proto3" json:"vectors_loaded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,6 +523,13 @@ func (x *ChunkDownloaded) GetPercent() float32 {
 	return 0
 }
 
+func (x *ChunkDownloaded) GetVectorsLoaded() uint64 {
+	if x != nil {
+		return x.VectorsLoaded
+	}
+	return 0
+}
+
 type IndexBuilding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -428,12 +566,17 @@ func (*IndexBuilding) Descriptor() ([]byte, []int) {
 	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{4}
 }
 
+// All vectors are there: searches are answered, exactly until index_ready.
 type LoadingComplete struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	VectorCount   uint64                 `protobuf:"varint,1,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
-	LoadTimeMs    uint64                 `protobuf:"varint,2,opt,name=load_time_ms,json=loadTimeMs,proto3" json:"load_time_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	VectorCount uint64                 `protobuf:"varint,1,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
+	LoadTimeMs  uint64                 `protobuf:"varint,2,opt,name=load_time_ms,json=loadTimeMs,proto3" json:"load_time_ms,omitempty"`
+	// Nothing was downloaded for it: the index was there.
+	FromCache bool `protobuf:"varint,3,opt,name=from_cache,json=fromCache,proto3" json:"from_cache,omitempty"`
+	// In a refresh or a revalidated load: chunks that were downloaded.
+	ChunksDownloaded uint32 `protobuf:"varint,4,opt,name=chunks_downloaded,json=chunksDownloaded,proto3" json:"chunks_downloaded,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LoadingComplete) Reset() {
@@ -480,6 +623,65 @@ func (x *LoadingComplete) GetLoadTimeMs() uint64 {
 	return 0
 }
 
+func (x *LoadingComplete) GetFromCache() bool {
+	if x != nil {
+		return x.FromCache
+	}
+	return false
+}
+
+func (x *LoadingComplete) GetChunksDownloaded() uint32 {
+	if x != nil {
+		return x.ChunksDownloaded
+	}
+	return 0
+}
+
+// The graph is built: searches are answered by it. The last event of a session's load.
+type IndexReady struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BuildTimeMs   uint64                 `protobuf:"varint,1,opt,name=build_time_ms,json=buildTimeMs,proto3" json:"build_time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IndexReady) Reset() {
+	*x = IndexReady{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IndexReady) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IndexReady) ProtoMessage() {}
+
+func (x *IndexReady) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IndexReady.ProtoReflect.Descriptor instead.
+func (*IndexReady) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *IndexReady) GetBuildTimeMs() uint64 {
+	if x != nil {
+		return x.BuildTimeMs
+	}
+	return 0
+}
+
 type LoadingError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Such as MANIFEST_NOT_FOUND, DECRYPTION_FAILED or OWNER_MISMATCH.
@@ -493,7 +695,7 @@ type LoadingError struct {
 
 func (x *LoadingError) Reset() {
 	*x = LoadingError{}
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[6]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +707,7 @@ func (x *LoadingError) String() string {
 func (*LoadingError) ProtoMessage() {}
 
 func (x *LoadingError) ProtoReflect() protoreflect.Message {
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[6]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +720,7 @@ func (x *LoadingError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadingError.ProtoReflect.Descriptor instead.
 func (*LoadingError) Descriptor() ([]byte, []int) {
-	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{6}
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LoadingError) GetCode() string {
@@ -549,19 +751,621 @@ func (x *LoadingError) GetIsSecurity() bool {
 	return false
 }
 
-type SearchRequest struct {
+type WatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Target:
+	//
+	//	*WatchRequest_SessionId
+	//	*WatchRequest_CollectionName
+	Target        isWatchRequest_Target `protobuf_oneof:"target"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequest) Reset() {
+	*x = WatchRequest{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequest) ProtoMessage() {}
+
+func (x *WatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequest) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WatchRequest) GetTarget() isWatchRequest_Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *WatchRequest) GetSessionId() string {
+	if x != nil {
+		if x, ok := x.Target.(*WatchRequest_SessionId); ok {
+			return x.SessionId
+		}
+	}
+	return ""
+}
+
+func (x *WatchRequest) GetCollectionName() string {
+	if x != nil {
+		if x, ok := x.Target.(*WatchRequest_CollectionName); ok {
+			return x.CollectionName
+		}
+	}
+	return ""
+}
+
+type isWatchRequest_Target interface {
+	isWatchRequest_Target()
+}
+
+type WatchRequest_SessionId struct {
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3,oneof"`
+}
+
+type WatchRequest_CollectionName struct {
+	CollectionName string `protobuf:"bytes,2,opt,name=collection_name,json=collectionName,proto3,oneof"`
+}
+
+func (*WatchRequest_SessionId) isWatchRequest_Target() {}
+
+func (*WatchRequest_CollectionName) isWatchRequest_Target() {}
+
+// As LoadResponse.
+type WatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*WatchResponse_ManifestDownloaded
+	//	*WatchResponse_ChunkDownloaded
+	//	*WatchResponse_IndexBuilding
+	//	*WatchResponse_LoadingComplete
+	//	*WatchResponse_LoadingError
+	//	*WatchResponse_IndexReady
+	Event         isWatchResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchResponse) Reset() {
+	*x = WatchResponse{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchResponse) ProtoMessage() {}
+
+func (x *WatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
+func (*WatchResponse) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchResponse) GetEvent() isWatchResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetManifestDownloaded() *ManifestDownloaded {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_ManifestDownloaded); ok {
+			return x.ManifestDownloaded
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetChunkDownloaded() *ChunkDownloaded {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_ChunkDownloaded); ok {
+			return x.ChunkDownloaded
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetIndexBuilding() *IndexBuilding {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_IndexBuilding); ok {
+			return x.IndexBuilding
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetLoadingComplete() *LoadingComplete {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_LoadingComplete); ok {
+			return x.LoadingComplete
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetLoadingError() *LoadingError {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_LoadingError); ok {
+			return x.LoadingError
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetIndexReady() *IndexReady {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_IndexReady); ok {
+			return x.IndexReady
+		}
+	}
+	return nil
+}
+
+type isWatchResponse_Event interface {
+	isWatchResponse_Event()
+}
+
+type WatchResponse_ManifestDownloaded struct {
+	ManifestDownloaded *ManifestDownloaded `protobuf:"bytes,1,opt,name=manifest_downloaded,json=manifestDownloaded,proto3,oneof"`
+}
+
+type WatchResponse_ChunkDownloaded struct {
+	ChunkDownloaded *ChunkDownloaded `protobuf:"bytes,2,opt,name=chunk_downloaded,json=chunkDownloaded,proto3,oneof"`
+}
+
+type WatchResponse_IndexBuilding struct {
+	IndexBuilding *IndexBuilding `protobuf:"bytes,3,opt,name=index_building,json=indexBuilding,proto3,oneof"`
+}
+
+type WatchResponse_LoadingComplete struct {
+	LoadingComplete *LoadingComplete `protobuf:"bytes,4,opt,name=loading_complete,json=loadingComplete,proto3,oneof"`
+}
+
+type WatchResponse_LoadingError struct {
+	LoadingError *LoadingError `protobuf:"bytes,5,opt,name=loading_error,json=loadingError,proto3,oneof"`
+}
+
+type WatchResponse_IndexReady struct {
+	IndexReady *IndexReady `protobuf:"bytes,6,opt,name=index_ready,json=indexReady,proto3,oneof"`
+}
+
+func (*WatchResponse_ManifestDownloaded) isWatchResponse_Event() {}
+
+func (*WatchResponse_ChunkDownloaded) isWatchResponse_Event() {}
+
+func (*WatchResponse_IndexBuilding) isWatchResponse_Event() {}
+
+func (*WatchResponse_LoadingComplete) isWatchResponse_Event() {}
+
+func (*WatchResponse_LoadingError) isWatchResponse_Event() {}
+
+func (*WatchResponse_IndexReady) isWatchResponse_Event() {}
+
+type StatusRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Target:
+	//
+	//	*StatusRequest_SessionId
+	//	*StatusRequest_CollectionName
+	Target        isStatusRequest_Target `protobuf_oneof:"target"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusRequest) Reset() {
+	*x = StatusRequest{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusRequest) ProtoMessage() {}
+
+func (x *StatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
+func (*StatusRequest) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StatusRequest) GetTarget() isStatusRequest_Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *StatusRequest) GetSessionId() string {
+	if x != nil {
+		if x, ok := x.Target.(*StatusRequest_SessionId); ok {
+			return x.SessionId
+		}
+	}
+	return ""
+}
+
+func (x *StatusRequest) GetCollectionName() string {
+	if x != nil {
+		if x, ok := x.Target.(*StatusRequest_CollectionName); ok {
+			return x.CollectionName
+		}
+	}
+	return ""
+}
+
+type isStatusRequest_Target interface {
+	isStatusRequest_Target()
+}
+
+type StatusRequest_SessionId struct {
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3,oneof"`
+}
+
+type StatusRequest_CollectionName struct {
+	CollectionName string `protobuf:"bytes,2,opt,name=collection_name,json=collectionName,proto3,oneof"`
+}
+
+func (*StatusRequest_SessionId) isStatusRequest_Target() {}
+
+func (*StatusRequest_CollectionName) isStatusRequest_Target() {}
+
+type StatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Status:
+	//
+	//	*StatusResponse_NotStarted
+	//	*StatusResponse_Loading
+	//	*StatusResponse_Loaded
+	//	*StatusResponse_Error
+	Status        isStatusResponse_Status `protobuf_oneof:"status"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusResponse) Reset() {
+	*x = StatusResponse{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusResponse) ProtoMessage() {}
+
+func (x *StatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
+func (*StatusResponse) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StatusResponse) GetStatus() isStatusResponse_Status {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetNotStarted() *NotStarted {
+	if x != nil {
+		if x, ok := x.Status.(*StatusResponse_NotStarted); ok {
+			return x.NotStarted
+		}
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetLoading() *Loading {
+	if x != nil {
+		if x, ok := x.Status.(*StatusResponse_Loading); ok {
+			return x.Loading
+		}
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetLoaded() *Loaded {
+	if x != nil {
+		if x, ok := x.Status.(*StatusResponse_Loaded); ok {
+			return x.Loaded
+		}
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetError() *LoadingError {
+	if x != nil {
+		if x, ok := x.Status.(*StatusResponse_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isStatusResponse_Status interface {
+	isStatusResponse_Status()
+}
+
+type StatusResponse_NotStarted struct {
+	NotStarted *NotStarted `protobuf:"bytes,1,opt,name=not_started,json=notStarted,proto3,oneof"`
+}
+
+type StatusResponse_Loading struct {
+	Loading *Loading `protobuf:"bytes,2,opt,name=loading,proto3,oneof"`
+}
+
+type StatusResponse_Loaded struct {
+	Loaded *Loaded `protobuf:"bytes,3,opt,name=loaded,proto3,oneof"`
+}
+
+type StatusResponse_Error struct {
+	// The last load of this target failed; kept for ten minutes.
+	Error *LoadingError `protobuf:"bytes,4,opt,name=error,proto3,oneof"`
+}
+
+func (*StatusResponse_NotStarted) isStatusResponse_Status() {}
+
+func (*StatusResponse_Loading) isStatusResponse_Status() {}
+
+func (*StatusResponse_Loaded) isStatusResponse_Status() {}
+
+func (*StatusResponse_Error) isStatusResponse_Status() {}
+
+type NotStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Vector        []float32              `protobuf:"fixed32,2,rep,packed,name=vector,proto3" json:"vector,omitempty"`
-	K             uint32                 `protobuf:"varint,3,opt,name=k,proto3" json:"k,omitempty"`
-	Threshold     *float32               `protobuf:"fixed32,4,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NotStarted) Reset() {
+	*x = NotStarted{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NotStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NotStarted) ProtoMessage() {}
+
+func (x *NotStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NotStarted.ProtoReflect.Descriptor instead.
+func (*NotStarted) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{12}
+}
+
+type Loading struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 to 100.
+	Percent       float32 `protobuf:"fixed32,1,opt,name=percent,proto3" json:"percent,omitempty"`
+	VectorsLoaded uint64  `protobuf:"varint,2,opt,name=vectors_loaded,json=vectorsLoaded,proto3" json:"vectors_loaded,omitempty"`
+	// By the manifest; 0 before it is there.
+	VectorCount   uint64 `protobuf:"varint,3,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Loading) Reset() {
+	*x = Loading{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Loading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Loading) ProtoMessage() {}
+
+func (x *Loading) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Loading.ProtoReflect.Descriptor instead.
+func (*Loading) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Loading) GetPercent() float32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *Loading) GetVectorsLoaded() uint64 {
+	if x != nil {
+		return x.VectorsLoaded
+	}
+	return 0
+}
+
+func (x *Loading) GetVectorCount() uint64 {
+	if x != nil {
+		return x.VectorCount
+	}
+	return 0
+}
+
+type Loaded struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	VectorCount uint64                 `protobuf:"varint,1,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
+	LoadTimeMs  uint64                 `protobuf:"varint,2,opt,name=load_time_ms,json=loadTimeMs,proto3" json:"load_time_ms,omitempty"`
+	// The graph is built.
+	IndexReady bool `protobuf:"varint,3,opt,name=index_ready,json=indexReady,proto3" json:"index_ready,omitempty"`
+	// Memory of the index, which sessions with the same database share.
+	MemoryBytes   uint64 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Loaded) Reset() {
+	*x = Loaded{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Loaded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Loaded) ProtoMessage() {}
+
+func (x *Loaded) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Loaded.ProtoReflect.Descriptor instead.
+func (*Loaded) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Loaded) GetVectorCount() uint64 {
+	if x != nil {
+		return x.VectorCount
+	}
+	return 0
+}
+
+func (x *Loaded) GetLoadTimeMs() uint64 {
+	if x != nil {
+		return x.LoadTimeMs
+	}
+	return 0
+}
+
+func (x *Loaded) GetIndexReady() bool {
+	if x != nil {
+		return x.IndexReady
+	}
+	return false
+}
+
+func (x *Loaded) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+type SearchRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Vector    []float32              `protobuf:"fixed32,2,rep,packed,name=vector,proto3" json:"vector,omitempty"`
+	K         uint32                 `protobuf:"varint,3,opt,name=k,proto3" json:"k,omitempty"`
+	Threshold *float32               `protobuf:"fixed32,4,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	// Over the metadata; the vectors' ids are points' ids as they would be in a collection.
+	Filter *qdrant.Filter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Searches what is there while the session loads, instead of FAILED_PRECONDITION.
+	AllowPartial bool `protobuf:"varint,6,opt,name=allow_partial,json=allowPartial,proto3" json:"allow_partial,omitempty"`
+	// Compares all vectors, though a graph is there.
+	Exact bool `protobuf:"varint,7,opt,name=exact,proto3" json:"exact,omitempty"`
+	// Candidates of the graph's walk.
+	HnswEf        *uint32 `protobuf:"varint,8,opt,name=hnsw_ef,json=hnswEf,proto3,oneof" json:"hnsw_ef,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SearchRequest) Reset() {
 	*x = SearchRequest{}
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[7]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +1377,7 @@ func (x *SearchRequest) String() string {
 func (*SearchRequest) ProtoMessage() {}
 
 func (x *SearchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[7]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +1390,7 @@ func (x *SearchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchRequest.ProtoReflect.Descriptor instead.
 func (*SearchRequest) Descriptor() ([]byte, []int) {
-	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{7}
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SearchRequest) GetSessionId() string {
@@ -617,16 +1421,48 @@ func (x *SearchRequest) GetThreshold() float32 {
 	return 0
 }
 
+func (x *SearchRequest) GetFilter() *qdrant.Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *SearchRequest) GetAllowPartial() bool {
+	if x != nil {
+		return x.AllowPartial
+	}
+	return false
+}
+
+func (x *SearchRequest) GetExact() bool {
+	if x != nil {
+		return x.Exact
+	}
+	return false
+}
+
+func (x *SearchRequest) GetHnswEf() uint32 {
+	if x != nil && x.HnswEf != nil {
+		return *x.HnswEf
+	}
+	return 0
+}
+
 type SearchResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Hits          []*SearchHit           `protobuf:"bytes,1,rep,name=hits,proto3" json:"hits,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Hits  []*SearchHit           `protobuf:"bytes,1,rep,name=hits,proto3" json:"hits,omitempty"`
+	// The session was still loading.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// How much of it was there, 0 to 100.
+	Percent       float32 `protobuf:"fixed32,3,opt,name=percent,proto3" json:"percent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SearchResponse) Reset() {
 	*x = SearchResponse{}
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[8]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +1474,7 @@ func (x *SearchResponse) String() string {
 func (*SearchResponse) ProtoMessage() {}
 
 func (x *SearchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[8]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +1487,7 @@ func (x *SearchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchResponse.ProtoReflect.Descriptor instead.
 func (*SearchResponse) Descriptor() ([]byte, []int) {
-	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{8}
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SearchResponse) GetHits() []*SearchHit {
@@ -659,6 +1495,20 @@ func (x *SearchResponse) GetHits() []*SearchHit {
 		return x.Hits
 	}
 	return nil
+}
+
+func (x *SearchResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *SearchResponse) GetPercent() float32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
 }
 
 type SearchHit struct {
@@ -673,7 +1523,7 @@ type SearchHit struct {
 
 func (x *SearchHit) Reset() {
 	*x = SearchHit{}
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[9]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +1535,7 @@ func (x *SearchHit) String() string {
 func (*SearchHit) ProtoMessage() {}
 
 func (x *SearchHit) ProtoReflect() protoreflect.Message {
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[9]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +1548,7 @@ func (x *SearchHit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchHit.ProtoReflect.Descriptor instead.
 func (*SearchHit) Descriptor() ([]byte, []int) {
-	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{9}
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SearchHit) GetId() string {
@@ -722,6 +1572,746 @@ func (x *SearchHit) GetMetadata() string {
 	return ""
 }
 
+type UploadRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// An id that the session has already, or twice, is refused, and with it the whole request.
+	Vectors []*UploadVector `protobuf:"bytes,2,rep,name=vectors,proto3" json:"vectors,omitempty"`
+	// Forgets what was uploaded before.
+	Replace       bool `protobuf:"varint,3,opt,name=replace,proto3" json:"replace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadRequest) Reset() {
+	*x = UploadRequest{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadRequest) ProtoMessage() {}
+
+func (x *UploadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadRequest.ProtoReflect.Descriptor instead.
+func (*UploadRequest) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *UploadRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *UploadRequest) GetVectors() []*UploadVector {
+	if x != nil {
+		return x.Vectors
+	}
+	return nil
+}
+
+func (x *UploadRequest) GetReplace() bool {
+	if x != nil {
+		return x.Replace
+	}
+	return false
+}
+
+type UploadVector struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// As long as all others of the session.
+	Vector []float32 `protobuf:"fixed32,2,rep,packed,name=vector,proto3" json:"vector,omitempty"`
+	// JSON of an object, or empty.
+	Metadata      string `protobuf:"bytes,3,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadVector) Reset() {
+	*x = UploadVector{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadVector) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadVector) ProtoMessage() {}
+
+func (x *UploadVector) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadVector.ProtoReflect.Descriptor instead.
+func (*UploadVector) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UploadVector) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UploadVector) GetVector() []float32 {
+	if x != nil {
+		return x.Vector
+	}
+	return nil
+}
+
+func (x *UploadVector) GetMetadata() string {
+	if x != nil {
+		return x.Metadata
+	}
+	return ""
+}
+
+type UploadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the session, with these.
+	VectorCount   uint64 `protobuf:"varint,1,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadResponse) Reset() {
+	*x = UploadResponse{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadResponse) ProtoMessage() {}
+
+func (x *UploadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadResponse.ProtoReflect.Descriptor instead.
+func (*UploadResponse) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *UploadResponse) GetVectorCount() uint64 {
+	if x != nil {
+		return x.VectorCount
+	}
+	return 0
+}
+
+type RefreshRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshRequest) Reset() {
+	*x = RefreshRequest{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshRequest) ProtoMessage() {}
+
+func (x *RefreshRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshRequest.ProtoReflect.Descriptor instead.
+func (*RefreshRequest) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RefreshRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+// As LoadResponse.
+type RefreshResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*RefreshResponse_ManifestDownloaded
+	//	*RefreshResponse_ChunkDownloaded
+	//	*RefreshResponse_IndexBuilding
+	//	*RefreshResponse_LoadingComplete
+	//	*RefreshResponse_LoadingError
+	//	*RefreshResponse_IndexReady
+	Event         isRefreshResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshResponse) Reset() {
+	*x = RefreshResponse{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshResponse) ProtoMessage() {}
+
+func (x *RefreshResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshResponse.ProtoReflect.Descriptor instead.
+func (*RefreshResponse) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RefreshResponse) GetEvent() isRefreshResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *RefreshResponse) GetManifestDownloaded() *ManifestDownloaded {
+	if x != nil {
+		if x, ok := x.Event.(*RefreshResponse_ManifestDownloaded); ok {
+			return x.ManifestDownloaded
+		}
+	}
+	return nil
+}
+
+func (x *RefreshResponse) GetChunkDownloaded() *ChunkDownloaded {
+	if x != nil {
+		if x, ok := x.Event.(*RefreshResponse_ChunkDownloaded); ok {
+			return x.ChunkDownloaded
+		}
+	}
+	return nil
+}
+
+func (x *RefreshResponse) GetIndexBuilding() *IndexBuilding {
+	if x != nil {
+		if x, ok := x.Event.(*RefreshResponse_IndexBuilding); ok {
+			return x.IndexBuilding
+		}
+	}
+	return nil
+}
+
+func (x *RefreshResponse) GetLoadingComplete() *LoadingComplete {
+	if x != nil {
+		if x, ok := x.Event.(*RefreshResponse_LoadingComplete); ok {
+			return x.LoadingComplete
+		}
+	}
+	return nil
+}
+
+func (x *RefreshResponse) GetLoadingError() *LoadingError {
+	if x != nil {
+		if x, ok := x.Event.(*RefreshResponse_LoadingError); ok {
+			return x.LoadingError
+		}
+	}
+	return nil
+}
+
+func (x *RefreshResponse) GetIndexReady() *IndexReady {
+	if x != nil {
+		if x, ok := x.Event.(*RefreshResponse_IndexReady); ok {
+			return x.IndexReady
+		}
+	}
+	return nil
+}
+
+type isRefreshResponse_Event interface {
+	isRefreshResponse_Event()
+}
+
+type RefreshResponse_ManifestDownloaded struct {
+	ManifestDownloaded *ManifestDownloaded `protobuf:"bytes,1,opt,name=manifest_downloaded,json=manifestDownloaded,proto3,oneof"`
+}
+
+type RefreshResponse_ChunkDownloaded struct {
+	ChunkDownloaded *ChunkDownloaded `protobuf:"bytes,2,opt,name=chunk_downloaded,json=chunkDownloaded,proto3,oneof"`
+}
+
+type RefreshResponse_IndexBuilding struct {
+	IndexBuilding *IndexBuilding `protobuf:"bytes,3,opt,name=index_building,json=indexBuilding,proto3,oneof"`
+}
+
+type RefreshResponse_LoadingComplete struct {
+	LoadingComplete *LoadingComplete `protobuf:"bytes,4,opt,name=loading_complete,json=loadingComplete,proto3,oneof"`
+}
+
+type RefreshResponse_LoadingError struct {
+	LoadingError *LoadingError `protobuf:"bytes,5,opt,name=loading_error,json=loadingError,proto3,oneof"`
+}
+
+type RefreshResponse_IndexReady struct {
+	IndexReady *IndexReady `protobuf:"bytes,6,opt,name=index_ready,json=indexReady,proto3,oneof"`
+}
+
+func (*RefreshResponse_ManifestDownloaded) isRefreshResponse_Event() {}
+
+func (*RefreshResponse_ChunkDownloaded) isRefreshResponse_Event() {}
+
+func (*RefreshResponse_IndexBuilding) isRefreshResponse_Event() {}
+
+func (*RefreshResponse_LoadingComplete) isRefreshResponse_Event() {}
+
+func (*RefreshResponse_LoadingError) isRefreshResponse_Event() {}
+
+func (*RefreshResponse_IndexReady) isRefreshResponse_Event() {}
+
+type ListRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRequest) Reset() {
+	*x = ListRequest{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRequest) ProtoMessage() {}
+
+func (x *ListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
+func (*ListRequest) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{23}
+}
+
+type ListResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their names.
+	Sessions []*SessionInfo `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	// Loads into collections that are under way.
+	Collections   []*CollectionLoad `protobuf:"bytes,2,rep,name=collections,proto3" json:"collections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListResponse) Reset() {
+	*x = ListResponse{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListResponse) ProtoMessage() {}
+
+func (x *ListResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
+func (*ListResponse) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListResponse) GetSessions() []*SessionInfo {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *ListResponse) GetCollections() []*CollectionLoad {
+	if x != nil {
+		return x.Collections
+	}
+	return nil
+}
+
+type SessionInfo struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Source    SessionSource          `protobuf:"varint,2,opt,name=source,proto3,enum=sealpoint.v1.SessionSource" json:"source,omitempty"`
+	// Empty of an upload.
+	ManifestPath string          `protobuf:"bytes,3,opt,name=manifest_path,json=manifestPath,proto3" json:"manifest_path,omitempty"`
+	Status       *StatusResponse `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	Dimensions   uint32          `protobuf:"varint,5,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// Milliseconds since 1970.
+	CreatedAt  uint64 `protobuf:"varint,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	LastUsedAt uint64 `protobuf:"varint,7,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	// As a collection, when it is attached.
+	AttachedAs    *string `protobuf:"bytes,8,opt,name=attached_as,json=attachedAs,proto3,oneof" json:"attached_as,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionInfo) Reset() {
+	*x = SessionInfo{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionInfo) ProtoMessage() {}
+
+func (x *SessionInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionInfo.ProtoReflect.Descriptor instead.
+func (*SessionInfo) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SessionInfo) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *SessionInfo) GetSource() SessionSource {
+	if x != nil {
+		return x.Source
+	}
+	return SessionSource_SESSION_SOURCE_UNSPECIFIED
+}
+
+func (x *SessionInfo) GetManifestPath() string {
+	if x != nil {
+		return x.ManifestPath
+	}
+	return ""
+}
+
+func (x *SessionInfo) GetStatus() *StatusResponse {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *SessionInfo) GetDimensions() uint32 {
+	if x != nil {
+		return x.Dimensions
+	}
+	return 0
+}
+
+func (x *SessionInfo) GetCreatedAt() uint64 {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return 0
+}
+
+func (x *SessionInfo) GetLastUsedAt() uint64 {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return 0
+}
+
+func (x *SessionInfo) GetAttachedAs() string {
+	if x != nil && x.AttachedAs != nil {
+		return *x.AttachedAs
+	}
+	return ""
+}
+
+type CollectionLoad struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	ManifestPath   string                 `protobuf:"bytes,2,opt,name=manifest_path,json=manifestPath,proto3" json:"manifest_path,omitempty"`
+	Status         *StatusResponse        `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CollectionLoad) Reset() {
+	*x = CollectionLoad{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectionLoad) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectionLoad) ProtoMessage() {}
+
+func (x *CollectionLoad) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectionLoad.ProtoReflect.Descriptor instead.
+func (*CollectionLoad) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CollectionLoad) GetCollectionName() string {
+	if x != nil {
+		return x.CollectionName
+	}
+	return ""
+}
+
+func (x *CollectionLoad) GetManifestPath() string {
+	if x != nil {
+		return x.ManifestPath
+	}
+	return ""
+}
+
+func (x *CollectionLoad) GetStatus() *StatusResponse {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+type CancelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Target:
+	//
+	//	*CancelRequest_SessionId
+	//	*CancelRequest_CollectionName
+	Target        isCancelRequest_Target `protobuf_oneof:"target"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRequest) Reset() {
+	*x = CancelRequest{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRequest) ProtoMessage() {}
+
+func (x *CancelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
+func (*CancelRequest) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CancelRequest) GetTarget() isCancelRequest_Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *CancelRequest) GetSessionId() string {
+	if x != nil {
+		if x, ok := x.Target.(*CancelRequest_SessionId); ok {
+			return x.SessionId
+		}
+	}
+	return ""
+}
+
+func (x *CancelRequest) GetCollectionName() string {
+	if x != nil {
+		if x, ok := x.Target.(*CancelRequest_CollectionName); ok {
+			return x.CollectionName
+		}
+	}
+	return ""
+}
+
+type isCancelRequest_Target interface {
+	isCancelRequest_Target()
+}
+
+type CancelRequest_SessionId struct {
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3,oneof"`
+}
+
+type CancelRequest_CollectionName struct {
+	CollectionName string `protobuf:"bytes,2,opt,name=collection_name,json=collectionName,proto3,oneof"`
+}
+
+func (*CancelRequest_SessionId) isCancelRequest_Target() {}
+
+func (*CancelRequest_CollectionName) isCancelRequest_Target() {}
+
+type CancelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False when no load of it was under way.
+	Cancelled     bool `protobuf:"varint,1,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelResponse) Reset() {
+	*x = CancelResponse{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelResponse) ProtoMessage() {}
+
+func (x *CancelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
+func (*CancelResponse) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CancelResponse) GetCancelled() bool {
+	if x != nil {
+		return x.Cancelled
+	}
+	return false
+}
+
 type CloseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
@@ -731,7 +2321,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[10]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +2333,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[10]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +2346,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{10}
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CloseRequest) GetSessionId() string {
@@ -776,7 +2366,7 @@ type CloseResponse struct {
 
 func (x *CloseResponse) Reset() {
 	*x = CloseResponse{}
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[11]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +2378,7 @@ func (x *CloseResponse) String() string {
 func (*CloseResponse) ProtoMessage() {}
 
 func (x *CloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sealpoint_v1_s5_proto_msgTypes[11]
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +2391,7 @@ func (x *CloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseResponse.ProtoReflect.Descriptor instead.
 func (*CloseResponse) Descriptor() ([]byte, []int) {
-	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{11}
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CloseResponse) GetClosed() bool {
@@ -815,7 +2405,7 @@ var File_sealpoint_v1_s5_proto protoreflect.FileDescriptor
 
 const file_sealpoint_v1_s5_proto_rawDesc = "" +
 	"\n" +
-	"\x15sealpoint/v1/s5.proto\x12\fsealpoint.v1\"\xcc\x01\n" +
+	"\x15sealpoint/v1/s5.proto\x12\fsealpoint.v1\x1a\x1aqdrant/qdrant_common.proto\"\xb7\x03\n" +
 	"\vLoadRequest\x12#\n" +
 	"\rmanifest_path\x18\x01 \x01(\tR\fmanifestPath\x12!\n" +
 	"\fuser_address\x18\x02 \x01(\tR\vuserAddress\x12\x1f\n" +
@@ -823,59 +2413,193 @@ const file_sealpoint_v1_s5_proto_rawDesc = "" +
 	"sessionKey\x12\x1f\n" +
 	"\n" +
 	"session_id\x18\x04 \x01(\tH\x00R\tsessionId\x12)\n" +
-	"\x0fcollection_name\x18\x05 \x01(\tH\x00R\x0ecollectionNameB\b\n" +
-	"\x06target\"\x8d\x03\n" +
+	"\x0fcollection_name\x18\x05 \x01(\tH\x00R\x0ecollectionName\x12\x16\n" +
+	"\x06detach\x18\x06 \x01(\bR\x06detach\x12%\n" +
+	"\x0estrict_address\x18\a \x01(\bR\rstrictAddress\x12,\n" +
+	"\x0fparallel_chunks\x18\b \x01(\rH\x01R\x0eparallelChunks\x88\x01\x01\x12\x1e\n" +
+	"\n" +
+	"revalidate\x18\t \x01(\bR\n" +
+	"revalidate\x12 \n" +
+	"\tattach_as\x18\n" +
+	" \x01(\tH\x02R\battachAs\x88\x01\x01\x12\x18\n" +
+	"\apersist\x18\v \x01(\bR\apersistB\b\n" +
+	"\x06targetB\x12\n" +
+	"\x10_parallel_chunksB\f\n" +
+	"\n" +
+	"_attach_as\"\xca\x03\n" +
 	"\fLoadResponse\x12S\n" +
 	"\x13manifest_downloaded\x18\x01 \x01(\v2 .sealpoint.v1.ManifestDownloadedH\x00R\x12manifestDownloaded\x12J\n" +
 	"\x10chunk_downloaded\x18\x02 \x01(\v2\x1d.sealpoint.v1.ChunkDownloadedH\x00R\x0fchunkDownloaded\x12D\n" +
 	"\x0eindex_building\x18\x03 \x01(\v2\x1b.sealpoint.v1.IndexBuildingH\x00R\rindexBuilding\x12J\n" +
 	"\x10loading_complete\x18\x04 \x01(\v2\x1d.sealpoint.v1.LoadingCompleteH\x00R\x0floadingComplete\x12A\n" +
-	"\rloading_error\x18\x05 \x01(\v2\x1a.sealpoint.v1.LoadingErrorH\x00R\floadingErrorB\a\n" +
-	"\x05event\"z\n" +
+	"\rloading_error\x18\x05 \x01(\v2\x1a.sealpoint.v1.LoadingErrorH\x00R\floadingError\x12;\n" +
+	"\vindex_ready\x18\x06 \x01(\v2\x18.sealpoint.v1.IndexReadyH\x00R\n" +
+	"indexReadyB\a\n" +
+	"\x05event\"\x99\x01\n" +
 	"\x12ManifestDownloaded\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\rR\x06chunks\x12\x18\n" +
 	"\avectors\x18\x03 \x01(\x04R\avectors\x12\x1e\n" +
 	"\n" +
 	"dimensions\x18\x04 \x01(\rR\n" +
-	"dimensions\"\\\n" +
+	"dimensions\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x05 \x01(\x04R\tsizeBytes\"\x83\x01\n" +
 	"\x0fChunkDownloaded\x12\x19\n" +
 	"\bchunk_id\x18\x01 \x01(\rR\achunkId\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\rR\x05total\x12\x18\n" +
-	"\apercent\x18\x03 \x01(\x02R\apercent\"\x0f\n" +
-	"\rIndexBuilding\"V\n" +
+	"\apercent\x18\x03 \x01(\x02R\apercent\x12%\n" +
+	"\x0evectors_loaded\x18\x04 \x01(\x04R\rvectorsLoaded\"\x0f\n" +
+	"\rIndexBuilding\"\xa2\x01\n" +
 	"\x0fLoadingComplete\x12!\n" +
 	"\fvector_count\x18\x01 \x01(\x04R\vvectorCount\x12 \n" +
 	"\fload_time_ms\x18\x02 \x01(\x04R\n" +
-	"loadTimeMs\"\x80\x01\n" +
+	"loadTimeMs\x12\x1d\n" +
+	"\n" +
+	"from_cache\x18\x03 \x01(\bR\tfromCache\x12+\n" +
+	"\x11chunks_downloaded\x18\x04 \x01(\rR\x10chunksDownloaded\"0\n" +
+	"\n" +
+	"IndexReady\x12\"\n" +
+	"\rbuild_time_ms\x18\x01 \x01(\x04R\vbuildTimeMs\"\x80\x01\n" +
 	"\fLoadingError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12!\n" +
 	"\fis_retryable\x18\x03 \x01(\bR\visRetryable\x12\x1f\n" +
 	"\vis_security\x18\x04 \x01(\bR\n" +
-	"isSecurity\"\x85\x01\n" +
+	"isSecurity\"d\n" +
+	"\fWatchRequest\x12\x1f\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tH\x00R\tsessionId\x12)\n" +
+	"\x0fcollection_name\x18\x02 \x01(\tH\x00R\x0ecollectionNameB\b\n" +
+	"\x06target\"\xcb\x03\n" +
+	"\rWatchResponse\x12S\n" +
+	"\x13manifest_downloaded\x18\x01 \x01(\v2 .sealpoint.v1.ManifestDownloadedH\x00R\x12manifestDownloaded\x12J\n" +
+	"\x10chunk_downloaded\x18\x02 \x01(\v2\x1d.sealpoint.v1.ChunkDownloadedH\x00R\x0fchunkDownloaded\x12D\n" +
+	"\x0eindex_building\x18\x03 \x01(\v2\x1b.sealpoint.v1.IndexBuildingH\x00R\rindexBuilding\x12J\n" +
+	"\x10loading_complete\x18\x04 \x01(\v2\x1d.sealpoint.v1.LoadingCompleteH\x00R\x0floadingComplete\x12A\n" +
+	"\rloading_error\x18\x05 \x01(\v2\x1a.sealpoint.v1.LoadingErrorH\x00R\floadingError\x12;\n" +
+	"\vindex_ready\x18\x06 \x01(\v2\x18.sealpoint.v1.IndexReadyH\x00R\n" +
+	"indexReadyB\a\n" +
+	"\x05event\"e\n" +
+	"\rStatusRequest\x12\x1f\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tH\x00R\tsessionId\x12)\n" +
+	"\x0fcollection_name\x18\x02 \x01(\tH\x00R\x0ecollectionNameB\b\n" +
+	"\x06target\"\xee\x01\n" +
+	"\x0eStatusResponse\x12;\n" +
+	"\vnot_started\x18\x01 \x01(\v2\x18.sealpoint.v1.NotStartedH\x00R\n" +
+	"notStarted\x121\n" +
+	"\aloading\x18\x02 \x01(\v2\x15.sealpoint.v1.LoadingH\x00R\aloading\x12.\n" +
+	"\x06loaded\x18\x03 \x01(\v2\x14.sealpoint.v1.LoadedH\x00R\x06loaded\x122\n" +
+	"\x05error\x18\x04 \x01(\v2\x1a.sealpoint.v1.LoadingErrorH\x00R\x05errorB\b\n" +
+	"\x06status\"\f\n" +
+	"\n" +
+	"NotStarted\"m\n" +
+	"\aLoading\x12\x18\n" +
+	"\apercent\x18\x01 \x01(\x02R\apercent\x12%\n" +
+	"\x0evectors_loaded\x18\x02 \x01(\x04R\rvectorsLoaded\x12!\n" +
+	"\fvector_count\x18\x03 \x01(\x04R\vvectorCount\"\x91\x01\n" +
+	"\x06Loaded\x12!\n" +
+	"\fvector_count\x18\x01 \x01(\x04R\vvectorCount\x12 \n" +
+	"\fload_time_ms\x18\x02 \x01(\x04R\n" +
+	"loadTimeMs\x12\x1f\n" +
+	"\vindex_ready\x18\x03 \x01(\bR\n" +
+	"indexReady\x12!\n" +
+	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\"\x92\x02\n" +
 	"\rSearchRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n" +
 	"\x06vector\x18\x02 \x03(\x02R\x06vector\x12\f\n" +
 	"\x01k\x18\x03 \x01(\rR\x01k\x12!\n" +
-	"\tthreshold\x18\x04 \x01(\x02H\x00R\tthreshold\x88\x01\x01B\f\n" +
+	"\tthreshold\x18\x04 \x01(\x02H\x00R\tthreshold\x88\x01\x01\x12&\n" +
+	"\x06filter\x18\x05 \x01(\v2\x0e.qdrant.FilterR\x06filter\x12#\n" +
+	"\rallow_partial\x18\x06 \x01(\bR\fallowPartial\x12\x14\n" +
+	"\x05exact\x18\a \x01(\bR\x05exact\x12\x1c\n" +
+	"\ahnsw_ef\x18\b \x01(\rH\x01R\x06hnswEf\x88\x01\x01B\f\n" +
 	"\n" +
-	"_threshold\"=\n" +
+	"_thresholdB\n" +
+	"\n" +
+	"\b_hnsw_ef\"q\n" +
 	"\x0eSearchResponse\x12+\n" +
-	"\x04hits\x18\x01 \x03(\v2\x17.sealpoint.v1.SearchHitR\x04hits\"M\n" +
+	"\x04hits\x18\x01 \x03(\v2\x17.sealpoint.v1.SearchHitR\x04hits\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x18\n" +
+	"\apercent\x18\x03 \x01(\x02R\apercent\"M\n" +
 	"\tSearchHit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x1a\n" +
-	"\bmetadata\x18\x03 \x01(\tR\bmetadata\"-\n" +
+	"\bmetadata\x18\x03 \x01(\tR\bmetadata\"~\n" +
+	"\rUploadRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x124\n" +
+	"\avectors\x18\x02 \x03(\v2\x1a.sealpoint.v1.UploadVectorR\avectors\x12\x18\n" +
+	"\areplace\x18\x03 \x01(\bR\areplace\"R\n" +
+	"\fUploadVector\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06vector\x18\x02 \x03(\x02R\x06vector\x12\x1a\n" +
+	"\bmetadata\x18\x03 \x01(\tR\bmetadata\"3\n" +
+	"\x0eUploadResponse\x12!\n" +
+	"\fvector_count\x18\x01 \x01(\x04R\vvectorCount\"/\n" +
+	"\x0eRefreshRequest\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\"\xcd\x03\n" +
+	"\x0fRefreshResponse\x12S\n" +
+	"\x13manifest_downloaded\x18\x01 \x01(\v2 .sealpoint.v1.ManifestDownloadedH\x00R\x12manifestDownloaded\x12J\n" +
+	"\x10chunk_downloaded\x18\x02 \x01(\v2\x1d.sealpoint.v1.ChunkDownloadedH\x00R\x0fchunkDownloaded\x12D\n" +
+	"\x0eindex_building\x18\x03 \x01(\v2\x1b.sealpoint.v1.IndexBuildingH\x00R\rindexBuilding\x12J\n" +
+	"\x10loading_complete\x18\x04 \x01(\v2\x1d.sealpoint.v1.LoadingCompleteH\x00R\x0floadingComplete\x12A\n" +
+	"\rloading_error\x18\x05 \x01(\v2\x1a.sealpoint.v1.LoadingErrorH\x00R\floadingError\x12;\n" +
+	"\vindex_ready\x18\x06 \x01(\v2\x18.sealpoint.v1.IndexReadyH\x00R\n" +
+	"indexReadyB\a\n" +
+	"\x05event\"\r\n" +
+	"\vListRequest\"\x85\x01\n" +
+	"\fListResponse\x125\n" +
+	"\bsessions\x18\x01 \x03(\v2\x19.sealpoint.v1.SessionInfoR\bsessions\x12>\n" +
+	"\vcollections\x18\x02 \x03(\v2\x1c.sealpoint.v1.CollectionLoadR\vcollections\"\xd3\x02\n" +
+	"\vSessionInfo\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x123\n" +
+	"\x06source\x18\x02 \x01(\x0e2\x1b.sealpoint.v1.SessionSourceR\x06source\x12#\n" +
+	"\rmanifest_path\x18\x03 \x01(\tR\fmanifestPath\x124\n" +
+	"\x06status\x18\x04 \x01(\v2\x1c.sealpoint.v1.StatusResponseR\x06status\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x05 \x01(\rR\n" +
+	"dimensions\x12\x1d\n" +
+	"\n" +
+	"created_at\x18\x06 \x01(\x04R\tcreatedAt\x12 \n" +
+	"\flast_used_at\x18\a \x01(\x04R\n" +
+	"lastUsedAt\x12$\n" +
+	"\vattached_as\x18\b \x01(\tH\x00R\n" +
+	"attachedAs\x88\x01\x01B\x0e\n" +
+	"\f_attached_as\"\x94\x01\n" +
+	"\x0eCollectionLoad\x12'\n" +
+	"\x0fcollection_name\x18\x01 \x01(\tR\x0ecollectionName\x12#\n" +
+	"\rmanifest_path\x18\x02 \x01(\tR\fmanifestPath\x124\n" +
+	"\x06status\x18\x03 \x01(\v2\x1c.sealpoint.v1.StatusResponseR\x06status\"e\n" +
+	"\rCancelRequest\x12\x1f\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tH\x00R\tsessionId\x12)\n" +
+	"\x0fcollection_name\x18\x02 \x01(\tH\x00R\x0ecollectionNameB\b\n" +
+	"\x06target\".\n" +
+	"\x0eCancelResponse\x12\x1c\n" +
+	"\tcancelled\x18\x01 \x01(\bR\tcancelled\"-\n" +
 	"\fCloseRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\"'\n" +
 	"\rCloseResponse\x12\x16\n" +
-	"\x06closed\x18\x01 \x01(\bR\x06closed2\xcc\x01\n" +
+	"\x06closed\x18\x01 \x01(\bR\x06closed*c\n" +
+	"\rSessionSource\x12\x1e\n" +
+	"\x1aSESSION_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13SESSION_SOURCE_LOAD\x10\x01\x12\x19\n" +
+	"\x15SESSION_SOURCE_UPLOAD\x10\x022\xe8\x04\n" +
 	"\x02S5\x12?\n" +
-	"\x04Load\x12\x19.sealpoint.v1.LoadRequest\x1a\x1a.sealpoint.v1.LoadResponse0\x01\x12C\n" +
-	"\x06Search\x12\x1b.sealpoint.v1.SearchRequest\x1a\x1c.sealpoint.v1.SearchResponse\x12@\n" +
+	"\x04Load\x12\x19.sealpoint.v1.LoadRequest\x1a\x1a.sealpoint.v1.LoadResponse0\x01\x12B\n" +
+	"\x05Watch\x12\x1a.sealpoint.v1.WatchRequest\x1a\x1b.sealpoint.v1.WatchResponse0\x01\x12C\n" +
+	"\x06Status\x12\x1b.sealpoint.v1.StatusRequest\x1a\x1c.sealpoint.v1.StatusResponse\x12C\n" +
+	"\x06Search\x12\x1b.sealpoint.v1.SearchRequest\x1a\x1c.sealpoint.v1.SearchResponse\x12C\n" +
+	"\x06Upload\x12\x1b.sealpoint.v1.UploadRequest\x1a\x1c.sealpoint.v1.UploadResponse\x12H\n" +
+	"\aRefresh\x12\x1c.sealpoint.v1.RefreshRequest\x1a\x1d.sealpoint.v1.RefreshResponse0\x01\x12=\n" +
+	"\x04List\x12\x19.sealpoint.v1.ListRequest\x1a\x1a.sealpoint.v1.ListResponse\x12C\n" +
+	"\x06Cancel\x12\x1b.sealpoint.v1.CancelRequest\x1a\x1c.sealpoint.v1.CancelResponse\x12@\n" +
 	"\x05Close\x12\x1a.sealpoint.v1.CloseRequest\x1a\x1b.sealpoint.v1.CloseResponseB/Z-sealpoint.dev/go/gen/sealpoint/v1;sealpointv1b\x06proto3"
 
 var (
@@ -890,39 +2614,97 @@ func file_sealpoint_v1_s5_proto_rawDescGZIP() []byte {
 	return file_sealpoint_v1_s5_proto_rawDescData
 }
 
-var file_sealpoint_v1_s5_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sealpoint_v1_s5_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_sealpoint_v1_s5_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_sealpoint_v1_s5_proto_goTypes = []any{
-	(*LoadRequest)(nil),        // 0: sealpoint.v1.LoadRequest
-	(*LoadResponse)(nil),       // 1: sealpoint.v1.LoadResponse
-	(*ManifestDownloaded)(nil), // 2: sealpoint.v1.ManifestDownloaded
-	(*ChunkDownloaded)(nil),    // 3: sealpoint.v1.ChunkDownloaded
-	(*IndexBuilding)(nil),      // 4: sealpoint.v1.IndexBuilding
-	(*LoadingComplete)(nil),    // 5: sealpoint.v1.LoadingComplete
-	(*LoadingError)(nil),       // 6: sealpoint.v1.LoadingError
-	(*SearchRequest)(nil),      // 7: sealpoint.v1.SearchRequest
-	(*SearchResponse)(nil),     // 8: sealpoint.v1.SearchResponse
-	(*SearchHit)(nil),          // 9: sealpoint.v1.SearchHit
-	(*CloseRequest)(nil),       // 10: sealpoint.v1.CloseRequest
-	(*CloseResponse)(nil),      // 11: sealpoint.v1.CloseResponse
+	(SessionSource)(0),         // 0: sealpoint.v1.SessionSource
+	(*LoadRequest)(nil),        // 1: sealpoint.v1.LoadRequest
+	(*LoadResponse)(nil),       // 2: sealpoint.v1.LoadResponse
+	(*ManifestDownloaded)(nil), // 3: sealpoint.v1.ManifestDownloaded
+	(*ChunkDownloaded)(nil),    // 4: sealpoint.v1.ChunkDownloaded
+	(*IndexBuilding)(nil),      // 5: sealpoint.v1.IndexBuilding
+	(*LoadingComplete)(nil),    // 6: sealpoint.v1.LoadingComplete
+	(*IndexReady)(nil),         // 7: sealpoint.v1.IndexReady
+	(*LoadingError)(nil),       // 8: sealpoint.v1.LoadingError
+	(*WatchRequest)(nil),       // 9: sealpoint.v1.WatchRequest
+	(*WatchResponse)(nil),      // 10: sealpoint.v1.WatchResponse
+	(*StatusRequest)(nil),      // 11: sealpoint.v1.StatusRequest
+	(*StatusResponse)(nil),     // 12: sealpoint.v1.StatusResponse
+	(*NotStarted)(nil),         // 13: sealpoint.v1.NotStarted
+	(*Loading)(nil),            // 14: sealpoint.v1.Loading
+	(*Loaded)(nil),             // 15: sealpoint.v1.Loaded
+	(*SearchRequest)(nil),      // 16: sealpoint.v1.SearchRequest
+	(*SearchResponse)(nil),     // 17: sealpoint.v1.SearchResponse
+	(*SearchHit)(nil),          // 18: sealpoint.v1.SearchHit
+	(*UploadRequest)(nil),      // 19: sealpoint.v1.UploadRequest
+	(*UploadVector)(nil),       // 20: sealpoint.v1.UploadVector
+	(*UploadResponse)(nil),     // 21: sealpoint.v1.UploadResponse
+	(*RefreshRequest)(nil),     // 22: sealpoint.v1.RefreshRequest
+	(*RefreshResponse)(nil),    // 23: sealpoint.v1.RefreshResponse
+	(*ListRequest)(nil),        // 24: sealpoint.v1.ListRequest
+	(*ListResponse)(nil),       // 25: sealpoint.v1.ListResponse
+	(*SessionInfo)(nil),        // 26: sealpoint.v1.SessionInfo
+	(*CollectionLoad)(nil),     // 27: sealpoint.v1.CollectionLoad
+	(*CancelRequest)(nil),      // 28: sealpoint.v1.CancelRequest
+	(*CancelResponse)(nil),     // 29: sealpoint.v1.CancelResponse
+	(*CloseRequest)(nil),       // 30: sealpoint.v1.CloseRequest
+	(*CloseResponse)(nil),      // 31: sealpoint.v1.CloseResponse
+	(*qdrant.Filter)(nil),      // 32: qdrant.Filter
 }
 var file_sealpoint_v1_s5_proto_depIdxs = []int32{
-	2,  // 0: sealpoint.v1.LoadResponse.manifest_downloaded:type_name -> sealpoint.v1.ManifestDownloaded
-	3,  // 1: sealpoint.v1.LoadResponse.chunk_downloaded:type_name -> sealpoint.v1.ChunkDownloaded
-	4,  // 2: sealpoint.v1.LoadResponse.index_building:type_name -> sealpoint.v1.IndexBuilding
-	5,  // 3: sealpoint.v1.LoadResponse.loading_complete:type_name -> sealpoint.v1.LoadingComplete
-	6,  // 4: sealpoint.v1.LoadResponse.loading_error:type_name -> sealpoint.v1.LoadingError
-	9,  // 5: sealpoint.v1.SearchResponse.hits:type_name -> sealpoint.v1.SearchHit
-	0,  // 6: sealpoint.v1.S5.Load:input_type -> sealpoint.v1.LoadRequest
-	7,  // 7: sealpoint.v1.S5.Search:input_type -> sealpoint.v1.SearchRequest
-	10, // 8: sealpoint.v1.S5.Close:input_type -> sealpoint.v1.CloseRequest
-	1,  // 9: sealpoint.v1.S5.Load:output_type -> sealpoint.v1.LoadResponse
-	8,  // 10: sealpoint.v1.S5.Search:output_type -> sealpoint.v1.SearchResponse
-	11, // 11: sealpoint.v1.S5.Close:output_type -> sealpoint.v1.CloseResponse
-	9,  // [9:12] is the sub-list for method output_type
-	6,  // [6:9] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	3,  // 0: sealpoint.v1.LoadResponse.manifest_downloaded:type_name -> sealpoint.v1.ManifestDownloaded
+	4,  // 1: sealpoint.v1.LoadResponse.chunk_downloaded:type_name -> sealpoint.v1.ChunkDownloaded
+	5,  // 2: sealpoint.v1.LoadResponse.index_building:type_name -> sealpoint.v1.IndexBuilding
+	6,  // 3: sealpoint.v1.LoadResponse.loading_complete:type_name -> sealpoint.v1.LoadingComplete
+	8,  // 4: sealpoint.v1.LoadResponse.loading_error:type_name -> sealpoint.v1.LoadingError
+	7,  // 5: sealpoint.v1.LoadResponse.index_ready:type_name -> sealpoint.v1.IndexReady
+	3,  // 6: sealpoint.v1.WatchResponse.manifest_downloaded:type_name -> sealpoint.v1.ManifestDownloaded
+	4,  // 7: sealpoint.v1.WatchResponse.chunk_downloaded:type_name -> sealpoint.v1.ChunkDownloaded
+	5,  // 8: sealpoint.v1.WatchResponse.index_building:type_name -> sealpoint.v1.IndexBuilding
+	6,  // 9: sealpoint.v1.WatchResponse.loading_complete:type_name -> sealpoint.v1.LoadingComplete
+	8,  // 10: sealpoint.v1.WatchResponse.loading_error:type_name -> sealpoint.v1.LoadingError
+	7,  // 11: sealpoint.v1.WatchResponse.index_ready:type_name -> sealpoint.v1.IndexReady
+	13, // 12: sealpoint.v1.StatusResponse.not_started:type_name -> sealpoint.v1.NotStarted
+	14, // 13: sealpoint.v1.StatusResponse.loading:type_name -> sealpoint.v1.Loading
+	15, // 14: sealpoint.v1.StatusResponse.loaded:type_name -> sealpoint.v1.Loaded
+	8,  // 15: sealpoint.v1.StatusResponse.error:type_name -> sealpoint.v1.LoadingError
+	32, // 16: sealpoint.v1.SearchRequest.filter:type_name -> qdrant.Filter
+	18, // 17: sealpoint.v1.SearchResponse.hits:type_name -> sealpoint.v1.SearchHit
+	20, // 18: sealpoint.v1.UploadRequest.vectors:type_name -> sealpoint.v1.UploadVector
+	3,  // 19: sealpoint.v1.RefreshResponse.manifest_downloaded:type_name -> sealpoint.v1.ManifestDownloaded
+	4,  // 20: sealpoint.v1.RefreshResponse.chunk_downloaded:type_name -> sealpoint.v1.ChunkDownloaded
+	5,  // 21: sealpoint.v1.RefreshResponse.index_building:type_name -> sealpoint.v1.IndexBuilding
+	6,  // 22: sealpoint.v1.RefreshResponse.loading_complete:type_name -> sealpoint.v1.LoadingComplete
+	8,  // 23: sealpoint.v1.RefreshResponse.loading_error:type_name -> sealpoint.v1.LoadingError
+	7,  // 24: sealpoint.v1.RefreshResponse.index_ready:type_name -> sealpoint.v1.IndexReady
+	26, // 25: sealpoint.v1.ListResponse.sessions:type_name -> sealpoint.v1.SessionInfo
+	27, // 26: sealpoint.v1.ListResponse.collections:type_name -> sealpoint.v1.CollectionLoad
+	0,  // 27: sealpoint.v1.SessionInfo.source:type_name -> sealpoint.v1.SessionSource
+	12, // 28: sealpoint.v1.SessionInfo.status:type_name -> sealpoint.v1.StatusResponse
+	12, // 29: sealpoint.v1.CollectionLoad.status:type_name -> sealpoint.v1.StatusResponse
+	1,  // 30: sealpoint.v1.S5.Load:input_type -> sealpoint.v1.LoadRequest
+	9,  // 31: sealpoint.v1.S5.Watch:input_type -> sealpoint.v1.WatchRequest
+	11, // 32: sealpoint.v1.S5.Status:input_type -> sealpoint.v1.StatusRequest
+	16, // 33: sealpoint.v1.S5.Search:input_type -> sealpoint.v1.SearchRequest
+	19, // 34: sealpoint.v1.S5.Upload:input_type -> sealpoint.v1.UploadRequest
+	22, // 35: sealpoint.v1.S5.Refresh:input_type -> sealpoint.v1.RefreshRequest
+	24, // 36: sealpoint.v1.S5.List:input_type -> sealpoint.v1.ListRequest
+	28, // 37: sealpoint.v1.S5.Cancel:input_type -> sealpoint.v1.CancelRequest
+	30, // 38: sealpoint.v1.S5.Close:input_type -> sealpoint.v1.CloseRequest
+	2,  // 39: sealpoint.v1.S5.Load:output_type -> sealpoint.v1.LoadResponse
+	10, // 40: sealpoint.v1.S5.Watch:output_type -> sealpoint.v1.WatchResponse
+	12, // 41: sealpoint.v1.S5.Status:output_type -> sealpoint.v1.StatusResponse
+	17, // 42: sealpoint.v1.S5.Search:output_type -> sealpoint.v1.SearchResponse
+	21, // 43: sealpoint.v1.S5.Upload:output_type -> sealpoint.v1.UploadResponse
+	23, // 44: sealpoint.v1.S5.Refresh:output_type -> sealpoint.v1.RefreshResponse
+	25, // 45: sealpoint.v1.S5.List:output_type -> sealpoint.v1.ListResponse
+	29, // 46: sealpoint.v1.S5.Cancel:output_type -> sealpoint.v1.CancelResponse
+	31, // 47: sealpoint.v1.S5.Close:output_type -> sealpoint.v1.CloseResponse
+	39, // [39:48] is the sub-list for method output_type
+	30, // [30:39] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_sealpoint_v1_s5_proto_init() }
@@ -940,20 +2722,57 @@ func file_sealpoint_v1_s5_proto_init() {
 		(*LoadResponse_IndexBuilding)(nil),
 		(*LoadResponse_LoadingComplete)(nil),
 		(*LoadResponse_LoadingError)(nil),
+		(*LoadResponse_IndexReady)(nil),
 	}
-	file_sealpoint_v1_s5_proto_msgTypes[7].OneofWrappers = []any{}
+	file_sealpoint_v1_s5_proto_msgTypes[8].OneofWrappers = []any{
+		(*WatchRequest_SessionId)(nil),
+		(*WatchRequest_CollectionName)(nil),
+	}
+	file_sealpoint_v1_s5_proto_msgTypes[9].OneofWrappers = []any{
+		(*WatchResponse_ManifestDownloaded)(nil),
+		(*WatchResponse_ChunkDownloaded)(nil),
+		(*WatchResponse_IndexBuilding)(nil),
+		(*WatchResponse_LoadingComplete)(nil),
+		(*WatchResponse_LoadingError)(nil),
+		(*WatchResponse_IndexReady)(nil),
+	}
+	file_sealpoint_v1_s5_proto_msgTypes[10].OneofWrappers = []any{
+		(*StatusRequest_SessionId)(nil),
+		(*StatusRequest_CollectionName)(nil),
+	}
+	file_sealpoint_v1_s5_proto_msgTypes[11].OneofWrappers = []any{
+		(*StatusResponse_NotStarted)(nil),
+		(*StatusResponse_Loading)(nil),
+		(*StatusResponse_Loaded)(nil),
+		(*StatusResponse_Error)(nil),
+	}
+	file_sealpoint_v1_s5_proto_msgTypes[15].OneofWrappers = []any{}
+	file_sealpoint_v1_s5_proto_msgTypes[22].OneofWrappers = []any{
+		(*RefreshResponse_ManifestDownloaded)(nil),
+		(*RefreshResponse_ChunkDownloaded)(nil),
+		(*RefreshResponse_IndexBuilding)(nil),
+		(*RefreshResponse_LoadingComplete)(nil),
+		(*RefreshResponse_LoadingError)(nil),
+		(*RefreshResponse_IndexReady)(nil),
+	}
+	file_sealpoint_v1_s5_proto_msgTypes[25].OneofWrappers = []any{}
+	file_sealpoint_v1_s5_proto_msgTypes[27].OneofWrappers = []any{
+		(*CancelRequest_SessionId)(nil),
+		(*CancelRequest_CollectionName)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealpoint_v1_s5_proto_rawDesc), len(file_sealpoint_v1_s5_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   12,
+			NumEnums:      1,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_sealpoint_v1_s5_proto_goTypes,
 		DependencyIndexes: file_sealpoint_v1_s5_proto_depIdxs,
+		EnumInfos:         file_sealpoint_v1_s5_proto_enumTypes,
 		MessageInfos:      file_sealpoint_v1_s5_proto_msgTypes,
 	}.Build()
 	File_sealpoint_v1_s5_proto = out.File

@@ -19,9 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	S5_Load_FullMethodName   = "/sealpoint.v1.S5/Load"
-	S5_Search_FullMethodName = "/sealpoint.v1.S5/Search"
-	S5_Close_FullMethodName  = "/sealpoint.v1.S5/Close"
+	S5_Load_FullMethodName    = "/sealpoint.v1.S5/Load"
+	S5_Watch_FullMethodName   = "/sealpoint.v1.S5/Watch"
+	S5_Status_FullMethodName  = "/sealpoint.v1.S5/Status"
+	S5_Search_FullMethodName  = "/sealpoint.v1.S5/Search"
+	S5_Upload_FullMethodName  = "/sealpoint.v1.S5/Upload"
+	S5_Refresh_FullMethodName = "/sealpoint.v1.S5/Refresh"
+	S5_List_FullMethodName    = "/sealpoint.v1.S5/List"
+	S5_Cancel_FullMethodName  = "/sealpoint.v1.S5/Cancel"
+	S5_Close_FullMethodName   = "/sealpoint.v1.S5/Close"
 )
 
 // S5Client is the client API for S5 service.
@@ -29,12 +35,29 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // Loads encrypted vector databases from S5 storage.
+//
+// A call that fails because of a database ends with a status whose google.rpc.ErrorInfo has the code (such as DECRYPTION_FAILED) as
+// its reason, and `is_retryable` and `is_security` in its metadata.
 type S5Client interface {
-	// Loads a database and reports progress. Cancelling the call cancels the load.
+	// Loads a database and reports progress: manifest_downloaded, chunk_downloaded for each chunk, index_building and loading_complete;
+	// a session's then index_ready. Cancelling the call cancels the load, unless it is detached. A load that fails sends loading_error before its status.
 	Load(ctx context.Context, in *LoadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LoadResponse], error)
-	// Searches a session index made by Load.
+	// The progress of a load that somebody began: what there was so far, and then each event as it comes.
+	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
+	// How far a load is. One that nobody began is not_started, and no error.
+	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// Searches a session.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
-	// Forgets a session index and wipes its key.
+	// Adds vectors to a session that holds uploaded ones, and makes it when there is none.
+	Upload(ctx context.Context, in *UploadRequest, opts ...grpc.CallOption) (*UploadResponse, error)
+	// Brings a loaded session up to date: downloads the manifest, and of the chunks those whose cid or updatedAt changed. Searches see the
+	// database as it was until all of it is there.
+	Refresh(ctx context.Context, in *RefreshRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RefreshResponse], error)
+	// The sessions and the loads under way.
+	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
+	// Ends a load. A session or a collection that it made is gone.
+	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
+	// Forgets a session. Its database stays in the cache for a while, for those who have its key; other sessions keep it.
 	Close(ctx context.Context, in *CloseRequest, opts ...grpc.CallOption) (*CloseResponse, error)
 }
 
@@ -65,10 +88,88 @@ func (c *s5Client) Load(ctx context.Context, in *LoadRequest, opts ...grpc.CallO
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type S5_LoadClient = grpc.ServerStreamingClient[LoadResponse]
 
+func (c *s5Client) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &S5_ServiceDesc.Streams[1], S5_Watch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRequest, WatchResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type S5_WatchClient = grpc.ServerStreamingClient[WatchResponse]
+
+func (c *s5Client) Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StatusResponse)
+	err := c.cc.Invoke(ctx, S5_Status_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *s5Client) Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SearchResponse)
 	err := c.cc.Invoke(ctx, S5_Search_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *s5Client) Upload(ctx context.Context, in *UploadRequest, opts ...grpc.CallOption) (*UploadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UploadResponse)
+	err := c.cc.Invoke(ctx, S5_Upload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *s5Client) Refresh(ctx context.Context, in *RefreshRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RefreshResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &S5_ServiceDesc.Streams[2], S5_Refresh_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RefreshRequest, RefreshResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type S5_RefreshClient = grpc.ServerStreamingClient[RefreshResponse]
+
+func (c *s5Client) List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListResponse)
+	err := c.cc.Invoke(ctx, S5_List_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *s5Client) Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelResponse)
+	err := c.cc.Invoke(ctx, S5_Cancel_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -90,12 +191,29 @@ func (c *s5Client) Close(ctx context.Context, in *CloseRequest, opts ...grpc.Cal
 // for forward compatibility.
 //
 // Loads encrypted vector databases from S5 storage.
+//
+// A call that fails because of a database ends with a status whose google.rpc.ErrorInfo has the code (such as DECRYPTION_FAILED) as
+// its reason, and `is_retryable` and `is_security` in its metadata.
 type S5Server interface {
-	// Loads a database and reports progress. Cancelling the call cancels the load.
+	// Loads a database and reports progress: manifest_downloaded, chunk_downloaded for each chunk, index_building and loading_complete;
+	// a session's then index_ready. Cancelling the call cancels the load, unless it is detached. A load that fails sends loading_error before its status.
 	Load(*LoadRequest, grpc.ServerStreamingServer[LoadResponse]) error
-	// Searches a session index made by Load.
+	// The progress of a load that somebody began: what there was so far, and then each event as it comes.
+	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
+	// How far a load is. One that nobody began is not_started, and no error.
+	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// Searches a session.
 	Search(context.Context, *SearchRequest) (*SearchResponse, error)
-	// Forgets a session index and wipes its key.
+	// Adds vectors to a session that holds uploaded ones, and makes it when there is none.
+	Upload(context.Context, *UploadRequest) (*UploadResponse, error)
+	// Brings a loaded session up to date: downloads the manifest, and of the chunks those whose cid or updatedAt changed. Searches see the
+	// database as it was until all of it is there.
+	Refresh(*RefreshRequest, grpc.ServerStreamingServer[RefreshResponse]) error
+	// The sessions and the loads under way.
+	List(context.Context, *ListRequest) (*ListResponse, error)
+	// Ends a load. A session or a collection that it made is gone.
+	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
+	// Forgets a session. Its database stays in the cache for a while, for those who have its key; other sessions keep it.
 	Close(context.Context, *CloseRequest) (*CloseResponse, error)
 	mustEmbedUnimplementedS5Server()
 }
@@ -110,8 +228,26 @@ type UnimplementedS5Server struct{}
 func (UnimplementedS5Server) Load(*LoadRequest, grpc.ServerStreamingServer[LoadResponse]) error {
 	return status.Error(codes.Unimplemented, "method Load not implemented")
 }
+func (UnimplementedS5Server) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
+	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedS5Server) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
 func (UnimplementedS5Server) Search(context.Context, *SearchRequest) (*SearchResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Search not implemented")
+}
+func (UnimplementedS5Server) Upload(context.Context, *UploadRequest) (*UploadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Upload not implemented")
+}
+func (UnimplementedS5Server) Refresh(*RefreshRequest, grpc.ServerStreamingServer[RefreshResponse]) error {
+	return status.Error(codes.Unimplemented, "method Refresh not implemented")
+}
+func (UnimplementedS5Server) List(context.Context, *ListRequest) (*ListResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedS5Server) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
 }
 func (UnimplementedS5Server) Close(context.Context, *CloseRequest) (*CloseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Close not implemented")
@@ -148,6 +284,35 @@ func _S5_Load_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type S5_LoadServer = grpc.ServerStreamingServer[LoadResponse]
 
+func _S5_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(S5Server).Watch(m, &grpc.GenericServerStream[WatchRequest, WatchResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type S5_WatchServer = grpc.ServerStreamingServer[WatchResponse]
+
+func _S5_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(S5Server).Status(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: S5_Status_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(S5Server).Status(ctx, req.(*StatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _S5_Search_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SearchRequest)
 	if err := dec(in); err != nil {
@@ -162,6 +327,71 @@ func _S5_Search_Handler(srv interface{}, ctx context.Context, dec func(interface
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(S5Server).Search(ctx, req.(*SearchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _S5_Upload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UploadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(S5Server).Upload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: S5_Upload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(S5Server).Upload(ctx, req.(*UploadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _S5_Refresh_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RefreshRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(S5Server).Refresh(m, &grpc.GenericServerStream[RefreshRequest, RefreshResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type S5_RefreshServer = grpc.ServerStreamingServer[RefreshResponse]
+
+func _S5_List_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(S5Server).List(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: S5_List_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(S5Server).List(ctx, req.(*ListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _S5_Cancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(S5Server).Cancel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: S5_Cancel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(S5Server).Cancel(ctx, req.(*CancelRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -192,8 +422,24 @@ var S5_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*S5Server)(nil),
 	Methods: []grpc.MethodDesc{
 		{
+			MethodName: "Status",
+			Handler:    _S5_Status_Handler,
+		},
+		{
 			MethodName: "Search",
 			Handler:    _S5_Search_Handler,
+		},
+		{
+			MethodName: "Upload",
+			Handler:    _S5_Upload_Handler,
+		},
+		{
+			MethodName: "List",
+			Handler:    _S5_List_Handler,
+		},
+		{
+			MethodName: "Cancel",
+			Handler:    _S5_Cancel_Handler,
 		},
 		{
 			MethodName: "Close",
@@ -204,6 +450,16 @@ var S5_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Load",
 			Handler:       _S5_Load_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Watch",
+			Handler:       _S5_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Refresh",
+			Handler:       _S5_Refresh_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -2,8 +2,9 @@
 // @generated from file sealpoint/v1/s5.proto (package sealpoint.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Filter } from "../../qdrant/qdrant_common_pb.js";
 
 /**
  * Describes the file sealpoint/v1/s5.proto.
@@ -40,7 +41,7 @@ export declare type LoadRequest = Message<"sealpoint.v1.LoadRequest"> & {
    */
   target: {
     /**
-     * A session index in memory, searched by Search; nothing of it is written to disk.
+     * A session index, searched by Search. Sessions with the same database and key share one load and one index.
      *
      * @generated from field: string session_id = 4;
      */
@@ -55,6 +56,48 @@ export declare type LoadRequest = Message<"sealpoint.v1.LoadRequest"> & {
     value: string;
     case: "collectionName";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The load goes on when this call is cancelled; Watch, Status and Cancel find it by its session or collection.
+   *
+   * @generated from field: bool detach = 6;
+   */
+  detach: boolean;
+
+  /**
+   * A mixed-case user_address must have a right EIP-55 checksum.
+   *
+   * @generated from field: bool strict_address = 7;
+   */
+  strictAddress: boolean;
+
+  /**
+   * Chunks downloaded at a time, 1 to 20. Default: the server's (S5_MAX_PARALLEL_CHUNKS).
+   *
+   * @generated from field: optional uint32 parallel_chunks = 8;
+   */
+  parallelChunks?: number | undefined;
+
+  /**
+   * Asks the portal whether a database that is cached has changed, and downloads what did.
+   *
+   * @generated from field: bool revalidate = 9;
+   */
+  revalidate: boolean;
+
+  /**
+   * With session_id: a name under which Qdrant's clients can search the session as a read-only collection, filters on metadata included.
+   *
+   * @generated from field: optional string attach_as = 10;
+   */
+  attachAs?: string | undefined;
+
+  /**
+   * With session_id: keeps the index on disk, in files that are encrypted under a key derived from session_key, for loads after a restart.
+   *
+   * @generated from field: bool persist = 11;
+   */
+  persist: boolean;
 };
 
 /**
@@ -100,6 +143,12 @@ export declare type LoadResponse = Message<"sealpoint.v1.LoadResponse"> & {
      */
     value: LoadingError;
     case: "loadingError";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.IndexReady index_ready = 6;
+     */
+    value: IndexReady;
+    case: "indexReady";
   } | { case: undefined; value?: undefined };
 };
 
@@ -132,6 +181,13 @@ export declare type ManifestDownloaded = Message<"sealpoint.v1.ManifestDownloade
    * @generated from field: uint32 dimensions = 4;
    */
   dimensions: number;
+
+  /**
+   * Of all chunks, encrypted, by the manifest.
+   *
+   * @generated from field: uint64 size_bytes = 5;
+   */
+  sizeBytes: bigint;
 };
 
 /**
@@ -150,7 +206,7 @@ export declare type ChunkDownloaded = Message<"sealpoint.v1.ChunkDownloaded"> & 
   chunkId: number;
 
   /**
-   * Chunks in all.
+   * Chunks to download: in a refresh only those that changed.
    *
    * @generated from field: uint32 total = 2;
    */
@@ -162,6 +218,13 @@ export declare type ChunkDownloaded = Message<"sealpoint.v1.ChunkDownloaded"> & 
    * @generated from field: float percent = 3;
    */
   percent: number;
+
+  /**
+   * Vectors that a search finds by now.
+   *
+   * @generated from field: uint64 vectors_loaded = 4;
+   */
+  vectorsLoaded: bigint;
 };
 
 /**
@@ -183,6 +246,8 @@ export declare type IndexBuilding = Message<"sealpoint.v1.IndexBuilding"> & {
 export declare const IndexBuildingSchema: GenMessage<IndexBuilding>;
 
 /**
+ * All vectors are there: searches are answered, exactly until index_ready.
+ *
  * @generated from message sealpoint.v1.LoadingComplete
  */
 export declare type LoadingComplete = Message<"sealpoint.v1.LoadingComplete"> & {
@@ -195,6 +260,20 @@ export declare type LoadingComplete = Message<"sealpoint.v1.LoadingComplete"> & 
    * @generated from field: uint64 load_time_ms = 2;
    */
   loadTimeMs: bigint;
+
+  /**
+   * Nothing was downloaded for it: the index was there.
+   *
+   * @generated from field: bool from_cache = 3;
+   */
+  fromCache: boolean;
+
+  /**
+   * In a refresh or a revalidated load: chunks that were downloaded.
+   *
+   * @generated from field: uint32 chunks_downloaded = 4;
+   */
+  chunksDownloaded: number;
 };
 
 /**
@@ -202,6 +281,24 @@ export declare type LoadingComplete = Message<"sealpoint.v1.LoadingComplete"> & 
  * Use `create(LoadingCompleteSchema)` to create a new message.
  */
 export declare const LoadingCompleteSchema: GenMessage<LoadingComplete>;
+
+/**
+ * The graph is built: searches are answered by it. The last event of a session's load.
+ *
+ * @generated from message sealpoint.v1.IndexReady
+ */
+export declare type IndexReady = Message<"sealpoint.v1.IndexReady"> & {
+  /**
+   * @generated from field: uint64 build_time_ms = 1;
+   */
+  buildTimeMs: bigint;
+};
+
+/**
+ * Describes the message sealpoint.v1.IndexReady.
+ * Use `create(IndexReadySchema)` to create a new message.
+ */
+export declare const IndexReadySchema: GenMessage<IndexReady>;
 
 /**
  * @generated from message sealpoint.v1.LoadingError
@@ -237,6 +334,235 @@ export declare type LoadingError = Message<"sealpoint.v1.LoadingError"> & {
 export declare const LoadingErrorSchema: GenMessage<LoadingError>;
 
 /**
+ * @generated from message sealpoint.v1.WatchRequest
+ */
+export declare type WatchRequest = Message<"sealpoint.v1.WatchRequest"> & {
+  /**
+   * @generated from oneof sealpoint.v1.WatchRequest.target
+   */
+  target: {
+    /**
+     * @generated from field: string session_id = 1;
+     */
+    value: string;
+    case: "sessionId";
+  } | {
+    /**
+     * @generated from field: string collection_name = 2;
+     */
+    value: string;
+    case: "collectionName";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealpoint.v1.WatchRequest.
+ * Use `create(WatchRequestSchema)` to create a new message.
+ */
+export declare const WatchRequestSchema: GenMessage<WatchRequest>;
+
+/**
+ * As LoadResponse.
+ *
+ * @generated from message sealpoint.v1.WatchResponse
+ */
+export declare type WatchResponse = Message<"sealpoint.v1.WatchResponse"> & {
+  /**
+   * @generated from oneof sealpoint.v1.WatchResponse.event
+   */
+  event: {
+    /**
+     * @generated from field: sealpoint.v1.ManifestDownloaded manifest_downloaded = 1;
+     */
+    value: ManifestDownloaded;
+    case: "manifestDownloaded";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.ChunkDownloaded chunk_downloaded = 2;
+     */
+    value: ChunkDownloaded;
+    case: "chunkDownloaded";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.IndexBuilding index_building = 3;
+     */
+    value: IndexBuilding;
+    case: "indexBuilding";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.LoadingComplete loading_complete = 4;
+     */
+    value: LoadingComplete;
+    case: "loadingComplete";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.LoadingError loading_error = 5;
+     */
+    value: LoadingError;
+    case: "loadingError";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.IndexReady index_ready = 6;
+     */
+    value: IndexReady;
+    case: "indexReady";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealpoint.v1.WatchResponse.
+ * Use `create(WatchResponseSchema)` to create a new message.
+ */
+export declare const WatchResponseSchema: GenMessage<WatchResponse>;
+
+/**
+ * @generated from message sealpoint.v1.StatusRequest
+ */
+export declare type StatusRequest = Message<"sealpoint.v1.StatusRequest"> & {
+  /**
+   * @generated from oneof sealpoint.v1.StatusRequest.target
+   */
+  target: {
+    /**
+     * @generated from field: string session_id = 1;
+     */
+    value: string;
+    case: "sessionId";
+  } | {
+    /**
+     * @generated from field: string collection_name = 2;
+     */
+    value: string;
+    case: "collectionName";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealpoint.v1.StatusRequest.
+ * Use `create(StatusRequestSchema)` to create a new message.
+ */
+export declare const StatusRequestSchema: GenMessage<StatusRequest>;
+
+/**
+ * @generated from message sealpoint.v1.StatusResponse
+ */
+export declare type StatusResponse = Message<"sealpoint.v1.StatusResponse"> & {
+  /**
+   * @generated from oneof sealpoint.v1.StatusResponse.status
+   */
+  status: {
+    /**
+     * @generated from field: sealpoint.v1.NotStarted not_started = 1;
+     */
+    value: NotStarted;
+    case: "notStarted";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.Loading loading = 2;
+     */
+    value: Loading;
+    case: "loading";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.Loaded loaded = 3;
+     */
+    value: Loaded;
+    case: "loaded";
+  } | {
+    /**
+     * The last load of this target failed; kept for ten minutes.
+     *
+     * @generated from field: sealpoint.v1.LoadingError error = 4;
+     */
+    value: LoadingError;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealpoint.v1.StatusResponse.
+ * Use `create(StatusResponseSchema)` to create a new message.
+ */
+export declare const StatusResponseSchema: GenMessage<StatusResponse>;
+
+/**
+ * @generated from message sealpoint.v1.NotStarted
+ */
+export declare type NotStarted = Message<"sealpoint.v1.NotStarted"> & {
+};
+
+/**
+ * Describes the message sealpoint.v1.NotStarted.
+ * Use `create(NotStartedSchema)` to create a new message.
+ */
+export declare const NotStartedSchema: GenMessage<NotStarted>;
+
+/**
+ * @generated from message sealpoint.v1.Loading
+ */
+export declare type Loading = Message<"sealpoint.v1.Loading"> & {
+  /**
+   * 0 to 100.
+   *
+   * @generated from field: float percent = 1;
+   */
+  percent: number;
+
+  /**
+   * @generated from field: uint64 vectors_loaded = 2;
+   */
+  vectorsLoaded: bigint;
+
+  /**
+   * By the manifest; 0 before it is there.
+   *
+   * @generated from field: uint64 vector_count = 3;
+   */
+  vectorCount: bigint;
+};
+
+/**
+ * Describes the message sealpoint.v1.Loading.
+ * Use `create(LoadingSchema)` to create a new message.
+ */
+export declare const LoadingSchema: GenMessage<Loading>;
+
+/**
+ * @generated from message sealpoint.v1.Loaded
+ */
+export declare type Loaded = Message<"sealpoint.v1.Loaded"> & {
+  /**
+   * @generated from field: uint64 vector_count = 1;
+   */
+  vectorCount: bigint;
+
+  /**
+   * @generated from field: uint64 load_time_ms = 2;
+   */
+  loadTimeMs: bigint;
+
+  /**
+   * The graph is built.
+   *
+   * @generated from field: bool index_ready = 3;
+   */
+  indexReady: boolean;
+
+  /**
+   * Memory of the index, which sessions with the same database share.
+   *
+   * @generated from field: uint64 memory_bytes = 4;
+   */
+  memoryBytes: bigint;
+};
+
+/**
+ * Describes the message sealpoint.v1.Loaded.
+ * Use `create(LoadedSchema)` to create a new message.
+ */
+export declare const LoadedSchema: GenMessage<Loaded>;
+
+/**
  * @generated from message sealpoint.v1.SearchRequest
  */
 export declare type SearchRequest = Message<"sealpoint.v1.SearchRequest"> & {
@@ -259,6 +585,34 @@ export declare type SearchRequest = Message<"sealpoint.v1.SearchRequest"> & {
    * @generated from field: optional float threshold = 4;
    */
   threshold?: number | undefined;
+
+  /**
+   * Over the metadata; the vectors' ids are points' ids as they would be in a collection.
+   *
+   * @generated from field: qdrant.Filter filter = 5;
+   */
+  filter?: Filter | undefined;
+
+  /**
+   * Searches what is there while the session loads, instead of FAILED_PRECONDITION.
+   *
+   * @generated from field: bool allow_partial = 6;
+   */
+  allowPartial: boolean;
+
+  /**
+   * Compares all vectors, though a graph is there.
+   *
+   * @generated from field: bool exact = 7;
+   */
+  exact: boolean;
+
+  /**
+   * Candidates of the graph's walk.
+   *
+   * @generated from field: optional uint32 hnsw_ef = 8;
+   */
+  hnswEf?: number | undefined;
 };
 
 /**
@@ -275,6 +629,20 @@ export declare type SearchResponse = Message<"sealpoint.v1.SearchResponse"> & {
    * @generated from field: repeated sealpoint.v1.SearchHit hits = 1;
    */
   hits: SearchHit[];
+
+  /**
+   * The session was still loading.
+   *
+   * @generated from field: bool partial = 2;
+   */
+  partial: boolean;
+
+  /**
+   * How much of it was there, 0 to 100.
+   *
+   * @generated from field: float percent = 3;
+   */
+  percent: number;
 };
 
 /**
@@ -312,6 +680,320 @@ export declare type SearchHit = Message<"sealpoint.v1.SearchHit"> & {
 export declare const SearchHitSchema: GenMessage<SearchHit>;
 
 /**
+ * @generated from message sealpoint.v1.UploadRequest
+ */
+export declare type UploadRequest = Message<"sealpoint.v1.UploadRequest"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * An id that the session has already, or twice, is refused, and with it the whole request.
+   *
+   * @generated from field: repeated sealpoint.v1.UploadVector vectors = 2;
+   */
+  vectors: UploadVector[];
+
+  /**
+   * Forgets what was uploaded before.
+   *
+   * @generated from field: bool replace = 3;
+   */
+  replace: boolean;
+};
+
+/**
+ * Describes the message sealpoint.v1.UploadRequest.
+ * Use `create(UploadRequestSchema)` to create a new message.
+ */
+export declare const UploadRequestSchema: GenMessage<UploadRequest>;
+
+/**
+ * @generated from message sealpoint.v1.UploadVector
+ */
+export declare type UploadVector = Message<"sealpoint.v1.UploadVector"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * As long as all others of the session.
+   *
+   * @generated from field: repeated float vector = 2;
+   */
+  vector: number[];
+
+  /**
+   * JSON of an object, or empty.
+   *
+   * @generated from field: string metadata = 3;
+   */
+  metadata: string;
+};
+
+/**
+ * Describes the message sealpoint.v1.UploadVector.
+ * Use `create(UploadVectorSchema)` to create a new message.
+ */
+export declare const UploadVectorSchema: GenMessage<UploadVector>;
+
+/**
+ * @generated from message sealpoint.v1.UploadResponse
+ */
+export declare type UploadResponse = Message<"sealpoint.v1.UploadResponse"> & {
+  /**
+   * Of the session, with these.
+   *
+   * @generated from field: uint64 vector_count = 1;
+   */
+  vectorCount: bigint;
+};
+
+/**
+ * Describes the message sealpoint.v1.UploadResponse.
+ * Use `create(UploadResponseSchema)` to create a new message.
+ */
+export declare const UploadResponseSchema: GenMessage<UploadResponse>;
+
+/**
+ * @generated from message sealpoint.v1.RefreshRequest
+ */
+export declare type RefreshRequest = Message<"sealpoint.v1.RefreshRequest"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message sealpoint.v1.RefreshRequest.
+ * Use `create(RefreshRequestSchema)` to create a new message.
+ */
+export declare const RefreshRequestSchema: GenMessage<RefreshRequest>;
+
+/**
+ * As LoadResponse.
+ *
+ * @generated from message sealpoint.v1.RefreshResponse
+ */
+export declare type RefreshResponse = Message<"sealpoint.v1.RefreshResponse"> & {
+  /**
+   * @generated from oneof sealpoint.v1.RefreshResponse.event
+   */
+  event: {
+    /**
+     * @generated from field: sealpoint.v1.ManifestDownloaded manifest_downloaded = 1;
+     */
+    value: ManifestDownloaded;
+    case: "manifestDownloaded";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.ChunkDownloaded chunk_downloaded = 2;
+     */
+    value: ChunkDownloaded;
+    case: "chunkDownloaded";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.IndexBuilding index_building = 3;
+     */
+    value: IndexBuilding;
+    case: "indexBuilding";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.LoadingComplete loading_complete = 4;
+     */
+    value: LoadingComplete;
+    case: "loadingComplete";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.LoadingError loading_error = 5;
+     */
+    value: LoadingError;
+    case: "loadingError";
+  } | {
+    /**
+     * @generated from field: sealpoint.v1.IndexReady index_ready = 6;
+     */
+    value: IndexReady;
+    case: "indexReady";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealpoint.v1.RefreshResponse.
+ * Use `create(RefreshResponseSchema)` to create a new message.
+ */
+export declare const RefreshResponseSchema: GenMessage<RefreshResponse>;
+
+/**
+ * @generated from message sealpoint.v1.ListRequest
+ */
+export declare type ListRequest = Message<"sealpoint.v1.ListRequest"> & {
+};
+
+/**
+ * Describes the message sealpoint.v1.ListRequest.
+ * Use `create(ListRequestSchema)` to create a new message.
+ */
+export declare const ListRequestSchema: GenMessage<ListRequest>;
+
+/**
+ * @generated from message sealpoint.v1.ListResponse
+ */
+export declare type ListResponse = Message<"sealpoint.v1.ListResponse"> & {
+  /**
+   * In the order of their names.
+   *
+   * @generated from field: repeated sealpoint.v1.SessionInfo sessions = 1;
+   */
+  sessions: SessionInfo[];
+
+  /**
+   * Loads into collections that are under way.
+   *
+   * @generated from field: repeated sealpoint.v1.CollectionLoad collections = 2;
+   */
+  collections: CollectionLoad[];
+};
+
+/**
+ * Describes the message sealpoint.v1.ListResponse.
+ * Use `create(ListResponseSchema)` to create a new message.
+ */
+export declare const ListResponseSchema: GenMessage<ListResponse>;
+
+/**
+ * @generated from message sealpoint.v1.SessionInfo
+ */
+export declare type SessionInfo = Message<"sealpoint.v1.SessionInfo"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * @generated from field: sealpoint.v1.SessionSource source = 2;
+   */
+  source: SessionSource;
+
+  /**
+   * Empty of an upload.
+   *
+   * @generated from field: string manifest_path = 3;
+   */
+  manifestPath: string;
+
+  /**
+   * @generated from field: sealpoint.v1.StatusResponse status = 4;
+   */
+  status?: StatusResponse | undefined;
+
+  /**
+   * @generated from field: uint32 dimensions = 5;
+   */
+  dimensions: number;
+
+  /**
+   * Milliseconds since 1970.
+   *
+   * @generated from field: uint64 created_at = 6;
+   */
+  createdAt: bigint;
+
+  /**
+   * @generated from field: uint64 last_used_at = 7;
+   */
+  lastUsedAt: bigint;
+
+  /**
+   * As a collection, when it is attached.
+   *
+   * @generated from field: optional string attached_as = 8;
+   */
+  attachedAs?: string | undefined;
+};
+
+/**
+ * Describes the message sealpoint.v1.SessionInfo.
+ * Use `create(SessionInfoSchema)` to create a new message.
+ */
+export declare const SessionInfoSchema: GenMessage<SessionInfo>;
+
+/**
+ * @generated from message sealpoint.v1.CollectionLoad
+ */
+export declare type CollectionLoad = Message<"sealpoint.v1.CollectionLoad"> & {
+  /**
+   * @generated from field: string collection_name = 1;
+   */
+  collectionName: string;
+
+  /**
+   * @generated from field: string manifest_path = 2;
+   */
+  manifestPath: string;
+
+  /**
+   * @generated from field: sealpoint.v1.StatusResponse status = 3;
+   */
+  status?: StatusResponse | undefined;
+};
+
+/**
+ * Describes the message sealpoint.v1.CollectionLoad.
+ * Use `create(CollectionLoadSchema)` to create a new message.
+ */
+export declare const CollectionLoadSchema: GenMessage<CollectionLoad>;
+
+/**
+ * @generated from message sealpoint.v1.CancelRequest
+ */
+export declare type CancelRequest = Message<"sealpoint.v1.CancelRequest"> & {
+  /**
+   * @generated from oneof sealpoint.v1.CancelRequest.target
+   */
+  target: {
+    /**
+     * @generated from field: string session_id = 1;
+     */
+    value: string;
+    case: "sessionId";
+  } | {
+    /**
+     * @generated from field: string collection_name = 2;
+     */
+    value: string;
+    case: "collectionName";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sealpoint.v1.CancelRequest.
+ * Use `create(CancelRequestSchema)` to create a new message.
+ */
+export declare const CancelRequestSchema: GenMessage<CancelRequest>;
+
+/**
+ * @generated from message sealpoint.v1.CancelResponse
+ */
+export declare type CancelResponse = Message<"sealpoint.v1.CancelResponse"> & {
+  /**
+   * False when no load of it was under way.
+   *
+   * @generated from field: bool cancelled = 1;
+   */
+  cancelled: boolean;
+};
+
+/**
+ * Describes the message sealpoint.v1.CancelResponse.
+ * Use `create(CancelResponseSchema)` to create a new message.
+ */
+export declare const CancelResponseSchema: GenMessage<CancelResponse>;
+
+/**
  * @generated from message sealpoint.v1.CloseRequest
  */
 export declare type CloseRequest = Message<"sealpoint.v1.CloseRequest"> & {
@@ -346,13 +1028,42 @@ export declare type CloseResponse = Message<"sealpoint.v1.CloseResponse"> & {
 export declare const CloseResponseSchema: GenMessage<CloseResponse>;
 
 /**
+ * @generated from enum sealpoint.v1.SessionSource
+ */
+export enum SessionSource {
+  /**
+   * @generated from enum value: SESSION_SOURCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: SESSION_SOURCE_LOAD = 1;
+   */
+  LOAD = 1,
+
+  /**
+   * @generated from enum value: SESSION_SOURCE_UPLOAD = 2;
+   */
+  UPLOAD = 2,
+}
+
+/**
+ * Describes the enum sealpoint.v1.SessionSource.
+ */
+export declare const SessionSourceSchema: GenEnum<SessionSource>;
+
+/**
  * Loads encrypted vector databases from S5 storage.
+ *
+ * A call that fails because of a database ends with a status whose google.rpc.ErrorInfo has the code (such as DECRYPTION_FAILED) as
+ * its reason, and `is_retryable` and `is_security` in its metadata.
  *
  * @generated from service sealpoint.v1.S5
  */
 export declare const S5: GenService<{
   /**
-   * Loads a database and reports progress. Cancelling the call cancels the load.
+   * Loads a database and reports progress: manifest_downloaded, chunk_downloaded for each chunk, index_building and loading_complete;
+   * a session's then index_ready. Cancelling the call cancels the load, unless it is detached. A load that fails sends loading_error before its status.
    *
    * @generated from rpc sealpoint.v1.S5.Load
    */
@@ -362,7 +1073,27 @@ export declare const S5: GenService<{
     output: typeof LoadResponseSchema;
   },
   /**
-   * Searches a session index made by Load.
+   * The progress of a load that somebody began: what there was so far, and then each event as it comes.
+   *
+   * @generated from rpc sealpoint.v1.S5.Watch
+   */
+  watch: {
+    methodKind: "server_streaming";
+    input: typeof WatchRequestSchema;
+    output: typeof WatchResponseSchema;
+  },
+  /**
+   * How far a load is. One that nobody began is not_started, and no error.
+   *
+   * @generated from rpc sealpoint.v1.S5.Status
+   */
+  status: {
+    methodKind: "unary";
+    input: typeof StatusRequestSchema;
+    output: typeof StatusResponseSchema;
+  },
+  /**
+   * Searches a session.
    *
    * @generated from rpc sealpoint.v1.S5.Search
    */
@@ -372,7 +1103,48 @@ export declare const S5: GenService<{
     output: typeof SearchResponseSchema;
   },
   /**
-   * Forgets a session index and wipes its key.
+   * Adds vectors to a session that holds uploaded ones, and makes it when there is none.
+   *
+   * @generated from rpc sealpoint.v1.S5.Upload
+   */
+  upload: {
+    methodKind: "unary";
+    input: typeof UploadRequestSchema;
+    output: typeof UploadResponseSchema;
+  },
+  /**
+   * Brings a loaded session up to date: downloads the manifest, and of the chunks those whose cid or updatedAt changed. Searches see the
+   * database as it was until all of it is there.
+   *
+   * @generated from rpc sealpoint.v1.S5.Refresh
+   */
+  refresh: {
+    methodKind: "server_streaming";
+    input: typeof RefreshRequestSchema;
+    output: typeof RefreshResponseSchema;
+  },
+  /**
+   * The sessions and the loads under way.
+   *
+   * @generated from rpc sealpoint.v1.S5.List
+   */
+  list: {
+    methodKind: "unary";
+    input: typeof ListRequestSchema;
+    output: typeof ListResponseSchema;
+  },
+  /**
+   * Ends a load. A session or a collection that it made is gone.
+   *
+   * @generated from rpc sealpoint.v1.S5.Cancel
+   */
+  cancel: {
+    methodKind: "unary";
+    input: typeof CancelRequestSchema;
+    output: typeof CancelResponseSchema;
+  },
+  /**
+   * Forgets a session. Its database stays in the cache for a while, for those who have its key; other sessions keep it.
    *
    * @generated from rpc sealpoint.v1.S5.Close
    */

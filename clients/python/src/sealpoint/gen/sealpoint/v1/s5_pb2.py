@@ -20,9 +20,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 
 
 
+from sealpoint.gen.qdrant import qdrant_common_pb2 as qdrant_dot_qdrant__common__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x15sealpoint/v1/s5.proto\x12\x0csealpoint.v1\"\x8a\x01\n\x0bLoadRequest\x12\x15\n\rmanifest_path\x18\x01 \x01(\t\x12\x14\n\x0cuser_address\x18\x02 \x01(\t\x12\x13\n\x0bsession_key\x18\x03 \x01(\x0c\x12\x14\n\nsession_id\x18\x04 \x01(\tH\x00\x12\x19\n\x0f\x63ollection_name\x18\x05 \x01(\tH\x00\x42\x08\n\x06target\"\xba\x02\n\x0cLoadResponse\x12?\n\x13manifest_downloaded\x18\x01 \x01(\x0b\x32 .sealpoint.v1.ManifestDownloadedH\x00\x12\x39\n\x10\x63hunk_downloaded\x18\x02 \x01(\x0b\x32\x1d.sealpoint.v1.ChunkDownloadedH\x00\x12\x35\n\x0eindex_building\x18\x03 \x01(\x0b\x32\x1b.sealpoint.v1.IndexBuildingH\x00\x12\x39\n\x10loading_complete\x18\x04 \x01(\x0b\x32\x1d.sealpoint.v1.LoadingCompleteH\x00\x12\x33\n\rloading_error\x18\x05 \x01(\x0b\x32\x1a.sealpoint.v1.LoadingErrorH\x00\x42\x07\n\x05\x65vent\"W\n\x12ManifestDownloaded\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\r\x12\x0f\n\x07vectors\x18\x03 \x01(\x04\x12\x12\n\ndimensions\x18\x04 \x01(\r\"C\n\x0f\x43hunkDownloaded\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\x12\x0f\n\x07percent\x18\x03 \x01(\x02\"\x0f\n\rIndexBuilding\"=\n\x0fLoadingComplete\x12\x14\n\x0cvector_count\x18\x01 \x01(\x04\x12\x14\n\x0cload_time_ms\x18\x02 \x01(\x04\"X\n\x0cLoadingError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x14\n\x0cis_retryable\x18\x03 \x01(\x08\x12\x13\n\x0bis_security\x18\x04 \x01(\x08\"d\n\rSearchRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x03(\x02\x12\t\n\x01k\x18\x03 \x01(\r\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_threshold\"7\n\x0eSearchResponse\x12%\n\x04hits\x18\x01 \x03(\x0b\x32\x17.sealpoint.v1.SearchHit\"8\n\tSearchHit\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x10\n\x08metadata\x18\x03 \x01(\t\"\"\n\x0c\x43loseRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x1f\n\rCloseResponse\x12\x0e\n\x06\x63losed\x18\x01 \x01(\x08\x32\xcc\x01\n\x02S5\x12?\n\x04Load\x12\x19.sealpoint.v1.LoadRequest\x1a\x1a.sealpoint.v1.LoadResponse0\x01\x12\x43\n\x06Search\x12\x1b.sealpoint.v1.SearchRequest\x1a\x1c.sealpoint.v1.SearchResponse\x12@\n\x05\x43lose\x12\x1a.sealpoint.v1.CloseRequest\x1a\x1b.sealpoint.v1.CloseResponseB/Z-sealpoint.dev/go/gen/sealpoint/v1;sealpointv1b\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x15sealpoint/v1/s5.proto\x12\x0csealpoint.v1\x1a\x1aqdrant/qdrant_common.proto\"\xaf\x02\n\x0bLoadRequest\x12\x15\n\rmanifest_path\x18\x01 \x01(\t\x12\x14\n\x0cuser_address\x18\x02 \x01(\t\x12\x13\n\x0bsession_key\x18\x03 \x01(\x0c\x12\x14\n\nsession_id\x18\x04 \x01(\tH\x00\x12\x19\n\x0f\x63ollection_name\x18\x05 \x01(\tH\x00\x12\x0e\n\x06\x64\x65tach\x18\x06 \x01(\x08\x12\x16\n\x0estrict_address\x18\x07 \x01(\x08\x12\x1c\n\x0fparallel_chunks\x18\x08 \x01(\rH\x01\x88\x01\x01\x12\x12\n\nrevalidate\x18\t \x01(\x08\x12\x16\n\tattach_as\x18\n \x01(\tH\x02\x88\x01\x01\x12\x0f\n\x07persist\x18\x0b \x01(\x08\x42\x08\n\x06targetB\x12\n\x10_parallel_chunksB\x0c\n\n_attach_as\"\xeb\x02\n\x0cLoadResponse\x12?\n\x13manifest_downloaded\x18\x01 \x01(\x0b\x32 .sealpoint.v1.ManifestDownloadedH\x00\x12\x39\n\x10\x63hunk_downloaded\x18\x02 \x01(\x0b\x32\x1d.sealpoint.v1.ChunkDownloadedH\x00\x12\x35\n\x0eindex_building\x18\x03 \x01(\x0b\x32\x1b.sealpoint.v1.IndexBuildingH\x00\x12\x39\n\x10loading_complete\x18\x04 \x01(\x0b\x32\x1d.sealpoint.v1.LoadingCompleteH\x00\x12\x33\n\rloading_error\x18\x05 \x01(\x0b\x32\x1a.sealpoint.v1.LoadingErrorH\x00\x12/\n\x0bindex_ready\x18\x06 \x01(\x0b\x32\x18.sealpoint.v1.IndexReadyH\x00\x42\x07\n\x05\x65vent\"k\n\x12ManifestDownloaded\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\r\x12\x0f\n\x07vectors\x18\x03 \x01(\x04\x12\x12\n\ndimensions\x18\x04 \x01(\r\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\"[\n\x0f\x43hunkDownloaded\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\x12\x0f\n\x07percent\x18\x03 \x01(\x02\x12\x16\n\x0evectors_loaded\x18\x04 \x01(\x04\"\x0f\n\rIndexBuilding\"l\n\x0fLoadingComplete\x12\x14\n\x0cvector_count\x18\x01 \x01(\x04\x12\x14\n\x0cload_time_ms\x18\x02 \x01(\x04\x12\x12\n\nfrom_cache\x18\x03 \x01(\x08\x12\x19\n\x11\x63hunks_downloaded\x18\x04 \x01(\r\"#\n\nIndexReady\x12\x15\n\rbuild_time_ms\x18\x01 \x01(\x04\"X\n\x0cLoadingError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x14\n\x0cis_retryable\x18\x03 \x01(\x08\x12\x13\n\x0bis_security\x18\x04 \x01(\x08\"I\n\x0cWatchRequest\x12\x14\n\nsession_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63ollection_name\x18\x02 \x01(\tH\x00\x42\x08\n\x06target\"\xec\x02\n\rWatchResponse\x12?\n\x13manifest_downloaded\x18\x01 \x01(\x0b\x32 .sealpoint.v1.ManifestDownloadedH\x00\x12\x39\n\x10\x63hunk_downloaded\x18\x02 \x01(\x0b\x32\x1d.sealpoint.v1.ChunkDownloadedH\x00\x12\x35\n\x0eindex_building\x18\x03 \x01(\x0b\x32\x1b.sealpoint.v1.IndexBuildingH\x00\x12\x39\n\x10loading_complete\x18\x04 \x01(\x0b\x32\x1d.sealpoint.v1.LoadingCompleteH\x00\x12\x33\n\rloading_error\x18\x05 \x01(\x0b\x32\x1a.sealpoint.v1.LoadingErrorH\x00\x12/\n\x0bindex_ready\x18\x06 \x01(\x0b\x32\x18.sealpoint.v1.IndexReadyH\x00\x42\x07\n\x05\x65vent\"J\n\rStatusRequest\x12\x14\n\nsession_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63ollection_name\x18\x02 \x01(\tH\x00\x42\x08\n\x06target\"\xca\x01\n\x0eStatusResponse\x12/\n\x0bnot_started\x18\x01 \x01(\x0b\x32\x18.sealpoint.v1.NotStartedH\x00\x12(\n\x07loading\x18\x02 \x01(\x0b\x32\x15.sealpoint.v1.LoadingH\x00\x12&\n\x06loaded\x18\x03 \x01(\x0b\x32\x14.sealpoint.v1.LoadedH\x00\x12+\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1a.sealpoint.v1.LoadingErrorH\x00\x42\x08\n\x06status\"\x0c\n\nNotStarted\"H\n\x07Loading\x12\x0f\n\x07percent\x18\x01 \x01(\x02\x12\x16\n\x0evectors_loaded\x18\x02 \x01(\x04\x12\x14\n\x0cvector_count\x18\x03 \x01(\x04\"_\n\x06Loaded\x12\x14\n\x0cvector_count\x18\x01 \x01(\x04\x12\x14\n\x0cload_time_ms\x18\x02 \x01(\x04\x12\x13\n\x0bindex_ready\x18\x03 \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x04\"\xcc\x01\n\rSearchRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x03(\x02\x12\t\n\x01k\x18\x03 \x01(\r\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x1e\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x0e.qdrant.Filter\x12\x15\n\rallow_partial\x18\x06 \x01(\x08\x12\r\n\x05\x65xact\x18\x07 \x01(\x08\x12\x14\n\x07hnsw_ef\x18\x08 \x01(\rH\x01\x88\x01\x01\x42\x0c\n\n_thresholdB\n\n\x08_hnsw_ef\"Y\n\x0eSearchResponse\x12%\n\x04hits\x18\x01 \x03(\x0b\x32\x17.sealpoint.v1.SearchHit\x12\x0f\n\x07partial\x18\x02 \x01(\x08\x12\x0f\n\x07percent\x18\x03 \x01(\x02\"8\n\tSearchHit\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x10\n\x08metadata\x18\x03 \x01(\t\"a\n\rUploadRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07vectors\x18\x02 \x03(\x0b\x32\x1a.sealpoint.v1.UploadVector\x12\x0f\n\x07replace\x18\x03 \x01(\x08\"<\n\x0cUploadVector\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x03(\x02\x12\x10\n\x08metadata\x18\x03 \x01(\t\"&\n\x0eUploadResponse\x12\x14\n\x0cvector_count\x18\x01 \x01(\x04\"$\n\x0eRefreshRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\xee\x02\n\x0fRefreshResponse\x12?\n\x13manifest_downloaded\x18\x01 \x01(\x0b\x32 .sealpoint.v1.ManifestDownloadedH\x00\x12\x39\n\x10\x63hunk_downloaded\x18\x02 \x01(\x0b\x32\x1d.sealpoint.v1.ChunkDownloadedH\x00\x12\x35\n\x0eindex_building\x18\x03 \x01(\x0b\x32\x1b.sealpoint.v1.IndexBuildingH\x00\x12\x39\n\x10loading_complete\x18\x04 \x01(\x0b\x32\x1d.sealpoint.v1.LoadingCompleteH\x00\x12\x33\n\rloading_error\x18\x05 \x01(\x0b\x32\x1a.sealpoint.v1.LoadingErrorH\x00\x12/\n\x0bindex_ready\x18\x06 \x01(\x0b\x32\x18.sealpoint.v1.IndexReadyH\x00\x42\x07\n\x05\x65vent\"\r\n\x0bListRequest\"n\n\x0cListResponse\x12+\n\x08sessions\x18\x01 \x03(\x0b\x32\x19.sealpoint.v1.SessionInfo\x12\x31\n\x0b\x63ollections\x18\x02 \x03(\x0b\x32\x1c.sealpoint.v1.CollectionLoad\"\xfb\x01\n\x0bSessionInfo\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x06source\x18\x02 \x01(\x0e\x32\x1b.sealpoint.v1.SessionSource\x12\x15\n\rmanifest_path\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0b\x32\x1c.sealpoint.v1.StatusResponse\x12\x12\n\ndimensions\x18\x05 \x01(\r\x12\x12\n\ncreated_at\x18\x06 \x01(\x04\x12\x14\n\x0clast_used_at\x18\x07 \x01(\x04\x12\x18\n\x0b\x61ttached_as\x18\x08 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_attached_as\"n\n\x0e\x43ollectionLoad\x12\x17\n\x0f\x63ollection_name\x18\x01 \x01(\t\x12\x15\n\rmanifest_path\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0b\x32\x1c.sealpoint.v1.StatusResponse\"J\n\rCancelRequest\x12\x14\n\nsession_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x63ollection_name\x18\x02 \x01(\tH\x00\x42\x08\n\x06target\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"\"\n\x0c\x43loseRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x1f\n\rCloseResponse\x12\x0e\n\x06\x63losed\x18\x01 \x01(\x08*c\n\rSessionSource\x12\x1e\n\x1aSESSION_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n\x13SESSION_SOURCE_LOAD\x10\x01\x12\x19\n\x15SESSION_SOURCE_UPLOAD\x10\x02\x32\xe8\x04\n\x02S5\x12?\n\x04Load\x12\x19.sealpoint.v1.LoadRequest\x1a\x1a.sealpoint.v1.LoadResponse0\x01\x12\x42\n\x05Watch\x12\x1a.sealpoint.v1.WatchRequest\x1a\x1b.sealpoint.v1.WatchResponse0\x01\x12\x43\n\x06Status\x12\x1b.sealpoint.v1.StatusRequest\x1a\x1c.sealpoint.v1.StatusResponse\x12\x43\n\x06Search\x12\x1b.sealpoint.v1.SearchRequest\x1a\x1c.sealpoint.v1.SearchResponse\x12\x43\n\x06Upload\x12\x1b.sealpoint.v1.UploadRequest\x1a\x1c.sealpoint.v1.UploadResponse\x12H\n\x07Refresh\x12\x1c.sealpoint.v1.RefreshRequest\x1a\x1d.sealpoint.v1.RefreshResponse0\x01\x12=\n\x04List\x12\x19.sealpoint.v1.ListRequest\x1a\x1a.sealpoint.v1.ListResponse\x12\x43\n\x06\x43\x61ncel\x12\x1b.sealpoint.v1.CancelRequest\x1a\x1c.sealpoint.v1.CancelResponse\x12@\n\x05\x43lose\x12\x1a.sealpoint.v1.CloseRequest\x1a\x1b.sealpoint.v1.CloseResponseB/Z-sealpoint.dev/go/gen/sealpoint/v1;sealpointv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -30,30 +31,70 @@ _build(DESCRIPTOR, 'sealpoint.gen.sealpoint.v1.s5_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z-sealpoint.dev/go/gen/sealpoint/v1;sealpointv1'
-  _globals['_LOADREQUEST']._serialized_start=40
-  _globals['_LOADREQUEST']._serialized_end=178
-  _globals['_LOADRESPONSE']._serialized_start=181
-  _globals['_LOADRESPONSE']._serialized_end=495
-  _globals['_MANIFESTDOWNLOADED']._serialized_start=497
-  _globals['_MANIFESTDOWNLOADED']._serialized_end=584
-  _globals['_CHUNKDOWNLOADED']._serialized_start=586
-  _globals['_CHUNKDOWNLOADED']._serialized_end=653
-  _globals['_INDEXBUILDING']._serialized_start=655
-  _globals['_INDEXBUILDING']._serialized_end=670
-  _globals['_LOADINGCOMPLETE']._serialized_start=672
-  _globals['_LOADINGCOMPLETE']._serialized_end=733
-  _globals['_LOADINGERROR']._serialized_start=735
-  _globals['_LOADINGERROR']._serialized_end=823
-  _globals['_SEARCHREQUEST']._serialized_start=825
-  _globals['_SEARCHREQUEST']._serialized_end=925
-  _globals['_SEARCHRESPONSE']._serialized_start=927
-  _globals['_SEARCHRESPONSE']._serialized_end=982
-  _globals['_SEARCHHIT']._serialized_start=984
-  _globals['_SEARCHHIT']._serialized_end=1040
-  _globals['_CLOSEREQUEST']._serialized_start=1042
-  _globals['_CLOSEREQUEST']._serialized_end=1076
-  _globals['_CLOSERESPONSE']._serialized_start=1078
-  _globals['_CLOSERESPONSE']._serialized_end=1109
-  _globals['_S5']._serialized_start=1112
-  _globals['_S5']._serialized_end=1316
+  _globals['_SESSIONSOURCE']._serialized_start=3742
+  _globals['_SESSIONSOURCE']._serialized_end=3841
+  _globals['_LOADREQUEST']._serialized_start=68
+  _globals['_LOADREQUEST']._serialized_end=371
+  _globals['_LOADRESPONSE']._serialized_start=374
+  _globals['_LOADRESPONSE']._serialized_end=737
+  _globals['_MANIFESTDOWNLOADED']._serialized_start=739
+  _globals['_MANIFESTDOWNLOADED']._serialized_end=846
+  _globals['_CHUNKDOWNLOADED']._serialized_start=848
+  _globals['_CHUNKDOWNLOADED']._serialized_end=939
+  _globals['_INDEXBUILDING']._serialized_start=941
+  _globals['_INDEXBUILDING']._serialized_end=956
+  _globals['_LOADINGCOMPLETE']._serialized_start=958
+  _globals['_LOADINGCOMPLETE']._serialized_end=1066
+  _globals['_INDEXREADY']._serialized_start=1068
+  _globals['_INDEXREADY']._serialized_end=1103
+  _globals['_LOADINGERROR']._serialized_start=1105
+  _globals['_LOADINGERROR']._serialized_end=1193
+  _globals['_WATCHREQUEST']._serialized_start=1195
+  _globals['_WATCHREQUEST']._serialized_end=1268
+  _globals['_WATCHRESPONSE']._serialized_start=1271
+  _globals['_WATCHRESPONSE']._serialized_end=1635
+  _globals['_STATUSREQUEST']._serialized_start=1637
+  _globals['_STATUSREQUEST']._serialized_end=1711
+  _globals['_STATUSRESPONSE']._serialized_start=1714
+  _globals['_STATUSRESPONSE']._serialized_end=1916
+  _globals['_NOTSTARTED']._serialized_start=1918
+  _globals['_NOTSTARTED']._serialized_end=1930
+  _globals['_LOADING']._serialized_start=1932
+  _globals['_LOADING']._serialized_end=2004
+  _globals['_LOADED']._serialized_start=2006
+  _globals['_LOADED']._serialized_end=2101
+  _globals['_SEARCHREQUEST']._serialized_start=2104
+  _globals['_SEARCHREQUEST']._serialized_end=2308
+  _globals['_SEARCHRESPONSE']._serialized_start=2310
+  _globals['_SEARCHRESPONSE']._serialized_end=2399
+  _globals['_SEARCHHIT']._serialized_start=2401
+  _globals['_SEARCHHIT']._serialized_end=2457
+  _globals['_UPLOADREQUEST']._serialized_start=2459
+  _globals['_UPLOADREQUEST']._serialized_end=2556
+  _globals['_UPLOADVECTOR']._serialized_start=2558
+  _globals['_UPLOADVECTOR']._serialized_end=2618
+  _globals['_UPLOADRESPONSE']._serialized_start=2620
+  _globals['_UPLOADRESPONSE']._serialized_end=2658
+  _globals['_REFRESHREQUEST']._serialized_start=2660
+  _globals['_REFRESHREQUEST']._serialized_end=2696
+  _globals['_REFRESHRESPONSE']._serialized_start=2699
+  _globals['_REFRESHRESPONSE']._serialized_end=3065
+  _globals['_LISTREQUEST']._serialized_start=3067
+  _globals['_LISTREQUEST']._serialized_end=3080
+  _globals['_LISTRESPONSE']._serialized_start=3082
+  _globals['_LISTRESPONSE']._serialized_end=3192
+  _globals['_SESSIONINFO']._serialized_start=3195
+  _globals['_SESSIONINFO']._serialized_end=3446
+  _globals['_COLLECTIONLOAD']._serialized_start=3448
+  _globals['_COLLECTIONLOAD']._serialized_end=3558
+  _globals['_CANCELREQUEST']._serialized_start=3560
+  _globals['_CANCELREQUEST']._serialized_end=3634
+  _globals['_CANCELRESPONSE']._serialized_start=3636
+  _globals['_CANCELRESPONSE']._serialized_end=3671
+  _globals['_CLOSEREQUEST']._serialized_start=3673
+  _globals['_CLOSEREQUEST']._serialized_end=3707
+  _globals['_CLOSERESPONSE']._serialized_start=3709
+  _globals['_CLOSERESPONSE']._serialized_end=3740
+  _globals['_S5']._serialized_start=3844
+  _globals['_S5']._serialized_end=4460
 # @@protoc_insertion_point(module_scope)

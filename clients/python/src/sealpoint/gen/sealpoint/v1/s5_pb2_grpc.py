@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class S5Stub:
     """Loads encrypted vector databases from S5 storage.
+
+    A call that fails because of a database ends with a status whose google.rpc.ErrorInfo has the code (such as DECRYPTION_FAILED) as
+    its reason, and `is_retryable` and `is_security` in its metadata.
     """
 
     def __init__(self, channel):
@@ -40,10 +43,40 @@ class S5Stub:
                 request_serializer=sealpoint_dot_v1_dot_s5__pb2.LoadRequest.SerializeToString,
                 response_deserializer=sealpoint_dot_v1_dot_s5__pb2.LoadResponse.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/sealpoint.v1.S5/Watch',
+                request_serializer=sealpoint_dot_v1_dot_s5__pb2.WatchRequest.SerializeToString,
+                response_deserializer=sealpoint_dot_v1_dot_s5__pb2.WatchResponse.FromString,
+                _registered_method=True)
+        self.Status = channel.unary_unary(
+                '/sealpoint.v1.S5/Status',
+                request_serializer=sealpoint_dot_v1_dot_s5__pb2.StatusRequest.SerializeToString,
+                response_deserializer=sealpoint_dot_v1_dot_s5__pb2.StatusResponse.FromString,
+                _registered_method=True)
         self.Search = channel.unary_unary(
                 '/sealpoint.v1.S5/Search',
                 request_serializer=sealpoint_dot_v1_dot_s5__pb2.SearchRequest.SerializeToString,
                 response_deserializer=sealpoint_dot_v1_dot_s5__pb2.SearchResponse.FromString,
+                _registered_method=True)
+        self.Upload = channel.unary_unary(
+                '/sealpoint.v1.S5/Upload',
+                request_serializer=sealpoint_dot_v1_dot_s5__pb2.UploadRequest.SerializeToString,
+                response_deserializer=sealpoint_dot_v1_dot_s5__pb2.UploadResponse.FromString,
+                _registered_method=True)
+        self.Refresh = channel.unary_stream(
+                '/sealpoint.v1.S5/Refresh',
+                request_serializer=sealpoint_dot_v1_dot_s5__pb2.RefreshRequest.SerializeToString,
+                response_deserializer=sealpoint_dot_v1_dot_s5__pb2.RefreshResponse.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/sealpoint.v1.S5/List',
+                request_serializer=sealpoint_dot_v1_dot_s5__pb2.ListRequest.SerializeToString,
+                response_deserializer=sealpoint_dot_v1_dot_s5__pb2.ListResponse.FromString,
+                _registered_method=True)
+        self.Cancel = channel.unary_unary(
+                '/sealpoint.v1.S5/Cancel',
+                request_serializer=sealpoint_dot_v1_dot_s5__pb2.CancelRequest.SerializeToString,
+                response_deserializer=sealpoint_dot_v1_dot_s5__pb2.CancelResponse.FromString,
                 _registered_method=True)
         self.Close = channel.unary_unary(
                 '/sealpoint.v1.S5/Close',
@@ -54,24 +87,71 @@ class S5Stub:
 
 class S5Servicer:
     """Loads encrypted vector databases from S5 storage.
+
+    A call that fails because of a database ends with a status whose google.rpc.ErrorInfo has the code (such as DECRYPTION_FAILED) as
+    its reason, and `is_retryable` and `is_security` in its metadata.
     """
 
     def Load(self, request, context):
-        """Loads a database and reports progress. Cancelling the call cancels the load.
+        """Loads a database and reports progress: manifest_downloaded, chunk_downloaded for each chunk, index_building and loading_complete;
+        a session's then index_ready. Cancelling the call cancels the load, unless it is detached. A load that fails sends loading_error before its status.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """The progress of a load that somebody began: what there was so far, and then each event as it comes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Status(self, request, context):
+        """How far a load is. One that nobody began is not_started, and no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Search(self, request, context):
-        """Searches a session index made by Load.
+        """Searches a session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Upload(self, request, context):
+        """Adds vectors to a session that holds uploaded ones, and makes it when there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Refresh(self, request, context):
+        """Brings a loaded session up to date: downloads the manifest, and of the chunks those whose cid or updatedAt changed. Searches see the
+        database as it was until all of it is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """The sessions and the loads under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cancel(self, request, context):
+        """Ends a load. A session or a collection that it made is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Close(self, request, context):
-        """Forgets a session index and wipes its key.
+        """Forgets a session. Its database stays in the cache for a while, for those who have its key; other sessions keep it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,10 +165,40 @@ def add_S5Servicer_to_server(servicer, server):
                     request_deserializer=sealpoint_dot_v1_dot_s5__pb2.LoadRequest.FromString,
                     response_serializer=sealpoint_dot_v1_dot_s5__pb2.LoadResponse.SerializeToString,
             ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=sealpoint_dot_v1_dot_s5__pb2.WatchRequest.FromString,
+                    response_serializer=sealpoint_dot_v1_dot_s5__pb2.WatchResponse.SerializeToString,
+            ),
+            'Status': grpc.unary_unary_rpc_method_handler(
+                    servicer.Status,
+                    request_deserializer=sealpoint_dot_v1_dot_s5__pb2.StatusRequest.FromString,
+                    response_serializer=sealpoint_dot_v1_dot_s5__pb2.StatusResponse.SerializeToString,
+            ),
             'Search': grpc.unary_unary_rpc_method_handler(
                     servicer.Search,
                     request_deserializer=sealpoint_dot_v1_dot_s5__pb2.SearchRequest.FromString,
                     response_serializer=sealpoint_dot_v1_dot_s5__pb2.SearchResponse.SerializeToString,
+            ),
+            'Upload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Upload,
+                    request_deserializer=sealpoint_dot_v1_dot_s5__pb2.UploadRequest.FromString,
+                    response_serializer=sealpoint_dot_v1_dot_s5__pb2.UploadResponse.SerializeToString,
+            ),
+            'Refresh': grpc.unary_stream_rpc_method_handler(
+                    servicer.Refresh,
+                    request_deserializer=sealpoint_dot_v1_dot_s5__pb2.RefreshRequest.FromString,
+                    response_serializer=sealpoint_dot_v1_dot_s5__pb2.RefreshResponse.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=sealpoint_dot_v1_dot_s5__pb2.ListRequest.FromString,
+                    response_serializer=sealpoint_dot_v1_dot_s5__pb2.ListResponse.SerializeToString,
+            ),
+            'Cancel': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cancel,
+                    request_deserializer=sealpoint_dot_v1_dot_s5__pb2.CancelRequest.FromString,
+                    response_serializer=sealpoint_dot_v1_dot_s5__pb2.CancelResponse.SerializeToString,
             ),
             'Close': grpc.unary_unary_rpc_method_handler(
                     servicer.Close,
@@ -105,6 +215,9 @@ def add_S5Servicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class S5:
     """Loads encrypted vector databases from S5 storage.
+
+    A call that fails because of a database ends with a status whose google.rpc.ErrorInfo has the code (such as DECRYPTION_FAILED) as
+    its reason, and `is_retryable` and `is_security` in its metadata.
     """
 
     @staticmethod
@@ -135,6 +248,60 @@ class S5:
             _registered_method=True)
 
     @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sealpoint.v1.S5/Watch',
+            sealpoint_dot_v1_dot_s5__pb2.WatchRequest.SerializeToString,
+            sealpoint_dot_v1_dot_s5__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Status(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealpoint.v1.S5/Status',
+            sealpoint_dot_v1_dot_s5__pb2.StatusRequest.SerializeToString,
+            sealpoint_dot_v1_dot_s5__pb2.StatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Search(request,
             target,
             options=(),
@@ -151,6 +318,114 @@ class S5:
             '/sealpoint.v1.S5/Search',
             sealpoint_dot_v1_dot_s5__pb2.SearchRequest.SerializeToString,
             sealpoint_dot_v1_dot_s5__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Upload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealpoint.v1.S5/Upload',
+            sealpoint_dot_v1_dot_s5__pb2.UploadRequest.SerializeToString,
+            sealpoint_dot_v1_dot_s5__pb2.UploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Refresh(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sealpoint.v1.S5/Refresh',
+            sealpoint_dot_v1_dot_s5__pb2.RefreshRequest.SerializeToString,
+            sealpoint_dot_v1_dot_s5__pb2.RefreshResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealpoint.v1.S5/List',
+            sealpoint_dot_v1_dot_s5__pb2.ListRequest.SerializeToString,
+            sealpoint_dot_v1_dot_s5__pb2.ListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cancel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealpoint.v1.S5/Cancel',
+            sealpoint_dot_v1_dot_s5__pb2.CancelRequest.SerializeToString,
+            sealpoint_dot_v1_dot_s5__pb2.CancelResponse.FromString,
             options,
             channel_credentials,
             insecure,
