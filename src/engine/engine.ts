@@ -65,10 +65,31 @@ export interface EncodedUpsert {
   readonly count: number;
 }
 
+/** Which points of a write are written, judged by what is stored before it; the others are passed over in silence. */
+export interface WriteCondition {
+  /** Whether points that are not there, and such as are, are written at all. */
+  readonly mode: "upsert" | "insert_only" | "update_only";
+  /** For points that are there. */
+  readonly filter?: Filter;
+  /** Points with envelopes never match. */
+  readonly plainOnly?: boolean;
+}
+
+/**
+ * Partial updates by ids of which some are missing write the others; with `wait` they then throw not_found, naming the first.
+ */
 export type WriteOperation =
-  | ({ readonly kind: "upsert"; readonly points: readonly PointInput[] } & SealingRequest)
+  | ({
+      readonly kind: "upsert";
+      readonly points: readonly PointInput[];
+      readonly condition?: WriteCondition;
+    } & SealingRequest)
   | { readonly kind: "delete"; readonly selector: PointsSelector }
-  | { readonly kind: "update_vectors"; readonly points: readonly { id: PointId; vectors: PointVectors }[] }
+  | {
+      readonly kind: "update_vectors";
+      readonly points: readonly { id: PointId; vectors: PointVectors }[];
+      readonly condition?: WriteCondition;
+    }
   | { readonly kind: "delete_vectors"; readonly selector: PointsSelector; readonly names: readonly string[] }
   | ({
       readonly kind: "set_payload";

@@ -86,6 +86,8 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
         if (!policy.holdsSealed && storesEnvelopes(operation, admitted)) policies.clear();
         return result;
       } catch (error) {
+        // A missing point is told once the others are written.
+        if (!policy.holdsSealed && storesEnvelopes(operation, admitted)) policies.clear();
         if (!(error instanceof DomainError) || error.kind !== "aborted") throw error;
         policy = await policies.refresh(name);
         // Aborted for another reason, such as a stream that was taken over.

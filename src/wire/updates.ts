@@ -23,13 +23,14 @@ import {
   type VectorsSelector,
   WriteOrderingSchema,
 } from "../../gen/qdrant/points_pb.js";
+import type { Filter as FilterMessage } from "../../gen/qdrant/qdrant_common_pb.js";
 import { badInput, type EncodedPayload, limits, type PointId } from "../core/index.ts";
 import { decodeMessage } from "./messages.ts";
 import { checkOrdering } from "./ordering.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
 import { decoding, joinPieces, MessageReader } from "./reader.ts";
 import { mapPointsSelector, type WirePointsSelector } from "./selectors.ts";
-import { checkUpsertMode, PointReader, tooManyPoints, type WirePoint } from "./upsert.ts";
+import { mapWriteCondition, PointReader, tooManyPoints, type WireCondition, type WirePoint } from "./upsert.ts";
 import { mapVectors, type NamedVectors, unsupported } from "./vectors.ts";
 
 interface WireSealing {
@@ -39,9 +40,17 @@ interface WireSealing {
 
 /** The same shape as the engine's WriteOperation. */
 export type WireOperation =
-  | ({ readonly kind: "upsert"; readonly points: readonly WirePoint[] } & WireSealing)
+  | ({
+      readonly kind: "upsert";
+      readonly points: readonly WirePoint[];
+      readonly condition?: WireCondition | undefined;
+    } & WireSealing)
   | { readonly kind: "delete"; readonly selector: WirePointsSelector }
-  | { readonly kind: "update_vectors"; readonly points: readonly { id: PointId; vectors: NamedVectors }[] }
+  | {
+      readonly kind: "update_vectors";
+      readonly points: readonly { id: PointId; vectors: NamedVectors }[];
+      readonly condition?: WireCondition | undefined;
+    }
   | { readonly kind: "delete_vectors"; readonly selector: WirePointsSelector; readonly names: readonly string[] }
   | ({
       readonly kind: "set_payload";
@@ -104,15 +113,19 @@ export function decodeDeletePoints(bytes: Uint8Array): WriteRequest {
 export function decodeUpdatePointVectors(bytes: Uint8Array): WriteRequest {
   const message = decodeMessage(UpdatePointVectorsSchema, bytes);
   checkOrdering(message.ordering);
-  checkUpsertMode(message.updateFilter !== undefined, undefined);
   return {
     collection: message.collectionName,
     wait: message.wait ?? false,
-    operation: toUpdateVectors(message.points, "points"),
+    operation: toUpdateVectors(message, ""),
   };
 }
 
-function toUpdateVectors(points: readonly PointVectors[], field: string): WireOperation {
+function toUpdateVectors(
+  message: { readonly points: readonly PointVectors[]; readonly updateFilter?: FilterMessage | undefined },
+  prefix: string,
+): WireOperation {
+  const { points } = message;
+  const field = `${prefix}points`;
   if (points.length > limits.pointsPerRequestMax) throw tooManyPoints();
   return {
     kind: "update_vectors",
@@ -123,6 +136,7 @@ function toUpdateVectors(points: readonly PointVectors[], field: string): WireOp
       if (vectors.length === 0) throw badInput(`${name}.vectors: missing`, `${name}.vectors`);
       return { id, vectors };
     }),
+    condition: mapWriteCondition(message.updateFilter, undefined, prefix),
   };
 }
 
@@ -289,8 +303,7 @@ function toOperation(which: number, body: Uint8Array, field: string): WireOperat
     }
     case 7: {
       const message = decodeMessage(PointsUpdateOperation_UpdateVectorsSchema, body, batchName);
-      checkUpsertMode(message.updateFilter !== undefined, undefined);
-      return toUpdateVectors(message.points, `${prefix}update_vectors.points`);
+      return toUpdateVectors(message, `${prefix}update_vectors.`);
     }
     case 8: {
       const message = decodeMessage(PointsUpdateOperation_DeleteVectorsSchema, body, batchName);
@@ -329,6 +342,6 @@ function readPointList(body: Uint8Array, field: string): WireOperation {
     new Uint8Array(Buffer.concat(rest)),
     batchName,
   );
-  checkUpsertMode(others.updateFilter !== undefined, others.updateMode);
-  return { kind: "upsert", points, publicKey: others.publicKey, freshEphemeral: others.freshEphemeral };
+  const condition = mapWriteCondition(others.updateFilter, others.updateMode, `${field}.`);
+  return { kind: "upsert", points, condition, publicKey: others.publicKey, freshEphemeral: others.freshEphemeral };
 }

@@ -1,14 +1,15 @@
 /** The hot write messages: qdrant.UpsertPoints, qdrant.PointStruct and sealpoint.v1.BulkUpsertRequest. */
 import { ShardKeySelectorSchema, UpdateMode, WriteOrderingSchema } from "../../gen/qdrant/points_pb.js";
-import { FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
-import { badInput, DomainError, type EncodedPayload, limits, type PointId } from "../core/index.ts";
+import { type Filter as FilterMessage, FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
+import { badInput, DomainError, type EncodedPayload, type Filter, limits, type PointId } from "../core/index.ts";
 import type { Pauses } from "./answers.ts";
+import { mapFilter } from "./filter.ts";
 import { decodePieces } from "./messages.ts";
 import { checkOrdering } from "./ordering.ts";
 import { readPointId, requirePointId } from "./point-id.ts";
 import { fieldMask, joinPieces, MessageReader } from "./reader.ts";
 import { decodingSteps, runAtOnce, runInSlices, type Steps } from "./steps.ts";
-import { decodeVectors, FloatArena, type NamedVectors, readVectors, unsupported } from "./vectors.ts";
+import { decodeVectors, FloatArena, type NamedVectors, readVectors } from "./vectors.ts";
 
 /** The same shape as the engine's PointInput. */
 export interface WirePoint {
@@ -16,6 +17,12 @@ export interface WirePoint {
   readonly payload: EncodedPayload;
   readonly vectors: NamedVectors;
   readonly publicKey?: string;
+}
+
+/** The same shape as the engine's WriteCondition. */
+export interface WireCondition {
+  readonly mode: "upsert" | "insert_only" | "update_only";
+  readonly filter?: Filter | undefined;
 }
 
 export interface RefusedPoint {
@@ -28,6 +35,7 @@ export interface UpsertRequest {
   readonly collection: string;
   readonly wait: boolean;
   readonly points: readonly WirePoint[];
+  readonly condition: WireCondition | undefined;
   readonly publicKey: string | undefined;
   readonly freshEphemeral: boolean;
 }
@@ -232,8 +240,8 @@ function* readUpsert(bytes: Uint8Array): Steps<UpsertRequest> {
     }
   }
   decodePieces(ShardKeySelectorSchema, shardKeys);
-  checkUpsertMode(decodePieces(FilterSchema, updateFilter) !== undefined, mode);
-  return { collection, wait, points, publicKey, freshEphemeral };
+  const condition = mapWriteCondition(decodePieces(FilterSchema, updateFilter), mode, "");
+  return { collection, wait, points, condition, publicKey, freshEphemeral };
 }
 
 export function append(pieces: Uint8Array[] | undefined, piece: Uint8Array): Uint8Array[] {
@@ -246,12 +254,22 @@ export function tooManyPoints(): DomainError {
   return badInput(`points: more than ${limits.pointsPerRequestMax} in one request`, "points");
 }
 
-/** Conditional upserts would overwrite what the caller wants kept: they are refused, never ignored. */
-export function checkUpsertMode(hasUpdateFilter: boolean, mode: number | undefined): void {
-  if (hasUpdateFilter) throw unsupported("conditional updates", "update_filter");
-  if (mode === undefined || mode === UpdateMode.Upsert) return;
-  if (UpdateMode[mode] === undefined) throw badInput(`update_mode: unknown mode ${mode}`, "update_mode");
-  throw unsupported(`updates of mode ${UpdateMode[mode]}`, "update_mode");
+const conditionModes: Readonly<Record<number, WireCondition["mode"]>> = {
+  [UpdateMode.Upsert]: "upsert",
+  [UpdateMode.InsertOnly]: "insert_only",
+  [UpdateMode.UpdateOnly]: "update_only",
+};
+
+/** Undefined when every point is written. */
+export function mapWriteCondition(
+  filter: FilterMessage | undefined,
+  mode: number | undefined,
+  prefix: string,
+): WireCondition | undefined {
+  const known = conditionModes[mode ?? UpdateMode.Upsert];
+  if (known === undefined) throw badInput(`${prefix}update_mode: unknown mode ${mode}`, `${prefix}update_mode`);
+  if (filter === undefined && known === "upsert") return undefined;
+  return { mode: known, filter: mapFilter(filter, `${prefix}update_filter`) };
 }
 
 export interface BulkStart {

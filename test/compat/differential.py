@@ -10,8 +10,6 @@ Where the in-memory mode is known to differ from the server, the server is follo
 - it ends a search at score_threshold with `<=`, the server keeps a score that equals the threshold: thresholds lie between two scores here;
 - equal scores come in another order: ranks are compared by score, and each id by its own score;
 - a date that it cannot read and a polygon that crosses itself are left out (see test/filter/oracle.py, which makes the filters);
-- a partial update of several points, one of which is missing, changes the others there and in Qdrant and then answers NOT_FOUND; Sealpoint
-  refuses it whole, on purpose: only single missing points are tried;
 - a range compares an integer exactly with a double there, while the server first turns the integer into a double: integers stay below 2^53 here.
 """
 
@@ -87,7 +85,7 @@ class Round(QueryTrees):
         try:
             self.write(self.upsert)
             writes = [
-                self.upsert, self.upsert, self.set_payload, self.set_payload, self.overwrite_payload, self.delete_payload, self.clear_payload,
+                self.upsert, self.upsert, self.conditional_upsert, self.set_payload, self.set_payload, self.overwrite_payload, self.delete_payload, self.clear_payload,
                 self.delete, self.update_vectors, self.delete_vectors, self.create_index, self.batch_update,
             ]  # fmt: skip
             reads = [self.query, self.query, self.query, self.scroll, self.scroll, self.count, self.retrieve, self.query_batch]
@@ -136,10 +134,10 @@ class Round(QueryTrees):
         return self.rng.sample(self.ids, self.rng.randrange(1, most))
 
     def present_ids(self, most=6):
-        """Ids of points that are there, at times a single one that is not."""
+        """Ids of points that are there, at times some that are not: then the others are written and NOT_FOUND is answered."""
         present = [record.id for record in self.local.scroll(self.name, limit=ALL, with_payload=False)[0]]
         if not present or self.rng.random() < 0.1:
-            return self.some_ids(2)
+            return self.some_ids(most)
         return self.rng.sample(present, min(len(present), self.rng.randrange(1, most)))
 
     def selector(self):
@@ -180,6 +178,14 @@ class Round(QueryTrees):
         points = [models.PointStruct(id=i, vector=self.vectors(), payload=self.payload()) for i in self.some_ids(20)]
         self.both("upsert", {"points": points, "wait": True})
 
+    def conditional_upsert(self):
+        points = [models.PointStruct(id=i, vector=self.vectors(), payload=self.payload()) for i in self.some_ids(20)]
+        self.both("upsert", {"points": points, **self.condition(), "wait": True})
+
+    def condition(self):
+        condition = {"update_filter": self.filter(0.7), "update_mode": self.rng.choice([None, *models.UpdateMode])}
+        return {name: value for name, value in condition.items() if value is not None}
+
     def set_payload(self):
         key = self.rng.choice(["a", "b", "a.b", "a[].b", "b[0]", "c.d", '"d e"', "b[]"]) if self.rng.random() < 0.4 else None
         self.both("set_payload", {"payload": self.payload(), "points": self.selector(), "key": key, "wait": True})
@@ -204,7 +210,7 @@ class Round(QueryTrees):
             if vectors:
                 points.append(models.PointVectors(id=point_id, vector=vectors))
         if points:
-            self.both("update_vectors", {"points": points, "wait": True})
+            self.both("update_vectors", {"points": points, "update_filter": self.filter(0.3), "wait": True})
 
     def delete_vectors(self):
         names = self.rng.sample(sorted(self.params), self.rng.randrange(1, len(self.params) + 1))
@@ -230,7 +236,7 @@ class Round(QueryTrees):
             points = self.present_ids(3)
             if kind == 0:
                 struct = [models.PointStruct(id=i, vector=self.vectors(), payload=self.payload()) for i in points]
-                operations.append(models.UpsertOperation(upsert=models.PointsList(points=struct)))
+                operations.append(models.UpsertOperation(upsert=models.PointsList(points=struct, **self.condition())))
             elif kind == 1:
                 operations.append(models.SetPayloadOperation(set_payload=models.SetPayload(payload=self.payload(), points=points)))
             elif kind == 2:

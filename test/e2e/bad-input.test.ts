@@ -315,9 +315,9 @@ describe.skipIf(!addonBuilt)("bad input", () => {
       details: expect.stringMatching(/expected dim: 4, got 2.*point 1/),
     });
     const missing = await failure(
-      client.call(setPayload, { collectionName, wait, payload: { a: text("x") }, pointsSelector: byIds(1, 99) }),
+      client.call(setPayload, { collectionName, wait, payload: { a: text("x") }, pointsSelector: byIds(98, 99) }),
     );
-    expect(missing).toMatchObject({ code: status.NOT_FOUND, details: "Not found: No point with id 99 found" });
+    expect(missing).toMatchObject({ code: status.NOT_FOUND, details: "Not found: No point with id 98 found" });
     const unselected = await failure(client.call(setPayload, { collectionName, wait, payload: { a: text("x") } }));
     expect(unselected.code).toBe(status.INVALID_ARGUMENT);
     const path = await failure(

@@ -212,10 +212,11 @@ export function engineContract(name: string, open: () => Promise<Engine>): void 
         await engine.write(made, { kind: "clear_payload", selector: ids }, wait);
         expect(payloadOf(await engine.get(made, [1n], all, none))).toEqual({});
         const error = await failure(
-          engine.write(made, { kind: "set_payload", selector: { kind: "ids", ids: [1n, 8n] }, payload }, wait),
+          engine.write(made, { kind: "set_payload", selector: { kind: "ids", ids: [8n, 1n, 7n] }, payload }, wait),
         );
         expect(error).toMatchObject({ kind: "not_found", message: "Not found: No point with id 8 found" });
-        expect(payloadOf(await engine.get(made, [1n], all, none))).toEqual({});
+        // The points that are there are written.
+        expect(payloadOf(await engine.get(made, [1n], all, none))).toEqual({ b: "two" });
       });
 
       test("show the chosen part of their payload", async () => {

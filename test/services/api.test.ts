@@ -259,8 +259,10 @@ describe("points", () => {
     expect((await upsert()).details).toBe("Wrong input: Empty update request");
     expect((await server.call(points.count, { collectionName })).result?.count).toBe(0n);
 
-    const mode = failure(server.call(points.upsert, { collectionName, points: [{ id: num(1) }], updateMode: 1 }));
-    expect(await mode).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("InsertOnly") });
+    const mode = failure(
+      server.call(points.upsert, { collectionName, points: [{ id: num(1) }], updateMode: 7 as never }),
+    );
+    expect(await mode).toEqual({ code: status.INVALID_ARGUMENT, details: "update_mode: unknown mode 7" });
     const unknown = failure(server.call(points.query, { collectionName: "nowhere", query: nearest(1) }));
     expect(await unknown).toEqual({
       code: status.NOT_FOUND,

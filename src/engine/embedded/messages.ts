@@ -21,6 +21,7 @@ import type {
   PointsSelector,
   PointVectors,
   ScrollRequest,
+  WriteCondition,
   WriteOperation,
   WriteOptions,
 } from "../engine.ts";
@@ -175,6 +176,14 @@ export function encodeEncodedWrite(name: string, points: EncodedUpsert, options:
   return writeHead(new NativeWriter(256), name, options).u8(10).u32(points.field).done();
 }
 
+const conditionModes = { upsert: 0, insert_only: 1, update_only: 2 } as const;
+
+function writeCondition(out: NativeWriter, condition: WriteCondition | undefined): void {
+  if (condition === undefined) return;
+  out.u8(11).u8(conditionModes[condition.mode]);
+  writeFilter(out, condition.filter, condition.plainOnly);
+}
+
 function writePoint(out: NativeWriter, point: PointInput): void {
   out.id(point.id).blob(point.payload);
   writeVectors(out, point.vectors);
@@ -204,6 +213,7 @@ export function encodeWrite(
   writeHead(out, name, options);
   switch (operation.kind) {
     case "upsert":
+      writeCondition(out, operation.condition);
       out.u8(1).u32(operation.points.length);
       if (operation.points.length > pointsAtOnceMax) return writePointsInSlices(out, operation.points);
       for (const point of operation.points) writePoint(out, point);
@@ -213,6 +223,7 @@ export function encodeWrite(
       writeSelector(out, operation.selector);
       break;
     case "update_vectors":
+      writeCondition(out, operation.condition);
       out.u8(3).u32(operation.points.length);
       for (const point of operation.points) {
         out.id(point.id);

@@ -28,7 +28,7 @@ import {
   pickEntries,
   readEnvelopes,
 } from "../../wire/index.ts";
-import type { Engine, PointInput, PointsSelector, SealedPatch, WriteOperation } from "../engine.ts";
+import type { Engine, PointInput, PointsSelector, SealedPatch, WriteCondition, WriteOperation } from "../engine.ts";
 import { fieldIsSealed, rootKey, sealedPath } from "./fields.ts";
 import type { AdmissionPolicy } from "./policy.ts";
 
@@ -53,7 +53,7 @@ export async function admitWrite(
 ): Promise<WriteOperation> {
   switch (operation.kind) {
     case "upsert":
-      return admitUpsert(policy, operation);
+      return admitUpsert(policy, withCondition(policy, operation));
     case "set_payload":
       return admitSetPayload(engine, name, policy, withSelector(policy, operation));
     case "overwrite_payload":
@@ -65,7 +65,7 @@ export async function admitWrite(
     case "clear_payload":
       return withSelector(policy, operation);
     case "update_vectors":
-      return operation;
+      return withCondition(policy, operation);
     case "seal_payload":
       // Made by this decorator only: from outside it would go round every check.
       throw new DomainError("internal", "seal_payload is not for callers");
@@ -92,6 +92,13 @@ function withSelector<T extends { readonly selector: PointsSelector }>(policy: A
   const { selector } = operation;
   if (selector.kind !== "filter" || !judgesPlainOnly(policy, selector.filter)) return operation;
   return { ...operation, selector: { ...selector, plainOnly: true } };
+}
+
+/** The filter of a conditional write judges what is stored, and so by the same rules. */
+function withCondition<T extends { readonly condition?: WriteCondition }>(policy: AdmissionPolicy, operation: T): T {
+  const { condition } = operation;
+  if (condition === undefined || !judgesPlainOnly(policy, condition.filter)) return operation;
+  return { ...operation, condition: { ...condition, plainOnly: true } };
 }
 
 // ---- refusals
@@ -194,7 +201,7 @@ async function admitUpsert(policy: AdmissionPolicy, operation: Upsert): Promise<
       payload: buildSealed([envelopes[k] as Uint8Array], clearPart(policy, point.payload)),
     };
   }
-  return { kind: "upsert", points };
+  return { kind: "upsert", points, condition: operation.condition };
 }
 
 function clearPart(policy: AdmissionPolicy, payload: EncodedPayload): EncodedPayload {

@@ -139,6 +139,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
         {
           kind: "upsert",
           points: request.points,
+          condition: request.condition,
           publicKey: publicKeyOf(call, request.publicKey),
           freshEphemeral: request.freshEphemeral,
         },

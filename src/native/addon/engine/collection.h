@@ -141,6 +141,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
 
  private:
   struct Change;
+  struct WriteCondition;
   struct WriteContext;
   struct WrittenVector;
   struct View;
@@ -156,7 +157,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   size_t required_vector(std::string_view name) const;
   void ensure_slots(size_t slots);
 
-  std::vector<PointId> select(ByteReader& in, bool strict) const;
+  std::vector<PointId> select(ByteReader& in, WriteContext& context) const;
   Change& change_of(WriteContext& context, const PointId& id) const;
   const std::string& payload_of(Change& change) const;
   bool set_vector(WriteContext& context, Change& change, uint16_t number, const char* bytes) const;
@@ -164,7 +165,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void remove_vector(size_t number, uint32_t slot);
   void read_vectors(ByteReader& in, WriteContext& context, Change& change, size_t place) const;
   void read_encoded(uint32_t field, std::string_view message, WriteContext& context) const;
-  void parse_operation(ByteReader& in, std::string_view body, WriteContext& context, bool wait) const;
+  void parse_points(ByteReader& in, WriteContext& context, uint8_t kind) const;
+  void parse_operation(ByteReader& in, std::string_view body, WriteContext& context) const;
   WriteOutcome commit(WriteContext& context);
   void touch(size_t points);
   void take_memory(uint64_t growth);

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "collection.h"
@@ -30,6 +31,7 @@ struct Collection::Change {
   std::vector<WrittenVector> set;       // vectors written
   std::vector<uint16_t> cleared;        // vectors deleted
   bool touched = false;
+  std::optional<bool> admitted;  // by the write's condition
 };
 
 struct Collection::WriteContext {
@@ -38,6 +40,15 @@ struct Collection::WriteContext {
   std::unordered_map<PointId, size_t, PointIdHash> by_id;
   std::string stream;
   uint64_t sequence = 0;
+  // The first point that was to be changed and is not there.
+  std::optional<PointId> missing;
+  std::string missing_field;
+
+  void note_missing(const PointId& id, std::string field) {
+    if (missing) return;
+    missing = id;
+    missing_field = std::move(field);
+  }
 };
 
 }  // namespace sealpoint

@@ -11,6 +11,8 @@
 //   8 clear payload     selector
 //   9 seal payload      u8 replace, u32 n, each: id, text envelope (binary), text clear payload
 //  10 upsert of encoded points: u32 field, and beside the message a protobuf message whose field it is (encoded_points.h)
+//  11 conditional      u8 which points are written (0 all, 1 new ones only, 2 present ones only), filter for those that are present
+//                      (requests.h; empty: all), then kind 1 or 3 and what belongs to it
 // vectors: u8 n, each: text name, u32 dimensions, f32 values; or text name, u32 count + 2^31, u32 indices (ascending), f32 values.
 // selector: u8 0, u32 n, ids; or u8 1, filter (requests.h).
 #include <algorithm>
@@ -18,6 +20,7 @@
 
 #include "../payload/payload.h"
 #include "collection_change.h"
+#include "collection_view.h"
 #include "encoded_points.h"
 
 namespace sealpoint {
@@ -32,6 +35,11 @@ bool all_finite(const float* values, size_t count) {
   float sum = 0;  // NaN and infinity stay in a sum of differences to itself
   for (size_t i = 0; i < count; ++i) sum += values[i] - values[i];
   return sum == 0;
+}
+
+Error name_point(const Error& error, size_t place, const PointId& id) {
+  return Error(error.kind(), std::string(error.what()) + " (point " + id_text(id) + ", points[" + std::to_string(place) + "].payload)",
+               "points[" + std::to_string(place) + "]." + (error.field().starts_with("payload") ? error.field() : "payload"));
 }
 
 }  // namespace
@@ -147,7 +155,8 @@ void Collection::read_encoded(uint32_t field, std::string_view message, WriteCon
   }
 }
 
-std::vector<PointId> Collection::select(ByteReader& in, bool strict) const {
+// Ids that are there; of the others the first is noted, to be told once the rest is written, as Qdrant does.
+std::vector<PointId> Collection::select(ByteReader& in, WriteContext& context) const {
   std::vector<PointId> ids;
   if (in.u8() == 1) return matching_ids(FilterRequest::read(in));
   const uint32_t count = in.u32();
@@ -156,47 +165,79 @@ std::vector<PointId> Collection::select(ByteReader& in, bool strict) const {
     const PointId id = in.id();
     if (ids_.find(id) != IdTable::kNone) {
       ids.push_back(id);
-    } else if (strict) {
-      throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(id) + " found", "points_selector");
+    } else {
+      context.note_missing(id, "points_selector");
     }
   }
   return ids;
 }
 
-void Collection::parse_operation(ByteReader& in, std::string_view body, WriteContext& context, bool wait) const {
+// Which points of a conditional write are written: judged by what they are before it.
+struct Collection::WriteCondition {
+  enum class Mode : uint8_t { kAll = 0, kNew = 1, kPresent = 2 };
+  Mode mode = Mode::kAll;
+  FilterRequest filter;
+
+  bool admits(const Collection& collection, Change& change) const {
+    if (change.slot == IdTable::kNone) return mode != Mode::kPresent;
+    if (mode == Mode::kNew) return false;
+    if (filter.plain_only && collection.sealed_.test(change.slot)) return false;
+    if (filter.filter == nullptr) return true;
+    const std::string_view payload = filter.filter->needs_payload() ? std::string_view(collection.payload_of(change)) : std::string_view();
+    return filter.filter->matches({change.id, change.slot, payload}, LockedContext(collection));
+  }
+};
+
+void Collection::parse_points(ByteReader& in, WriteContext& context, uint8_t kind) const {
+  const payload::Bounds bounds;
+  std::optional<WriteCondition> condition;
+  if (kind == 11) {
+    condition.emplace();
+    condition->mode = static_cast<WriteCondition::Mode>(in.u8());
+    condition->filter = FilterRequest::read(in);
+    kind = in.u8();
+  }
+  const uint32_t count = in.u32();
+  context.changes.reserve(std::min<size_t>(count, in.left() / 9));
+  for (uint32_t place = 0; place < count; ++place) {
+    const PointId id = in.id();
+    Change& change = change_of(context, id);
+    // What is passed over is checked all the same, and forgotten.
+    Change passed_over;
+    bool admitted = true;
+    if (condition) {
+      if (!change.admitted) change.admitted = condition->admits(*this, change);
+      admitted = *change.admitted;
+    }
+    if (kind == 3 && change.slot == IdTable::kNone) {
+      context.note_missing(id, "points[" + std::to_string(place) + "].id");
+      admitted = false;
+    }
+    if (!admitted) passed_over.id = id;
+    Change& target = admitted ? change : passed_over;
+    target.touched = true;
+    if (kind == 1) {
+      try {
+        target.payload = payload::check(in.text(), bounds);
+      } catch (const Error& error) {
+        throw name_point(error, place, id);
+      }
+      target.replace_vectors = true;
+      target.set.clear();
+    }
+    read_vectors(in, context, target, place);
+  }
+}
+
+void Collection::parse_operation(ByteReader& in, std::string_view body, WriteContext& context) const {
   const payload::Bounds bounds;
   const uint8_t kind = in.u8();
-  const auto name_point = [](const Error& error, size_t place, const PointId& id) {
-    return Error(error.kind(), std::string(error.what()) + " (point " + id_text(id) + ", points[" + std::to_string(place) + "].payload)",
-                 "points[" + std::to_string(place) + "]." + (error.field().starts_with("payload") ? error.field() : "payload"));
-  };
   if (kind == 10) {
     read_encoded(in.u32(), body, context);
     return;
   }
-  if (kind == 1 || kind == 3) {
-    const uint32_t count = in.u32();
-    context.changes.reserve(std::min<size_t>(count, in.left() / 9));
-    for (uint32_t place = 0; place < count; ++place) {
-      const PointId id = in.id();
-      Change& change = change_of(context, id);
-      change.touched = true;
-      if (kind == 1) {
-        try {
-          change.payload = payload::check(in.text(), bounds);
-        } catch (const Error& error) {
-          throw name_point(error, place, id);
-        }
-        change.replace_vectors = true;
-        change.set.clear();
-        read_vectors(in, context, change, place);
-      } else {
-        if (change.slot == IdTable::kNone) {
-          throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(id) + " found", "points[" + std::to_string(place) + "].id");
-        }
-        read_vectors(in, context, change, place);
-      }
-    }
+  if (kind == 1 || kind == 3 || kind == 11) {
+    parse_points(in, context, kind);
     return;
   }
   if (kind == 9) {
@@ -208,8 +249,8 @@ void Collection::parse_operation(ByteReader& in, std::string_view body, WriteCon
       const std::string_view clear = in.text();
       Change& change = change_of(context, id);
       if (change.slot == IdTable::kNone) {
-        if (!wait) continue;
-        throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(id) + " found", "points_selector");
+        context.note_missing(id, "points_selector");
+        continue;
       }
       const std::string& old = change.payload ? *change.payload : payload_of(change);
       std::string base;
@@ -230,9 +271,9 @@ void Collection::parse_operation(ByteReader& in, std::string_view body, WriteCon
     }
     return;
   }
-  // Who does not wait is not told of missing points, as in Qdrant; what exists is written. To delete what is missing is no error.
-  const bool strict = wait && kind != 2;
-  const std::vector<PointId> ids = select(in, strict);
+  const std::vector<PointId> ids = select(in, context);
+  // To delete what is missing is no error.
+  if (kind == 2) context.missing.reset();
   const auto each = [&](auto apply) {
     context.changes.reserve(ids.size());
     for (const PointId& id : ids) {
@@ -291,8 +332,14 @@ WriteOutcome Collection::write(ByteReader& in, std::string_view body) {
                   "chunk.sequence");
     }
   }
-  parse_operation(in, body, context, wait);
-  return commit(context);
+  parse_operation(in, body, context);
+  const WriteOutcome outcome = commit(context);
+  // Who does not wait is not told of missing points, as in Qdrant.
+  if (wait && context.missing) {
+    store_.nudge();
+    throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(*context.missing) + " found", context.missing_field);
+  }
+  return outcome;
 }
 
 }  // namespace sealpoint
