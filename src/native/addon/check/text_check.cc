@@ -38,9 +38,27 @@ void test_tokens() {
   CHECK((document({.stopwords = {"The"}}, "the THE cat") == Strings{"cat"}));
   CHECK((document({.stopwords = *text::stopwords_of("english"), .stemmer = "english"}, "The cats are running") == Strings{"cat", "run"}));
   CHECK((document({.ascii_folding = true}, "Ação ﬁn Straße Łódź 日本") == Strings{"acao", "fin", "strasse", "lodz", "日本"}));
+  CHECK(text::fold_to_ascii("“Æ” ½ ① ﬃ Ɓ € ж") == "\"AE\" ½ 1 ffi B € ж");
+  CHECK((document({.kind = TokenizerKind::kMultilingual}, "It's Ünïcödé, Æther 42 a1 Ёлка ΚΟΣΜΟΣ مدرسة") ==
+         Strings{"it", "s", "unicode", "aether", "a1", "е\xcc\x88лка", "κοσμοσ", "مدرسه"}));
+  CHECK((document({.kind = TokenizerKind::kMultilingual, .min_length = 2}, "今天 x Qdrantの本") == Strings{"今", "天", "qdrant", "の", "本"}));
+  CHECK((document({.kind = TokenizerKind::kMultilingual, .stopwords = {"是"}}, "今天是。") == Strings{"今", "天"}));
+  for (const char* language : {"arabic", "azerbaijani", "basque", "bengali", "catalan", "chinese", "danish", "dutch", "english", "finnish", "french",
+                               "german", "greek", "hebrew", "hinglish", "hungarian", "indonesian", "italian", "japanese", "kazakh", "nepali",
+                               "norwegian", "portuguese", "romanian", "russian", "slovene", "spanish", "swedish", "tajik", "turkish"}) {
+    const auto* words = text::stopwords_of(language);
+    CHECK(words != nullptr && words->size() > 50);
+    CHECK(std::none_of(words->begin(), words->end(), [](const std::string& word) { return word.empty() || word.find(' ') != std::string::npos; }));
+  }
+  CHECK((document({.stopwords = *text::stopwords_of("german")}, "Der Hund und die Katze") == Strings{"hund", "katze"}));
   CHECK((document({}, "ΟΔΟΣ ΣΑΣ İ") == Strings{"οδος", "σας", "i\xcc\x87"}));
   CHECK(text::is_stemmer("german") && !text::is_stemmer("klingon") && !text::is_stemmer(""));
   CHECK(text::stopwords_of("klingon") == nullptr);
+  CHECK(text::stopword_language("jp") == "japanese" && text::stopword_language("tamil").empty() && text::stopword_language("English").empty());
+  CHECK(text::stemmer_language("ta") == "tamil" && text::stemmer_language("japanese").empty() && text::stemmer_language("").empty());
+  for (const char* language : {"ar", "hy", "da", "nl", "en", "fi", "fr", "de", "el", "hu", "it", "no", "pt", "ro", "ru", "es", "sv", "ta", "tr"}) {
+    CHECK(text::is_stemmer(text::stemmer_language(language)));
+  }
 }
 
 void test_bm25() {

@@ -4,12 +4,12 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <memory>
 #include <unordered_map>
 
 #include "alphanumeric.h"
+#include "multilingual.h"
 
 namespace sealpoint::text {
 
@@ -64,6 +64,11 @@ size_t end_of(std::string_view token, size_t count) {
   return at;
 }
 
+bool begins_unspaced(std::string_view token) {
+  size_t bytes;
+  return is_unspaced(next(token, 0, bytes));
+}
+
 // A sigma ends a word when a cased character stands before it and none after it.
 bool is_final_sigma(std::string_view text, size_t at, bool after_cased) {
   if (!after_cased) return false;
@@ -74,34 +79,6 @@ bool is_final_sigma(std::string_view text, size_t at, bool after_cased) {
     if (utf8proc_category(c) != UTF8PROC_CATEGORY_MN) return true;
   }
   return true;
-}
-
-// Latin letters that do not decompose.
-const char* folded_letter(utf8proc_int32_t c) {
-  switch (c) {
-    case 0xc6: return "AE";
-    case 0xe6: return "ae";
-    case 0xd0: case 0x110: return "D";
-    case 0xf0: case 0x111: return "d";
-    case 0xd8: return "O";
-    case 0xf8: return "o";
-    case 0xde: return "TH";
-    case 0xfe: return "th";
-    case 0xdf: return "ss";
-    case 0x1e9e: return "SS";
-    case 0x126: return "H";
-    case 0x127: return "h";
-    case 0x131: return "i";
-    case 0x141: return "L";
-    case 0x142: return "l";
-    case 0x14a: return "N";
-    case 0x14b: return "n";
-    case 0x152: return "OE";
-    case 0x153: return "oe";
-    case 0x166: return "T";
-    case 0x167: return "t";
-    default: return nullptr;
-  }
 }
 
 }  // namespace
@@ -131,40 +108,12 @@ std::string to_lowercase(std::string_view text) {
   return out;
 }
 
-std::string fold_to_ascii(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t at = 0, bytes; at < text.size(); at += bytes) {
-    const utf8proc_int32_t c = next(text, at, bytes);
-    const std::string_view original = text.substr(at, bytes);
-    if (c < 0x80) {
-      out += original;
-      continue;
-    }
-    if (const char* letter = folded_letter(c)) {
-      out += letter;
-      continue;
-    }
-    std::array<utf8proc_int32_t, 32> parts;
-    int boundary = 0;
-    const auto options = static_cast<utf8proc_option_t>(UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_STRIPMARK);
-    const utf8proc_ssize_t count = utf8proc_decompose_char(c, parts.data(), parts.size(), options, &boundary);
-    bool ascii = count > 0 && count <= static_cast<utf8proc_ssize_t>(parts.size());
-    for (utf8proc_ssize_t i = 0; ascii && i < count; ++i) ascii = parts[i] < 0x80;
-    if (!ascii) {
-      out += original;
-      continue;
-    }
-    for (utf8proc_ssize_t i = 0; i < count; ++i) out.push_back(static_cast<char>(parts[i]));
-  }
-  return out;
-}
-
 Tokenizer::Tokenizer(TokenizerOptions options) : options_(std::move(options)) {
   for (const std::string& word : options_.stopwords) stopwords_.insert(options_.lowercase ? to_lowercase(word) : word);
 }
 
 void Tokenizer::words(std::string_view text, const Sink& sink) const {
+  if (options_.kind == TokenizerKind::kMultilingual) return multilingual_words(text, sink);
   const bool by_space = options_.kind == TokenizerKind::kWhitespace;
   size_t begin = 0;
   for (size_t at = 0, bytes; at <= text.size(); at += bytes) {
@@ -187,6 +136,8 @@ bool Tokenizer::prepare(std::string_view word, bool drop_stopwords, bool check_m
     if (stem != nullptr) token.assign(reinterpret_cast<const char*>(stem), static_cast<size_t>(sb_stemmer_length(stemmer)));
   }
   if (token.empty()) return false;
+  // A character stands for a word there, so its length says nothing.
+  if (options_.kind == TokenizerKind::kMultilingual && begins_unspaced(token)) return true;
   if (!options_.min_length && !(check_max && options_.max_length)) return true;
   const size_t length = length_of(token);
   return !(options_.min_length && length < *options_.min_length) && !(check_max && options_.max_length && length > *options_.max_length);

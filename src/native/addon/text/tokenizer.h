@@ -12,15 +12,16 @@
 namespace sealpoint::text {
 
 enum class TokenizerKind {
-  kWord,        // runs of Unicode's Alphabetic and Numeric characters
-  kWhitespace,  // runs of anything else than White_Space
-  kPrefix,      // every prefix of each word, from min_length to max_length characters; of a query only the longest
+  kWord,          // runs of Unicode's Alphabetic and Numeric characters
+  kWhitespace,    // runs of anything else than White_Space
+  kMultilingual,  // normalised words of any script: see multilingual.h
+  kPrefix,        // every prefix of each word, from min_length to max_length characters; of a query only the longest
 };
 
 struct TokenizerOptions {
   TokenizerKind kind = TokenizerKind::kWord;
   bool lowercase = true;
-  // Letters that decompose to ASCII become it, with Latin ligatures and strokes.
+  // See fold_to_ascii().
   bool ascii_folding = false;
   std::optional<size_t> min_length = std::nullopt;
   std::optional<size_t> max_length = std::nullopt;
@@ -32,12 +33,18 @@ struct TokenizerOptions {
 
 // Whether the name is one of Snowball's languages.
 bool is_stemmer(const std::string& language);
-// The built-in stop words of a language, nullptr when there is no list of it: then the caller refuses, for another list would give
-// other tokens than Qdrant's.
+// The built-in stop words of a language ("english"), nullptr when there is no list of it: then the caller refuses, for another list would
+// give other tokens than Qdrant's.
 const std::vector<std::string>* stopwords_of(std::string_view language);
+
+// The languages of Qdrant's stop words and stemmers by name or ISO code ("english", "en"): the name for stopwords_of() and
+// TokenizerOptions::stemmer, empty when there is none such.
+std::string stopword_language(std::string_view name);
+std::string stemmer_language(std::string_view name);
 
 // As Rust's str::to_lowercase: full mappings and the final sigma.
 std::string to_lowercase(std::string_view text);
+// Letters with marks, ligatures and typographic signs as ASCII; what has no ASCII form stays.
 std::string fold_to_ascii(std::string_view text);
 
 // Immutable, so that any number of threads may use one.

@@ -1,0 +1,202 @@
+// The stop words of Qdrant's languages arabic to hinglish: NLTK's lists (for Japanese, that of stopwords-iso with three words more).
+// Words with a space in them are left out, since no token has one. Data only.
+#include "stopword_lists.h"
+
+namespace sealpoint::text {
+
+const StopwordList kStopwordsAToH[15] = {
+    {"arabic",
+     "ء ءَ آ آب آذار آض آمينَ آناء آنفا آه آها آهاً آهٍ آهِ آي أ أبدا أبريل أبو أبٌ أجل أجمع أحد أخبر أخذ أخو أخٌ أربع أربعاء أربعة أربعمئة أربعمائة أرى "
+     "أسكن أصبح أصلا أضحى أطعم أعطى أعلم أغسطس أف أفريل أفٍّ أقبل أقل أكتوبر أكثر أل ألا ألف ألفى أم أما أمام أمامك أمامكَ أمد أمس أمسى أمّا أن أنا أنبأ "
+     "أنت أنتم أنتما أنتن أنتِ أنشأ أنى أنًّ أنّى أهلا أو أوت أوشك أول أولئك أولاء أولالك أوه أوّهْ أى أي أيا أيار أيضا أيلول أين أينما أيها أيّ أيّان "
+     "أُفٍّ ؤ إحدى إذ إذا إذاً إذما إذن إزاء إلا إلى إليك إليكم إليكما إليكن إليكنّ إليكَ إلَيْكَ إلّا إما إمّا إن إنا إنما إنه إنَّ إى إي إياك إياكم "
+     "إياكما إياكن إيانا إياه إياها إياهم إياهما إياهن إياي إيه إيهٍ ئ ا ابتدأ اتخذ اثنا اثنان اثني اثنين اخلولق اربعون اربعين ارتدّ استحال الآن الألاء "
+     "الألى التي الذي الذين اللائي اللاتي اللتان اللتيا اللتين اللذان اللذين اللواتي انبرى انقلب ب بؤسا بئس باء بات بخ بخٍ بس بسّ بضع بطآن بعد بعدا بعض "
+     "بغتة بك بكم بكما بكن بل بلى بما بماذا بمن بنا به بها بهم بهما بهن بي بيد بين بَسْ بَلْهَ ة ت تاء تارة تاسع تانِ تانِك تبدّل تجاه تحت تحوّل تخذ ترك "
+     "تسع تسعة تسعمئة تسعمائة تسعون تسعين تشرين تعسا تعلَّم تفعلان تفعلون تفعلين تلقاء تلك تلكم تلكما تموز ته تي تين تينك تَيْنِ تِه تِي ث ثاء ثالث ثامن "
+     "ثان ثاني ثلاث ثلاثاء ثلاثة ثلاثمئة ثلاثمائة ثلاثون ثلاثين ثم ثمان ثمانمئة ثمانون ثماني ثمانية ثمانين ثمة ثمنمئة ثمَّ ثمّ ثمّة ج جانفي جعل جلل جمعة "
+     "جميع جنيه جوان جويلية جير جيم ح حاء حادي حار حاشا حاي حبذا حبيب حتى حجا حدَث حرى حزيران حسب حقا حمدا حمو حمٌ حيث حيثما حين حيَّ حَذارِ خ خاء خاصة خال "
+     "خامس خبَّر خلا خلافا خلف خمس خمسة خمسمئة خمسمائة خمسون خمسين خميس د دال درهم درى دواليك دولار دون دونك ديسمبر دينار ذ ذا ذات ذاك ذال ذان ذانك ذانِ "
+     "ذلك ذلكم ذلكما ذلكن ذه ذهب ذو ذوا ذواتا ذواتي ذي ذيت ذين ذينك ذَيْنِ ذِه ذِي ر رأى راء رابع راح رجع رزق رويدك ريال ريث رُبَّ ز زاي زعم زود س ساء سابع "
+     "سادس سبت سبتمبر سبحان سبع سبعة سبعمئة سبعمائة سبعون سبعين ست ستة ستمئة ستمائة ستون ستين سحقا سرا سرعان سقى سمعا سنتيم سوف سوى سين ش شباط شبه شتان "
+     "شتانَ شرع شمال شيكل شين شَتَّانَ ص صاد صار صباح صبر صبرا صدقا صراحة صهٍ صهْ ض ضاد ضحوة ط طاء طاق طالما طرا طفق طَق ظ ظاء ظلّ ظنَّ ع عاد عاشر عامة "
+     "عجبا عدا عدَّ عسى عشر عشرة عشرون عشرين عل علق علم على عليك عليه علًّ عما عن عند عوض عيانا عين عَدَسْ غ غادر غالبا غدا غداة غير غين ف فإذا فإن فاء "
+     "فبراير فرادى فضلا فلا فلان فلس فمن فو فوق في فيفري فيم فيما فيه فيها ق قاطبة قاف قام قبل قد قرش قطّ قلما ك كأن كأنما كأنّ كأي كأين كأيّ كأيّن كاد كاف "
+     "كان كانون كثيرا كذا كذلك كرب كسا كل كلا كلاهما كلتا كلما كليكما كليهما كلَّا كلّما كم كما كن كى كي كيت كيف كيفما كِخ ل لئن لا لات لاسيما لام لبيك لدن "
+     "لدى لست لستم لستما لستن لسن لسنا لعل لعلَّ لعمر لك لكم لكما لكن لكنما لكنَّ لكي لكيلا لم لما لمّا لن لنا له لها لهم لهما لهن لو لولا لوما لي ليت ليرة "
+     "ليس ليسا ليست ليستا ليسوا م مئة مئتان ما مائة مادام ماذا مارس مازال مافتئ ماي مايو متى مثل مذ مرّة مساء مع معاذ مكانكم مكانكما مكانكنّ مكانَك مليم "
+     "مما ممن من منذ منه منها مه مهما ميم ن نا نبَّا نحن نحو نعم نفس نوفمبر نون نيسان نيف نَخْ نَّ ه هؤلاء ها هاء هاتان هاته هاتي هاتين هاك هاكَ هاهنا هبّ "
+     "هذا هذان هذه هذي هذين هكذا هل هلا هللة هلم هلّا هم هما همزة هن هنا هناك هنالك هو هي هيا هيت هيهات هيّا هَؤلاء هَاتانِ هَاتَيْنِ هَاتِه هَاتِي هَجْ "
+     "هَذا هَذانِ هَذَيْنِ هَذِه هَذِي هَيْهات و وإذ وإذا وإن وا واحد والذي والذين واهاً واو وجد وراءَك ورد ولا ولكن ولو وما ومن وهب وهو وَيْ وُشْكَانَ ى ي "
+     "يا ياء يفعلان يفعلون يمين ين يناير يوان يورو يوليو يونيو ّأيّان"},
+    {"azerbaijani",
+     "a ad altmış altı amma arasında artıq ay az bax belə beş bilər bir biraz biri birşey biz bizim bizlər bu buna bundan bunların bunu bunun buradan bütün "
+     "bəli bəlkə bəy bəzi bəzən ci cu cü cı da daha dedi deyil dir doqquz doqsan dörd düz də dək dən dəqiqə edir edən elə et etdi etmə etmək faiz gilə görə "
+     "ha haqqında harada heç hə həm həmin həmişə hər idi iki il ildə ilk ilə in indi istifadə isə iyirmi ki kim kimi kimə lakin lap mirşey məhz mən mənə "
+     "niyə nə nəhayət o obirisi of olan olar olaraq oldu olduğu olmadı olmaz olmuşdur olsun olur on ona ondan onlar onlardan onsuzda onu onun oradan otuz "
+     "qarşı qırx qədər saat sadəcə saniyə siz sizin sizlər sonra səhv səkkiz səksən sən sənin sənə təəssüf var və xan xanım xeyr ya yalnız yaxşı yeddi yenə "
+     "yetmiş yox yoxdur yoxsa yüz yəni zaman çox çünki öz özü ü üç üçün ı ə əgər əlbəttə əlli ən əslində"},
+    {"basque",
+     "ahala aitzitik al alabadere alabaina alta amaitu amaitzeko anitz antzina arabera argi arratsaldero arte artean asko aspaldiko aurrera azkenez azkenik "
+     "ba bada badarik badere bai baina baino baita baldin barren bat batean batek baten batera batez bati batzuei batzuek batzuetan batzuk bazen bederen "
+     "bederik beharrez behiala behin behinik behinola behintzat bera beraiek beranduago berau berauek beraz bere berean berebat berehala berori beroriek "
+     "berriro berriz bertzalde bertzenaz bestalde beste bestela besterik bezain bezala bide bien bigarrenez bigarrenik bitartean bizkitartean bukaeran da "
+     "dago dela delarik den dena dezadan dira ditu du dute edo egin egun egunean emateko era erdi ere esan esanak esandakoaren eta eurak ez ezen ezer "
+     "ezezik ezik ezpere ezta funtsean gabe gain gaur gero geroago gisa gu gutxi guzti guztia haatik haiei haiek haietan hain hainbeste hala halaber halako "
+     "halatan han handik hango hara hargatik hari hark hartan hasi hasiera hasieran hasteaz hasteko hau hauei hauek hauetan hemen hemendik hemengo hi hona "
+     "honebestez honek honela honen honetan honetaz honi hor hori horiei horiek horietan horko horratik horregatik horrek horrela horren horrenbestez "
+     "horretan horri hortaz hortik hura ikusi izan jarraituz kariaz kasuaz kontuan laburbilduz laburki laster lehen lehen-lehenik lehenengo lehenik "
+     "litzateke medio mendean mundura nahiz ni noiz nola non nondik nongo nor nora on ondoren ondorio ondorioz orain orduan orduko ordura orobat ostean "
+     "ostera pentsatuz ustez ze zein zen zenbait zenbat zer zeren zergatik ziren zituen zu zuek zuen zuten zuzen"},
+    {"bengali",
+     "অতএব অথচ অথবা অনুযায়ী অনেক অনেকে অনেকেই অন্তত অন্য অবধি অবশ্য অর্থাত আই আগামী আগে আগেই আছে আজ আদ্যভাগে আপনার আপনি আবার আমরা আমাকে আমাদের আমার আমি আর "
+     "আরও ই ইত্যাদি ইহা উচিত উত্তর উনি উপর উপরে এ এঁদের এঁরা এই একই একটি একবার একে এক্ এখন এখনও এখানে এখানেই এটা এটাই এটি এত এতটাই এতে এদের এব এবং এবার এমন "
+     "এমনকী এমনি এর এরা এল এস এসে ঐ ও ওঁদের ওঁর ওঁরা ওই ওকে ওখানে ওদের ওর ওরা কখনও কত কবে কমনে কয়েক কয়েকটি করছে করছেন করতে করবে করবেন করলে করলেন করা করাই "
+     "করায় করার করি করিতে করিয়া করিয়ে করে করেই করেছিলেন করেছে করেছেন করেন কাউকে কাছ কাছে কাজ কাজে কারও কারণ কি কিংবা কিছু কিছুই কিন্তু কী কে কেউ কেউই "
+     "কেখা কেন কোটি কোন কোনও কোনো ক্ষেত্রে কয়েক খুব গিয়ে গিয়েছে গিয়ে গুলি গেছে গেল গেলে গোটা চলে চান চায় চার চালু চেয়ে চেষ্টা ছাড়া ছাড়াও ছিল ছিলেন জন "
+     "জনকে জনের জন্য জন্যওজে জানতে জানা জানানো জানায় জানিয়ে জানিয়েছে জে জ্নজন টি ঠিক তখন তত তথা তবু তবে তা তাঁকে তাঁদের তাঁর তাঁরা তাঁাহারা তাই তাও তাকে "
+     "তাতে তাদের তার তারপর তারা তারৈ তাহলে তাহা তাহাতে তাহার তিনঐ তিনি তিনিও তুমি তুলে তেমন তো তোমার থাকবে থাকবেন থাকা থাকায় থাকে থাকেন থেকে থেকেই থেকেও "
+     "দিকে দিতে দিন দিয়ে দিয়েছে দিয়েছেন দিলেন দু দুই দুটি দুটো দেওয়া দেওয়ার দেওয়া দেখতে দেখা দেখে দেন দেয় দ্বারা ধরা ধরে ধামার নতুন নয় না নাই নাকি "
+     "নাগাদ নানা নিজে নিজেই নিজেদের নিজের নিতে নিয়ে নিয়ে নেই নেওয়া নেওয়ার নেওয়া নয় পক্ষে পর পরে পরেই পরেও পর্যন্ত পাওয়া পাচ পারি পারে পারেন পি পেয়ে "
+     "পেয়্র্ প্রতি প্রথম প্রভৃতি প্রযন্ত প্রাথমিক প্রায় প্রায় ফলে ফিরে ফের বক্তব্য বদলে বন বরং বলতে বলল বললেন বলা বলে বলেছেন বলেন বসে বহু বা বাদে বার বি "
+     "বিনা বিভিন্ন বিশেষ বিষয়টি বেশ বেশি ব্যবহার ব্যাপারে ভাবে ভাবেই মতো মতোই মধ্যভাগে মধ্যে মধ্যেই মধ্যেও মনে মাত্র মাধ্যমে মোট মোটেই যখন যত যতটা যথেষ্ট "
+     "যদি যদিও যা যাঁর যাঁরা যাওয়া যাওয়ার যাওয়া যাকে যাচ্ছে যাতে যাদের যান যাবে যায় যার যারা যিনি যে যেখানে যেতে যেন যেমন র রকম রয়েছে রাখা রেখে লক্ষ "
+     "শুধু শুরু সঙ্গে সঙ্গেও সব সবার সমস্ত সম্প্রতি সহ সহিত সাধারণ সামনে সি সুতরাং সে সেই সেখান সেখানে সেটা সেটাই সেটাও সেটি স্পষ্ট স্বয়ং হইতে হইবে হইয়া "
+     "হওয়া হওয়ায় হওয়ার হচ্ছে হত হতে হতেই হন হবে হবেন হয় হয়তো হয়নি হয়ে হয়েই হয়েছিল হয়েছে হয়েছেন হল হলে হলেই হলেও হলো হাজার হিসাবে হৈলে হোক হয়"},
+    {"catalan",
+     "a abans ací ah així això al aleshores algun alguna algunes alguns alhora allà allí allò als altra altre altres amb ambdues ambdós anar ans apa aquell "
+     "aquella aquelles aquells aquest aquesta aquestes aquests aquí baix bastant bé cada cadascuna cadascunes cadascuns cadascú com consegueixo conseguim "
+     "conseguir consigueix consigueixen consigueixes contra d d'un d'una d'unes d'uns dalt de del dels des després dins dintre donat doncs durant e eh el "
+     "elles ells els em en encara ens entre era erem eren eres es esta estan estat estava estaven estem esteu estic està estàvem estàveu et etc ets fa faig "
+     "fan fas fem fer feu fi fins fora gairebé ha han has haver havia he hem heu hi ho i igual iguals inclòs ja jo l'hi la les li li'n llarg llavors m'he "
+     "ma mal malgrat mateix mateixa mateixes mateixos me mentre meu meus meva meves mode molt molta moltes molts mon mons més n'he n'hi ne ni no "
+     "nogensmenys només nosaltres nostra nostre nostres o oh oi on pas pel pels per perquè però poc poca pocs podem poden poder podeu poques potser primer "
+     "propi puc qual quals quan quant que quelcom qui quin quina quines quins què s'ha s'han sa sabem saben saber sabeu sap saps semblant semblants sense "
+     "ser ses seu seus seva seves si sobre sobretot soc solament sols som son sons sota sou sóc són t'ha t'han t'he ta tal també tampoc tan tant tanta "
+     "tantes te tene tenim tenir teniu teu teus teva teves tinc ton tons tot tota totes tots un una unes uns us va vaig vam van vas veu vosaltres vostra "
+     "vostre vostres érem éreu és éssent últim ús"},
+    {"chinese",
+     "一 一下 一些 一切 一则 一天 一定 一方面 一旦 一时 一来 一样 一次 一片 一直 一致 一般 一起 一边 一面 万一 上下 上升 上去 上来 上述 上面 下列 下去 下来 下面 不一 不久 不仅 不会 不但 不光 不单 不变 不只 不可 不同 不够 不如 不得 不怕 不惟 不成 不拘 不敢 "
+     "不断 不是 不比 不然 不特 不独 不管 不能 不要 不论 不足 不过 不问 与 与其 与否 与此同时 专门 且 两者 严格 严重 个 个人 个别 中小 中间 丰富 临 为 为主 为了 为什么 为什麽 为何 为着 主张 主要 举行 乃 乃至 么 之 之一 之前 之后 之後 之所以 之类 乌乎 乎 "
+     "乘 也 也好 也是 也罢 了 了解 争取 于 于是 于是乎 云云 互相 产生 人们 人家 什么 什么样 什麽 今后 今天 今年 今後 仍然 从 从事 从而 他 他人 他们 他的 代替 以 以上 以下 以为 以便 以免 以前 以及 以后 以外 以後 以来 以至 以至于 以致 们 任 任何 任凭 任务 "
+     "企图 伟大 似乎 似的 但 但是 何 何况 何处 何时 作为 你 你们 你的 使得 使用 例如 依 依照 依靠 促进 保持 俺 俺们 倘 倘使 倘或 倘然 倘若 假使 假如 假若 做到 像 允许 充分 先后 先後 先生 全部 全面 兮 共同 关于 其 其一 其中 其二 其他 其余 其它 其实 其次 "
+     "具体 具体地说 具体说来 具有 再者 再说 冒 冲 决定 况且 准备 几 几乎 几时 凭 凭借 出去 出来 出现 分别 则 别 别的 别说 到 前后 前者 前进 前面 加之 加以 加入 加强 十分 即 即令 即使 即便 即或 即若 却不 原来 又 及 及其 及时 及至 双方 反之 反应 反映 "
+     "反过来 反过来说 取得 受到 变成 另 另一方面 另外 只是 只有 只要 只限 叫 叫做 召开 叮咚 可 可以 可是 可能 可见 各 各个 各人 各位 各地 各种 各级 各自 合理 同 同一 同时 同样 后来 后面 向 向着 吓 吗 否则 吧 吧哒 吱 呀 呃 呕 呗 呜 呜呼 呢 周围 呵 呸 "
+     "呼哧 咋 和 咚 咦 咱 咱们 咳 哇 哈 哈哈 哉 哎 哎呀 哎哟 哗 哟 哦 哩 哪 哪个 哪些 哪儿 哪天 哪年 哪怕 哪样 哪边 哪里 哼 哼唷 唉 啊 啐 啥 啦 啪达 喂 喏 喔唷 嗡嗡 嗬 嗯 嗳 嘎 嘎登 嘘 嘛 嘻 嘿 因 因为 因此 因而 固然 在 在下 地 坚决 坚持 基本 "
+     "处理 复杂 多 多少 多数 多次 大力 大多数 大大 大家 大批 大约 大量 失去 她 她们 她的 好的 好象 如 如上所述 如下 如何 如其 如果 如此 如若 存在 宁 宁可 宁愿 宁肯 它 它们 它们的 它的 安全 完全 完成 实现 实际 宣布 容易 密切 对 对于 对应 将 少数 尔后 尚且 "
+     "尤其 就 就是 就是说 尽 尽管 属于 岂但 左右 巨大 巩固 己 已经 帮助 常常 并 并不 并不是 并且 并没有 广大 广泛 应当 应用 应该 开外 开始 开展 引起 强烈 强调 归 当 当前 当时 当然 当着 形成 彻底 彼 彼此 往 往往 待 後来 後面 得 得出 得到 心里 必然 必要 "
+     "必须 怎 怎么 怎么办 怎么样 怎样 怎麽 总之 总是 总的来看 总的来说 总的说来 总结 总而言之 恰恰相反 您 意思 愿意 慢说 成为 我 我们 我的 或 或是 或者 战斗 所 所以 所有 所谓 打 扩大 把 抑或 拿 按 按照 换句话说 换言之 据 掌握 接着 接著 故 故此 整个 方便 "
+     "方面 旁人 无宁 无法 无论 既 既是 既然 时候 明显 明确 是 是不是 是否 是的 显然 显著 普通 普遍 更加 曾经 替 最后 最大 最好 最後 最近 最高 有 有些 有关 有利 有力 有所 有效 有时 有点 有的 有着 有著 望 朝 朝着 本 本着 来 来着 极了 构成 果然 果真 某 "
+     "某个 某些 根据 根本 欢迎 正在 正如 正常 此 此外 此时 此间 毋宁 每 每个 每天 每年 每当 比 比如 比方 比较 毫不 没有 沿 沿着 注意 深入 清楚 满足 漫说 焉 然则 然后 然後 然而 照 照着 特别是 特殊 特点 现代 现在 甚么 甚而 甚至 用 由 由于 由此可见 的 的话 "
+     "目前 直到 直接 相似 相信 相反 相同 相对 相对而言 相应 相当 相等 省得 看出 看到 看来 看看 看见 真是 真正 着 着呢 矣 知道 确定 离 积极 移动 突出 突然 立即 第 等 等等 管 紧接着 纵 纵令 纵使 纵然 练习 组成 经 经常 经过 结合 结果 给 绝对 继续 继而 维持 "
+     "综上所述 罢了 考虑 者 而 而且 而况 而外 而已 而是 而言 联系 能 能否 能够 腾 自 自个儿 自从 自各儿 自家 自己 自身 至 至于 良好 若 若是 若非 范围 莫若 获得 虽 虽则 虽然 虽说 行为 行动 表明 表示 被 要 要不 要不是 要不然 要么 要是 要求 规定 觉得 认为 "
+     "认真 认识 让 许多 论 设使 设若 该 说明 诸位 谁 谁知 赶 起 起来 起见 趁 趁着 越是 跟 转动 转变 转贴 较 较之 边 达到 迅速 过 过去 过来 运用 还是 还有 这 这个 这么 这么些 这么样 这么点儿 这些 这会儿 这儿 这就是说 这时 这样 这点 这种 这边 这里 这麽 "
+     "进入 进步 进而 进行 连 连同 适应 适当 适用 逐步 逐渐 通常 通过 造成 遇到 遭到 避免 那 那个 那么 那么些 那么样 那些 那会儿 那儿 那时 那样 那边 那里 那麽 部分 鄙人 采取 里面 重大 重新 重要 鉴于 问题 防止 阿 附近 限制 除 除了 除此之外 除非 随 随着 随著 "
+     "集中 需要 非但 非常 非徒 靠 顺 顺着 首先 高兴"},
+    {"danish",
+     "ad af alle alt anden at blev blive bliver da de dem den denne der deres det dette dig din disse dog du efter eller en end er et for fra ham han hans "
+     "har havde have hende hendes her hos hun hvad hvis hvor i ikke ind jeg jer jo kunne man mange med meget men mig min mine mit mod ned noget nogle nu "
+     "når og også om op os over på selv sig sin sine sit skal skulle som sådan thi til ud under var vi vil ville vor være været"},
+    {"dutch",
+     "aan al alles als altijd andere ben bij daar dan dat de der deze die dit doch doen door dus een eens en er ge geen geweest haar had heb hebben heeft "
+     "hem het hier hij hoe hun iemand iets ik in is ja je kan kon kunnen maar me meer men met mij mijn moet na naar niet niets nog nu of om omdat onder ons "
+     "ook op over reeds te tegen toch toen tot u uit uw van veel voor want waren was wat werd wezen wie wil worden wordt zal ze zelf zich zij zijn zo "
+     "zonder zou"},
+    {"english",
+     "a about above after again against ain all am an and any are aren aren't as at be because been before being below between both but by can couldn "
+     "couldn't d did didn didn't do does doesn doesn't doing don don't down during each few for from further had hadn hadn't has hasn hasn't have haven "
+     "haven't having he her here hers herself him himself his how i if in into is isn isn't it it's its itself just ll m ma me mightn mightn't more most "
+     "mustn mustn't my myself needn needn't no nor not now o of off on once only or other our ours ourselves out over own re s same shan shan't she she's "
+     "should should've shouldn shouldn't so some such t than that that'll the their theirs them themselves then there these they this those through to too "
+     "under until up ve very was wasn wasn't we were weren weren't what when where which while who whom why will with won won't wouldn wouldn't y you you'd "
+     "you'll you're you've your yours yourself yourselves"},
+    {"finnish",
+     "ei eivät emme en et ette että he heidän heidät heihin heille heillä heiltä heissä heistä heitä hän häneen hänelle hänellä häneltä hänen hänessä "
+     "hänestä hänet häntä itse ja johon joiden joihin joiksi joilla joille joilta joina joissa joista joita joka joksi jolla jolle jolta jona jonka jos "
+     "jossa josta jota jotka kanssa keiden keihin keiksi keille keillä keiltä keinä keissä keistä keitä keneen keneksi kenelle kenellä keneltä kenen kenenä "
+     "kenessä kenestä kenet ketkä ketä koska kuin kuka kun me meidän meidät meihin meille meillä meiltä meissä meistä meitä mihin miksi mikä mille millä "
+     "miltä minkä minua minulla minulle minulta minun minussa minusta minut minuun minä missä mistä mitkä mitä mukaan mutta ne niiden niihin niiksi niille "
+     "niillä niiltä niin niinä niissä niistä niitä noiden noihin noiksi noilla noille noilta noin noina noissa noista noita nuo nyt näiden näihin näiksi "
+     "näille näillä näiltä näinä näissä näistä näitä nämä ole olemme olen olet olette oli olimme olin olisi olisimme olisin olisit olisitte olisivat olit "
+     "olitte olivat olla olleet ollut on ovat poikki se sekä sen siihen siinä siitä siksi sille sillä siltä sinua sinulla sinulle sinulta sinun sinussa "
+     "sinusta sinut sinuun sinä sitä tai tallä te teidän teidät teihin teille teillä teiltä teissä teistä teitä tuo tuohon tuoksi tuolla tuolle tuolta tuon "
+     "tuona tuossa tuosta tuotä tähän täksi tälle tältä tämä tämän tänä tässä tästä tätä vaan vai vaikka yli"},
+    {"french",
+     "ai aie aient aies ait as au aura aurai auraient aurais aurait auras aurez auriez aurions aurons auront aux avaient avais avait avec avez aviez avions "
+     "avons ayant ayante ayantes ayants ayez ayons c ce ces d dans de des du elle en es est et eu eue eues eurent eus eusse eussent eusses eussiez eussions "
+     "eut eux eûmes eût eûtes furent fus fusse fussent fusses fussiez fussions fut fûmes fût fûtes il ils j je l la le les leur lui m ma mais me mes moi "
+     "mon même n ne nos notre nous on ont ou par pas pour qu que qui s sa se sera serai seraient serais serait seras serez seriez serions serons seront ses "
+     "soient sois soit sommes son sont soyez soyons suis sur t ta te tes toi ton tu un une vos votre vous y à étaient étais était étant étante étantes "
+     "étants étiez étions été étée étées étés êtes"},
+    {"german",
+     "aber alle allem allen aller alles als also am an ander andere anderem anderen anderer anderes anderm andern anderr anders auch auf aus bei bin bis "
+     "bist da damit dann das dass dasselbe dazu daß dein deine deinem deinen deiner deines dem demselben den denn denselben der derer derselbe derselben "
+     "des desselben dessen dich die dies diese dieselbe dieselben diesem diesen dieser dieses dir doch dort du durch ein eine einem einen einer eines einig "
+     "einige einigem einigen einiger einiges einmal er es etwas euch euer eure eurem euren eurer eures für gegen gewesen hab habe haben hat hatte hatten "
+     "hier hin hinter ich ihm ihn ihnen ihr ihre ihrem ihren ihrer ihres im in indem ins ist jede jedem jeden jeder jedes jene jenem jenen jener jenes "
+     "jetzt kann kein keine keinem keinen keiner keines können könnte machen man manche manchem manchen mancher manches mein meine meinem meinen meiner "
+     "meines mich mir mit muss musste nach nicht nichts noch nun nur ob oder ohne sehr sein seine seinem seinen seiner seines selbst sich sie sind so "
+     "solche solchem solchen solcher solches soll sollte sondern sonst um und uns unser unsere unserem unseren unseres unter viel vom von vor war waren "
+     "warst was weg weil weiter welche welchem welchen welcher welches wenn werde werden wie wieder will wir wird wirst wo wollen wollte während würde "
+     "würden zu zum zur zwar zwischen über"},
+    {"greek",
+     "αλλα αν αντι απο αυτα αυτεσ αυτη αυτο αυτοι αυτοσ αυτουσ αυτων αἱ αἳ αἵ αὐτόσ αὐτὸς αὖ γάρ γα γα^ γε για γοῦν γὰρ δ' δέ δή δαί δαίσ δαὶ δαὶς δε δεν "
+     "δι' διά διὰ δὲ δὴ δ’ εαν ειμαι ειμαστε ειναι εισαι ειστε εκεινα εκεινεσ εκεινη εκεινο εκεινοι εκεινοσ εκεινουσ εκεινων ενω επ επι εἰ εἰμί εἰμὶ εἰς "
+     "εἰσ εἴ εἴμι εἴτε η θα ισωσ κ καί καίτοι καθ και κατ κατά κατα κατὰ καὶ κι κἀν κἂν μέν μή μήτε μα με μεθ μετ μετά μετα μετὰ μη μην μἐν μὲν μὴ μὴν να ο "
+     "οι ομωσ οπωσ οσο οτι οἱ οἳ οἷς οὐ οὐδ οὐδέ οὐδείσ οὐδεὶς οὐδὲ οὐδὲν οὐκ οὐχ οὐχὶ οὓς οὔτε οὕτω οὕτως οὕτωσ οὖν οὗ οὗτος οὗτοσ παρ παρά παρα παρὰ περί "
+     "περὶ ποια ποιεσ ποιο ποιοι ποιοσ ποιουσ ποιων ποτε που ποῦ προ προσ πρόσ πρὸ πρὸς πως πωσ σε στη στην στο στον σόσ σύ σύν σὸς σὺ σὺν τά τήν τί τίς "
+     "τίσ τα ταῖς τε την τησ τι τινα τις τισ το τοί τοι τοιοῦτος τοιοῦτοσ τον τοτε του τούσ τοὺς τοῖς τοῦ των τό τόν τότε τὰ τὰς τὴν τὸ τὸν τῆς τῆσ τῇ τῶν "
+     "τῷ ωσ ἀλλ' ἀλλά ἀλλὰ ἀλλ’ ἀπ ἀπό ἀπὸ ἀφ ἂν ἃ ἄλλος ἄλλοσ ἄν ἄρα ἅμα ἐάν ἐγώ ἐγὼ ἐκ ἐμόσ ἐμὸς ἐν ἐξ ἐπί ἐπεὶ ἐπὶ ἐστι ἐφ ἐὰν ἑαυτοῦ ἔτι ἡ ἢ ἣ ἤ ἥ ἧς "
+     "ἵνα ὁ ὃ ὃν ὃς ὅ ὅδε ὅθεν ὅπερ ὅς ὅσ ὅστις ὅστισ ὅτε ὅτι ὑμόσ ὑπ ὑπέρ ὑπό ὑπὲρ ὑπὸ ὡς ὡσ ὥς ὥστε ὦ ᾧ"},
+    {"hebrew",
+     "אבל או אולי אותה אותו אותי אותך אותם אותן אותנו אז אחר אחרות אחרי אחרים אחרת אי איזה איך אין איפה איתה איתו איתי איתך איתכם איתכן איתם איתן איתנו אך "
+     "אל אלה אלו אם אנחנו אני אס אף אצל אשר את אתה אתכם אתכן אתם אתן באמצע באמצעות בגלל בין בלי במידה ברם בשביל בתוך גם דרך הוא היא היה היכן היתה היתי הם "
+     "הן הנה הרי ואילו ואת זאת זה זות יהיה יוכל יוכלו יותר יכול יכולה יכולות יכולים יכל יכלה יכלו יש כאן כאשר כולם כולן כזה כי כיצד כך ככה כל כלל כמו כן "
+     "כפי כש לא לאו לאן לבין לה להיות להם להן לו לי לכם לכן למה למטה למעלה למרות לנו לעבר לעיכן לפיכך לפני מאד מאחורי מאין מאיפה מבלי מבעד מדוע מדי מה "
+     "מהיכן מול מחוץ מי מכאן מכיוון מלבד מן מנין מסוגל מעט מעטים מעל מצד מתחת מתי נגד נגר נו עד עז על עלי עליה עליהם עליהן עליו עליך עליכם עלינו עם עצמה "
+     "עצמהם עצמהן עצמו עצמי עצמם עצמן עצמנו פה רק שוב של שלה שלהם שלהן שלו שלי שלך שלכם שלכן שלנו שם תהיה תחת"},
+    {"hinglish",
+     "a aadi aaj aap aapne aata aati aaya aaye ab abbe abbey abe abhi able about above accha according accordingly acha achcha across actually after "
+     "afterwards again against agar ain ain't aint aisa aise aisi alag all allow allows almost alone along already also although always am among amongst an "
+     "and andar another any anybody anyhow anyone anything anyway anyways anywhere ap apan apart apna apnaa apne apni appear are aren aren't arent around "
+     "arre as aside ask asking at aur avum aya aye baad baar bad bahut bana banae banai banao banaya banaye banayi banda bande bandi bane bani bas bata "
+     "batao bc be became because become becomes becoming been before beforehand behind being below beside besides best better between beyond bhai bheetar "
+     "bhi bhitar bht bilkul bohot bol bola bole boli bolo bolta bolte bolti both brief bro btw but by c'mon came can can't cannot cant cause causes certain "
+     "certainly chahiye chaiye chal chalega chhaiye clearly com come comes could couldn couldn't couldnt d de dede dega degi dekh dekha dekhe dekhi dekho "
+     "denge dhang di did didn didn't didnt dijiye diya diyaa diye diyo do does doesn doesn't doesnt doing don't done dono dont doosra doosre down downwards "
+     "dude dunga dungi during dusra dusre dusri dvaara dvara dwaara dwara each edu eg eight either ek else elsewhere enough etc even ever every everybody "
+     "everyone everything everywhere ex exactly example except far few fifth fir first five followed following follows for forth four from further "
+     "furthermore gaya gaye gayi get gets getting ghar given gives go goes going gone good got gotten greetings haan had hadd hadn hadn't hadnt hai hain "
+     "hamara hamare hamari hamne han happens har hardly has hasn hasn't hasnt have haven haven't havent having he he's hello help hence her here here's "
+     "hereafter hereby herein hereupon hers herself hi him himself his hither hm hmm ho hoga hoge hogi hona honaa hone honge hongi honi hopefully hota "
+     "hotaa hote hoti how howbeit however hoyenge hoyengi hu hua hue huh hui hum humein humne hun huye huyi i i'd i'll i'm i've idk ie if imo in inasmuch "
+     "inc inhe inhi inho inka inkaa inke inki inn inner inse insofar into inward is ise isi iska iskaa iske iski isme isn isn't isne isnt iss isse issi "
+     "isski it it'd it'll it's itna itne itni itno its itself ityaadi ityadi ja jaa jab jabh jaha jahaan jahan jaisa jaise jaisi jata jayega jidhar jin "
+     "jinhe jinhi jinho jinhone jinka jinke jinki jinn jis jise jiska jiske jiski jisme jiss jisse jitna jitne jitni jo just jyaada jyada k ka kaafi kab "
+     "kabhi kafi kaha kahaa kahaan kahan kahi kahin kahte kaisa kaise kaisi kal kam kar kara kare karega karegi karen karenge kari karke karna karne karni "
+     "karo karta karte karti karu karun karunga karungi kaun kaunsa kayi kch ke keep keeps keh kehte kept khud ki kin kine kinhe kinho kinka kinke kinki "
+     "kinko kinn kino kis kise kisi kiska kiske kiski kisko kisliye kisne kitna kitne kitni kitno kiya kiye know known knows ko koi kon konsa koyi krna "
+     "krne kuch kuchch kuchh kul kull kya kyaa kyu kyuki kyun kyunki lagta lagte lagti last lately later le least lekar lekin less lest let let's li like "
+     "liked likely little liya liye ll lo log logon lol look looking looks ltd lunga m maan maana maane maani maano magar mai main maine mainly mana mane "
+     "mani mano many mat may maybe me mean meanwhile mein mera mere merely meri might mightn mightn't mightnt mil mjhe more moreover most mostly much mujhe "
+     "must mustn mustn't mustnt my myself na naa naah nahi nahin nai name namely nd ne near nearly necessary neeche need needn needn't neednt needs neither "
+     "never nevertheless new next nhi nine no nobody non none noone nope nor normally not nothing novel now nowhere o obviously of off often oh ok okay old "
+     "on once one ones only onto or other others otherwise ought our ours ourselves out outside over overall own par pata pe pehla pehle pehli people per "
+     "perhaps phla phle phli placed please plus poora poori provides pura puri q que quite raha rahaa rahe rahi rakh rakha rakhe rakhen rakhi rakho rather "
+     "re really reasonably regarding regardless regards rehte rha rhaa rhe rhi ri right s sa saara saare saath sab sabhi sabse sahi said sakta saktaa sakte "
+     "sakti same sang sara sath saw say saying says se second secondly see seeing seem seemed seeming seems seen self selves sensible sent serious "
+     "seriously seven several shall shan shan't shant she she's should should've shouldn shouldn't shouldnt si since six so soch some somebody somehow "
+     "someone something sometime sometimes somewhat somewhere soon still sub such sup sure t tab tabh tak take taken tarah teen teeno teesra teesre teesri "
+     "tell tends tera tere teri th tha than thank thanks thanx that that'll that's thats the theek their theirs them themselves then thence there there's "
+     "thereafter thereby therefore therein theres thereupon these they they'd they'll they're they've thi thik thing think thinking third this tho thoda "
+     "thodi thorough thoroughly those though thought three through throughout thru thus tjhe to together toh too took toward towards tried tries true truly "
+     "try trying tu tujhe tum tumhara tumhare tumhari tune twice two um umm un under unhe unhi unho unhone unka unkaa unke unki unko unless unlikely unn "
+     "unse until unto up upar upon us use used useful uses usi using uska uske usne uss usse ussi usually vaala vaale vaali vahaan vahan vahi vahin vaisa "
+     "vaise vaisi vala vale vali various ve very via viz vo waala waale waali wagaira wagairah wagerah waha wahaan wahan wahi wahin waisa waise waisi wala "
+     "wale wali want wants was wasn wasn't wasnt way we we'd we'll we're we've well went were weren weren't werent what what's whatever when whence "
+     "whenever where where's whereafter whereas whereby wherein whereupon wherever whether which while who who's whoever whole whom whose why will willing "
+     "with within without wo woh wohi won won't wont would wouldn wouldn't wouldnt y ya yadi yah yaha yahaan yahan yahi yahin ye yeah yeh yehi yes yet you "
+     "you'd you'll you're you've your yours yourself yourselves yup"},
+};
+
+}  // namespace sealpoint::text
