@@ -415,7 +415,8 @@ export const rows: readonly Row[] = [
   },
   {
     title: "Inference inputs",
-    probes: [query("document", { query: { nearest: { document: { text: "hello", model: "qdrant/bm25" } } } })],
+    probes: [stated("works", "test/compat/inference.py")],
+    note: "`qdrant/bm25` is built in; other models need a provider ([inference.md](inference.md)).",
   },
   {
     title: "Groups",

@@ -60,6 +60,13 @@ export const limits = {
   /** Values of one sparse vector; vectors of one multivector. */
   sparseValuesMax: 1_000_000,
   multiVectorRowsMax: 65_536,
+  /** UTF-16 units of texts that become BM25 vectors on the event loop (some 100 us), and of those that go to a native thread at a time. */
+  bm25InlineBytes: 8 * 1024,
+  bm25PieceBytes: 512 * 1024,
+  /** Stop words that one document may bring. */
+  bm25StopwordsMax: 10_000,
+  /** Documents, images and objects of one request that a model has to make vectors of. */
+  inferenceInputsMax: 100_000,
   /** Envelopes on one point; the next partial update is refused with advice to overwrite. */
   envelopesPerPointMax: 8,
   /** Points of one stream chunk. */

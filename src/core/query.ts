@@ -31,6 +31,8 @@ export interface InferenceInput {
   readonly options: PayloadObject;
 }
 
+/** What stands for a vector in a write. The services make vectors of inference inputs: the engine never meets one. */
+export type GivenVector = VectorValue | { readonly inference: InferenceInput };
 /** Inference inputs are resolved by the services: the engine never meets one. */
 export type VectorInput = VectorValue | { readonly pointId: PointId } | { readonly inference: InferenceInput };
 

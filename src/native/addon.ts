@@ -74,6 +74,8 @@ interface Addon {
   close(handle: number): Promise<void>;
   sealBatch(message: Uint8Array): Promise<ArrayBuffer>;
   checkData(message: Uint8Array): Promise<ArrayBuffer>;
+  bm25(message: Uint8Array): ArrayBuffer;
+  bm25Batch(message: Uint8Array): Promise<ArrayBuffer>;
   simdLevel(): string;
 }
 
@@ -188,6 +190,24 @@ export async function nativeSealBatch(message: Uint8Array): Promise<ArrayBuffer>
 export async function nativeCheckData(message: Uint8Array): Promise<ArrayBuffer> {
   try {
     return await load().checkData(message);
+  } catch (error) {
+    throw toDomainError(error);
+  }
+}
+
+/** BM25's vectors at once, for few texts; native/addon/text/bm25_batch.h has the message and the answer. */
+export function nativeBm25(message: Uint8Array): ArrayBuffer {
+  try {
+    return load().bm25(message);
+  } catch (error) {
+    throw toDomainError(error);
+  }
+}
+
+/** The same on a native thread. The message must not be changed before it settles. */
+export async function nativeBm25Batch(message: Uint8Array): Promise<ArrayBuffer> {
+  try {
+    return await load().bm25Batch(message);
   } catch (error) {
     throw toDomainError(error);
   }

@@ -14,7 +14,9 @@ import {
   sealedSkippedOf,
   type WriteTurn,
 } from "../engine/index.ts";
+import { Inference } from "../inference/index.ts";
 import { faultyPoint, findFaults } from "./faults.ts";
+import { type GivenPoint, makeVectors, needsModel } from "./inferred.ts";
 import type { Streams } from "./streams.ts";
 
 export interface BulkStart {
@@ -35,7 +37,7 @@ export interface RefusedPoint {
 export interface BulkChunk {
   readonly kind: "chunk";
   readonly sequence: bigint;
-  readonly points: readonly PointInput[];
+  readonly points: readonly GivenPoint[];
   /** Places in the chunk of `points`; absent when all were read. */
   readonly places: readonly number[] | undefined;
   /** Points that could not be read. */
@@ -90,11 +92,13 @@ const streamIdForm = /^[\x20-\x7e]+$/;
 export class IngestService {
   readonly #engine: Engine;
   readonly #streams: Streams;
+  readonly #inference: Inference;
 
   /** `streams`: who holds which stream, shared by all services of a process. */
-  constructor(engine: Engine, streams: Streams) {
+  constructor(engine: Engine, streams: Streams, inference = new Inference()) {
     this.#engine = engine;
     this.#streams = streams;
+    this.#inference = inference;
   }
 
   async *bulkUpsert(messages: AsyncIterable<BulkMessage>, signal: AbortSignal): AsyncGenerator<BulkAnswer> {
@@ -107,7 +111,7 @@ export class IngestService {
       if (start?.kind !== "start") throw badInput("the first message of a stream must be start", "start");
       checkStreamId(start.streamId);
       const { name, config } = await this.#engine.collectionInfo(start.collection);
-      const stream = new BulkStream(this.#engine, name, config, start, iterator);
+      const stream = new BulkStream(this.#engine, this.#inference, name, config, start, iterator);
       const release = await this.#streams.take(`${start.streamId}\n${name}`, stream);
       try {
         // Read after whoever held the stream is done, so that nothing of it can still be applied.
@@ -186,6 +190,7 @@ interface Flight {
 /** One connection of a stream, from its start on. */
 class BulkStream {
   readonly #engine: Engine;
+  readonly #inference: Inference;
   readonly #collection: string;
   readonly #config: CollectionConfig;
   readonly #start: BulkStart;
@@ -205,12 +210,14 @@ class BulkStream {
 
   constructor(
     engine: Engine,
+    inference: Inference,
     collection: string,
     config: CollectionConfig,
     start: BulkStart,
     messages: AsyncIterator<BulkMessage>,
   ) {
     this.#engine = engine;
+    this.#inference = inference;
     this.#collection = collection;
     this.#config = config;
     this.#start = start;
@@ -396,8 +403,20 @@ class BulkStream {
   ): Promise<Ack> {
     const { sequence } = chunk;
     const refused: RefusedPoint[] = [...chunk.refused];
-    let points = chunk.points;
-    let places = chunk.places ?? points.map((_, place) => place);
+    let given = chunk.points;
+    let places = chunk.places ?? given.map((_, place) => place);
+    let admittedEpoch: number | undefined;
+    if (given.some(needsModel)) {
+      const { sealing, epoch } = await this.#engine.collectionInfo(this.#collection);
+      admittedEpoch = epoch;
+      const made = await makeVectors(this.#inference, given, sealing.mode === "required", engineRefusalsMax);
+      for (const [at, error] of made.errors) {
+        refused.push({ index: places[at] as number, id: (given[at] as GivenPoint).id, error });
+      }
+      places = places.filter((_, at) => !made.errors.has(at));
+      given = made.points;
+    }
+    let points = given as readonly PointInput[];
     const drop = (faults: ReadonlyMap<number, DomainError>): void => {
       for (const [at, error] of faults) {
         refused.push({ index: places[at] as number, id: (points[at] as PointInput).id, error });
@@ -417,7 +436,7 @@ class BulkStream {
         const { applied } = await this.#engine.write(
           this.#collection,
           { kind: "upsert", points, publicKey, freshEphemeral },
-          { wait: true, stream: { id: streamId, sequence }, turn },
+          { wait: true, stream: { id: streamId, sequence }, turn, admittedEpoch },
         );
         if (!applied) return repeated(sequence);
         refused.sort((a, b) => a.index - b.index);

@@ -14,13 +14,14 @@ import {
   type NearestQuery,
   type PointInput,
   type PointTable,
-  type PointVectors,
   type SealedEngine,
   sealedSkippedOf,
   tableRows,
   type WriteOperation,
 } from "../engine/index.ts";
+import { Inference, type InferenceContext, type InferenceUsage } from "../inference/index.ts";
 import { parsePublicKey, TimeSlices } from "../seal/index.ts";
+import { type GivenPoint, type GivenWrite, holdsInputs, modelsSeeText, resolveWrite } from "./inferred.ts";
 
 export interface UpdateOutcome {
   readonly operationId: bigint;
@@ -28,6 +29,8 @@ export interface UpdateOutcome {
   readonly completed: boolean;
   /** Sealed points that the selector's filter passed over. */
   readonly sealedSkipped: number;
+  /** What a provider of models counted. */
+  readonly usage?: InferenceUsage | undefined;
 }
 
 export interface NearestRequest {
@@ -50,6 +53,7 @@ export interface Found {
   readonly points: PointTable;
   /** Sealed points that the filter passed over. */
   readonly sealedSkipped: number;
+  readonly usage?: InferenceUsage | undefined;
 }
 
 export interface ScrollPage extends Found {
@@ -62,7 +66,7 @@ function checkLimit(limit: number, field: string): void {
   throw badInput(`Validation error in body: [${field}: value ${limit} invalid, must be 1 or larger]`, field);
 }
 
-function checkNotEmpty(vectors: PointVectors, field: string): void {
+function checkNotEmpty(vectors: GivenPoint["vectors"], field: string): void {
   for (const [name, vector] of vectors) {
     if (!(vector instanceof Float32Array) || vector.length > 0) continue;
     const place = name === "" ? `${field}.vectors` : `${field}.vectors.${name}`;
@@ -70,10 +74,10 @@ function checkNotEmpty(vectors: PointVectors, field: string): void {
   }
 }
 
-function checkPoints(points: readonly Pick<PointInput, "vectors">[]): void {
+function checkPoints(points: readonly Pick<GivenPoint, "vectors">[]): void {
   if (points.length === 0) throw badInput("Wrong input: Empty update request", "points");
   for (let index = 0; index < points.length; index++) {
-    const { vectors } = points[index] as PointInput;
+    const { vectors } = points[index] as GivenPoint;
     // Dimensions and finiteness are checked natively, against the collection.
     for (const [, vector] of vectors)
       if (vector instanceof Float32Array && vector.length === 0) checkNotEmpty(vectors, `points[${index}]`);
@@ -81,7 +85,7 @@ function checkPoints(points: readonly Pick<PointInput, "vectors">[]): void {
 }
 
 /** The engine judges keys too, but one operation at a time: then some of a batch would already be written. */
-async function checkKeys(operations: readonly WriteOperation[]): Promise<void> {
+async function checkKeys(operations: readonly GivenWrite[]): Promise<void> {
   const slices = new TimeSlices();
   for (const [index, operation] of operations.entries()) {
     if (operation.kind !== "upsert" && operation.kind !== "set_payload" && operation.kind !== "overwrite_payload")
@@ -100,23 +104,40 @@ async function checkKeys(operations: readonly WriteOperation[]): Promise<void> {
 
 export class PointsService {
   readonly #engine: SealedEngine;
+  readonly #inference: Inference;
 
-  constructor(engine: SealedEngine) {
+  constructor(engine: SealedEngine, inference = new Inference()) {
     this.#engine = engine;
+    this.#inference = inference;
   }
 
   async write(
     collection: string,
-    operation: WriteOperation,
+    given: GivenWrite,
     wait: boolean,
-    signal?: AbortSignal,
+    context: InferenceContext = {},
   ): Promise<UpdateOutcome> {
-    if (operation.kind === "upsert" || operation.kind === "update_vectors") checkPoints(operation.points);
-    const { operationId } = await this.#engine.write(collection, operation, { wait, signal });
+    const { signal } = context;
+    if (given.kind === "upsert" || given.kind === "update_vectors") checkPoints(given.points);
+    const { operation, usage, admittedEpoch } = await this.#resolve(collection, given, context);
+    const { operationId } = await this.#engine.write(collection, operation, { wait, signal, admittedEpoch });
     const filter = "selector" in operation && operation.selector.kind === "filter" && operation.selector.filter;
     // The write stands, whatever became of the collection and its policy since.
     const sealedSkipped = filter === false ? 0 : await this.#engine.sealedSkipped(collection, filter).catch(() => 0);
-    return { operationId, completed: wait, sealedSkipped };
+    return { operationId, completed: wait, sealedSkipped, usage };
+  }
+
+  /** What models make of a text goes to the disk in clear: where everything has to be sealed, the write is refused under that very policy. */
+  async #resolve(
+    collection: string,
+    given: GivenWrite,
+    context: InferenceContext,
+  ): Promise<{ operation: WriteOperation; usage?: InferenceUsage; admittedEpoch?: number }> {
+    if (!holdsInputs(given)) return { operation: given as WriteOperation };
+    const { sealing, epoch } = await this.#engine.collectionInfo(collection);
+    if (sealing.mode === "required") throw modelsSeeText("points");
+    const { value, usage } = await resolveWrite(this.#inference, given, context);
+    return { operation: value, usage, admittedEpoch: epoch };
   }
 
   /** The fast way of an upsert without a key; undefined when its points have to be read and written by write(). */
@@ -133,13 +154,13 @@ export class PointsService {
   /** In order; the first failure ends it, and what came before stays. A bad key refuses all before anything is written. */
   async writeAll(
     collection: string,
-    operations: readonly WriteOperation[],
+    operations: readonly GivenWrite[],
     wait: boolean,
-    signal?: AbortSignal,
+    context: InferenceContext = {},
   ): Promise<UpdateOutcome[]> {
     await checkKeys(operations);
     const outcomes: UpdateOutcome[] = [];
-    for (const operation of operations) outcomes.push(await this.write(collection, operation, wait, signal));
+    for (const operation of operations) outcomes.push(await this.write(collection, operation, wait, context));
     return outcomes;
   }
 

@@ -1,7 +1,6 @@
 /** Universal queries and groups, as qdrant.Points offers them: what a query names is fetched before the engine runs it. */
 import {
   badInput,
-  type ContextPair,
   comparePointIds,
   DomainError,
   type GroupKey,
@@ -16,11 +15,14 @@ import {
   type VectorValue,
 } from "../core/index.ts";
 import { type PointTable, type SealedEngine, sealedSkippedOf } from "../engine/index.ts";
+import { Inference, type InferenceContext, type InferenceUsage } from "../inference/index.ts";
+import { forEachInput, mapQueryInputs, resolveQueries } from "./inferred.ts";
 import type { Found } from "./points.ts";
 
 export interface FoundGroups {
   readonly groups: readonly FoundGroup[];
   readonly sealedSkipped: number;
+  readonly usage?: InferenceUsage | undefined;
 }
 
 export interface FoundGroup {
@@ -44,48 +46,56 @@ const noFilter = { must: [], should: [], mustNot: [] } as const;
 
 export class QueriesService {
   readonly #engine: SealedEngine;
+  readonly #inference: Inference;
 
-  constructor(engine: SealedEngine) {
+  constructor(engine: SealedEngine, inference = new Inference()) {
     this.#engine = engine;
+    this.#inference = inference;
   }
 
-  async query(collection: string, request: QueryRequest, signal?: AbortSignal): Promise<Found> {
+  async query(collection: string, request: QueryRequest, context: InferenceContext = {}): Promise<Found> {
     checkWindow(request, "");
-    const points = await this.#engine.query(collection, await this.#resolve(collection, request), signal);
-    return { points, sealedSkipped: sealedSkippedOf(points) };
+    const { value, usage } = await resolveQueries(this.#inference, [request], context);
+    const resolved = await this.#resolve(collection, value[0] as QueryRequest);
+    const points = await this.#engine.query(collection, resolved, context.signal);
+    return { points, sealedSkipped: sealedSkippedOf(points), usage };
   }
 
   async queryBatch(
     collection: string,
     requests: readonly QueryRequest[],
-    signal?: AbortSignal,
-  ): Promise<{ tables: readonly PointTable[]; sealedSkipped: number }> {
+    context: InferenceContext = {},
+  ): Promise<{ tables: readonly PointTable[]; sealedSkipped: number; usage?: InferenceUsage | undefined }> {
     let points = 0;
-    const resolved: QueryRequest[] = [];
     for (const [index, request] of requests.entries()) {
       checkWindow(request, `[${index}].`);
       points += request.limit + request.offset;
-      resolved.push(await this.#resolve(collection, request));
     }
     if (points > limits.answerPointsMax) {
       throw badInput(`limit: the batch asks for more than ${limits.answerPointsMax} points`, "limit");
     }
     // An empty batch says too whether its collection is there.
     if (requests.length === 0) await this.#engine.collectionInfo(collection);
-    const tables = requests.length === 0 ? [] : await this.#engine.queryBatch(collection, resolved, signal);
-    return { tables, sealedSkipped: tables.reduce((sum, table) => sum + sealedSkippedOf(table), 0) };
+    const { value, usage } = await resolveQueries(this.#inference, requests, context);
+    const resolved: QueryRequest[] = [];
+    for (const request of value) resolved.push(await this.#resolve(collection, request));
+    const tables = requests.length === 0 ? [] : await this.#engine.queryBatch(collection, resolved, context.signal);
+    return { tables, sealedSkipped: tables.reduce((sum, table) => sum + sealedSkippedOf(table), 0), usage };
   }
 
-  async queryGroups(collection: string, request: GroupsRequest, signal?: AbortSignal): Promise<FoundGroups> {
+  async queryGroups(collection: string, request: GroupsRequest, context: InferenceContext = {}): Promise<FoundGroups> {
     checkWindow(request, "");
     if (request.limit * request.groupSize > limits.answerPointsMax) {
       throw badInput(`limit: the groups hold more than ${limits.answerPointsMax} points`, "limit");
     }
-    const groups = await this.#engine.queryGroups(collection, await this.#resolve(collection, request), signal);
+    const { value, usage } = await resolveQueries(this.#inference, [request], context);
+    const resolved = await this.#resolve(collection, value[0] as GroupsRequest);
+    const groups = await this.#engine.queryGroups(collection, resolved, context.signal);
     const lookups = await this.#lookUp(request.lookup, groups);
     return {
       groups: groups.map(({ key, points }, index) => ({ key, points, lookup: lookups?.[index] })),
       sealedSkipped: groups[0] === undefined ? 0 : sealedSkippedOf(groups[0].points),
+      usage,
     };
   }
 
@@ -164,12 +174,11 @@ export class QueriesService {
     const { query, lookupFrom, using } = stage;
     if (lookupFrom === undefined || query === undefined) return { ...stage, prefetch };
     const name = lookupFrom.vector === undefined || lookupFrom.vector === "" ? using : lookupFrom.vector;
-    const { collection: from } = lookupFrom;
-    return {
-      ...stage,
-      prefetch,
-      query: await mapInputs(query, (input) => (isId(input) ? this.#fetch(from, input.pointId, name) : input)),
-    };
+    const vectors = new Map<PointId, VectorValue>();
+    for (const id of pointsOf(query)) vectors.set(id, await this.#fetch(lookupFrom.collection, id, name));
+    const replace = (input: VectorInput): VectorInput =>
+      isId(input) ? (vectors.get(input.pointId) as VectorValue) : input;
+    return { ...stage, prefetch, query: mapQueryInputs(query, replace) };
   }
 
   async #fetch(collection: string, id: PointId, name: string): Promise<VectorValue> {
@@ -189,34 +198,21 @@ function isId(input: VectorInput): input is { readonly pointId: PointId } {
   return "pointId" in input;
 }
 
+/** The ids among the query's inputs, each once. */
+function pointsOf(query: Query): ReadonlySet<PointId> {
+  const ids = new Set<PointId>();
+  forEachInput(query, (input) => {
+    if (isId(input)) ids.add(input.pointId);
+  });
+  return ids;
+}
+
 const uuidForm = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 
 function idsOf(key: GroupKey): PointId[] {
   if (typeof key === "bigint") return key >= 0n ? [key] : [];
   if (!uuidForm.test(key)) return [];
   return [key.toLowerCase().replace(/^(.{8})-?(.{4})-?(.{4})-?(.{4})-?(.{12})$/, "$1-$2-$3-$4-$5")];
-}
-
-type MapInput = (input: VectorInput) => VectorInput | Promise<VectorInput>;
-
-async function mapInputs(query: Query, map: MapInput): Promise<Query> {
-  const list = (inputs: readonly VectorInput[]): Promise<VectorInput[]> => Promise.all(inputs.map(map));
-  const pairs = (context: readonly ContextPair[]): Promise<ContextPair[]> =>
-    Promise.all(
-      context.map(async ({ positive, negative }) => ({ positive: await map(positive), negative: await map(negative) })),
-    );
-  switch (query.kind) {
-    case "nearest":
-      return { ...query, vector: await map(query.vector) };
-    case "recommend":
-      return { ...query, positive: await list(query.positive), negative: await list(query.negative) };
-    case "discover":
-      return { ...query, target: await map(query.target), context: await pairs(query.context) };
-    case "context":
-      return { ...query, context: await pairs(query.context) };
-    default:
-      return query;
-  }
 }
 
 function checkWindow({ limit, offset }: Pick<QueryRequest, "limit" | "offset">, prefix: string): void {

@@ -31,7 +31,7 @@ import { mapPointId, requirePointId } from "./point-id.ts";
 import { decoding, joinPieces, MessageReader } from "./reader.ts";
 import { mapPointsSelector, type WirePointsSelector } from "./selectors.ts";
 import { mapWriteCondition, PointReader, tooManyPoints, type WireCondition, type WirePoint } from "./upsert.ts";
-import { mapVectors, type NamedVectors, unsupported } from "./vectors.ts";
+import { type GivenVectors, mapVectors, unsupported } from "./vectors.ts";
 
 interface WireSealing {
   readonly publicKey?: string | undefined;
@@ -48,7 +48,7 @@ export type WireOperation =
   | { readonly kind: "delete"; readonly selector: WirePointsSelector }
   | {
       readonly kind: "update_vectors";
-      readonly points: readonly { id: PointId; vectors: NamedVectors }[];
+      readonly points: readonly { id: PointId; vectors: GivenVectors }[];
       readonly condition?: WireCondition | undefined;
     }
   | { readonly kind: "delete_vectors"; readonly selector: WirePointsSelector; readonly names: readonly string[] }

@@ -9,13 +9,13 @@ import { checkOrdering } from "./ordering.ts";
 import { readPointId, requirePointId } from "./point-id.ts";
 import { fieldMask, joinPieces, MessageReader } from "./reader.ts";
 import { decodingSteps, runAtOnce, runInSlices, type Steps } from "./steps.ts";
-import { decodeVectors, FloatArena, type NamedVectors, readVectors } from "./vectors.ts";
+import { decodeVectors, FloatArena, type GivenVectors, readVectors } from "./vectors.ts";
 
-/** The same shape as the engine's PointInput. */
+/** The same shape as the engine's PointInput, but that a model may have to make vectors. */
 export interface WirePoint {
   readonly id: PointId;
   readonly payload: EncodedPayload;
-  readonly vectors: NamedVectors;
+  readonly vectors: GivenVectors;
   readonly publicKey?: string;
 }
 
@@ -72,7 +72,7 @@ export class PointReader {
     let id: PointId | undefined;
     let publicKey: string | undefined;
     let payload: EncodedPayload | undefined;
-    let vectors: NamedVectors | undefined;
+    let vectors: GivenVectors | undefined;
     let vectorPieces: Uint8Array[] | undefined;
     let badId: unknown;
     while (r.pos < r.end) {

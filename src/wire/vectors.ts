@@ -4,13 +4,19 @@
  */
 import type { DenseVector, Vector, VectorInput, Vectors } from "../../gen/qdrant/points_pb.js";
 import { VectorsSchema } from "../../gen/qdrant/points_pb.js";
-import { badInput, DomainError, limits, type SparseVector } from "../core/index.ts";
+import { badInput, DomainError, type InferenceInput, limits, type SparseVector } from "../core/index.ts";
 import { decodePieces } from "./messages.ts";
 import { Malformed, type MessageReader } from "./reader.ts";
-import { mapSparse } from "./vector-values.ts";
+import { mapInference, mapSparse } from "./vector-values.ts";
 
 /** The unnamed vector's name is "". */
 export type NamedVectors = readonly (readonly [name: string, vector: Float32Array | SparseVector])[];
+
+/** Vectors of a write: a model may have to make some of them. */
+export type GivenVectors = readonly (readonly [
+  name: string,
+  vector: NamedVectors[number][1] | { readonly inference: InferenceInput },
+])[];
 
 const arenaFloatsMax = 1 << 16;
 
@@ -129,11 +135,11 @@ function readVectorsBody(r: MessageReader, arena: FloatArena): NamedVectors | un
 }
 
 /** Vectors in pieces or in an unusual shape, by the generated code. */
-export function decodeVectors(pieces: readonly Uint8Array[], field: string): NamedVectors {
+export function decodeVectors(pieces: readonly Uint8Array[], field: string): GivenVectors {
   return mapVectors(decodePieces(VectorsSchema, pieces), field);
 }
 
-export function mapVectors(vectors: Vectors | undefined, field: string): NamedVectors {
+export function mapVectors(vectors: Vectors | undefined, field: string): GivenVectors {
   switch (vectors?.vectorsOptions.case) {
     case "vector":
       return [["", mapVector(vectors.vectorsOptions.value, field)]];
@@ -151,7 +157,7 @@ export function unsupported(what: string, field: string): DomainError {
   return new DomainError("unimplemented", `${field}: ${what} arrive with a later version`, { details: { field } });
 }
 
-export function mapVector(vector: Vector, field: string): Float32Array | SparseVector {
+function mapVector(vector: Vector, field: string): GivenVectors[number][1] {
   switch (vector.vector.case) {
     case "dense":
       return mapDense(vector.vector.value);
@@ -162,7 +168,7 @@ export function mapVector(vector: Vector, field: string): Float32Array | SparseV
     case "document":
     case "image":
     case "object":
-      throw unsupported(`inference inputs (${vector.vector.case})`, field);
+      return { inference: mapInference(vector.vector, field) };
     default: {
       // The deprecated flat form, which older clients still send.
       if (vector.indices !== undefined) return mapSparse(vector.indices.data, vector.data, field);

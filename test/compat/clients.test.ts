@@ -52,6 +52,11 @@ describe.skipIf(!addonBuilt || !existsSync(python))("Qdrant's Python client", ()
     );
   });
 
+  test("sends documents for BM25, over both doors", { timeout: 120_000 }, async () => {
+    const script = join(root, "test/compat/inference.py");
+    expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("documents done");
+  });
+
   test("agrees with its own in-memory mode on random histories", { timeout: seconds * 2_000 + 120_000 }, async () => {
     const args = [join(root, "test/compat/differential.py"), server.address, "--seconds", String(seconds)];
     const seed = process.env.SEALPOINT_DIFFERENTIAL_SEED;

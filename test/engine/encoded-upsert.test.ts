@@ -116,10 +116,12 @@ async function contents(name: string, ids: readonly PointId[]): Promise<unknown[
 function readWhole(form: "upsert" | "chunk", bytes: Uint8Array): readonly PointInput[] | undefined {
   if (form === "upsert") {
     const request = decodeUpsertPoints(bytes);
-    return request.publicKey === undefined ? request.points : undefined;
+    return request.publicKey === undefined ? (request.points as readonly PointInput[]) : undefined;
   }
   const request = decodeBulkUpsertRequest(bytes);
-  return request?.kind === "chunk" && request.refused.length === 0 ? request.points : undefined;
+  return request?.kind === "chunk" && request.refused.length === 0
+    ? (request.points as readonly PointInput[])
+    : undefined;
 }
 
 describe("an encoded upsert", () => {

@@ -18,6 +18,7 @@ const layers: readonly (readonly [room: string, layer: number])[] = [
   ["src/filter", 2],
   ["src/query", 2],
   ["src/seal", 2],
+  ["src/inference", 2],
   ["src/s5", 2],
   ["src/audit", 3],
   ["src/memory", 3],

@@ -1,6 +1,7 @@
 /** Every service of the gRPC door with its handlers; health and reflection are the server's own. */
 import { Qdrant } from "../../../../gen/qdrant/qdrant_pb.js";
 import type { SealedEngine } from "../../../engine/index.ts";
+import type { Inference } from "../../../inference/index.ts";
 import { apiVersion, serverTitle } from "../../../ops/index.ts";
 import {
   CollectionsService,
@@ -29,12 +30,14 @@ export interface ServiceTableOptions {
   /** Without it the S5 service answers UNIMPLEMENTED. */
   readonly s5?: Omit<S5ServiceOptions, "engine">;
   readonly streams: Streams;
+  /** Absent: the built-in models only. */
+  readonly inference?: Inference;
 }
 
-export function createServiceTables({ engine, s5, streams }: ServiceTableOptions): ServiceBinding[] {
+export function createServiceTables({ engine, s5, streams, inference }: ServiceTableOptions): ServiceBinding[] {
   return [
     bindCollections(new CollectionsService(engine)),
-    bindPoints(new PointsService(engine), new QueriesService(engine)),
+    bindPoints(new PointsService(engine, inference), new QueriesService(engine, inference)),
     bindSnapshots(new SnapshotsService(engine)),
     bindService(Qdrant, {
       // Qdrant's clients read title and version and warn about any other.
@@ -42,7 +45,7 @@ export function createServiceTables({ engine, s5, streams }: ServiceTableOptions
     }),
     bindSealing(new SealingService(engine)),
     bindDiagnostics(new DiagnosticsService(engine)),
-    bindIngest(new IngestService(engine, streams)),
+    bindIngest(new IngestService(engine, streams, inference)),
     bindS5(s5 === undefined ? undefined : new S5Service({ ...s5, engine })),
   ];
 }

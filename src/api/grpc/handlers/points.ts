@@ -66,7 +66,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
     rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const { collection, wait, operation } = decode(bytes);
-      const outcome = await points.write(collection, withPublicKey(operation, call), wait, call.signal);
+      const outcome = await points.write(collection, withPublicKey(operation, call), wait, call);
       tellSkipped(call, outcome.sealedSkipped);
       return encodeUpdateResponse([outcome], secondsSince(startMs));
     });
@@ -77,7 +77,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const request = decode(bytes);
       const found =
         "request" in request
-          ? await queries.query(request.collection, request.request, call.signal)
+          ? await queries.query(request.collection, request.request, call)
           : await points.search(request.collection, request);
       tellSkipped(call, found.sealedSkipped);
       return encodeScoredResponse(found.points, secondsSince(startMs), new TimeSlices());
@@ -91,7 +91,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const found =
         plain.length === searches.length
           ? await points.searchBatch(collection, plain, call.signal)
-          : await queries.queryBatch(collection, searches.map(toUniversal), call.signal);
+          : await queries.queryBatch(collection, searches.map(toUniversal), call);
       tellSkipped(call, found.sealedSkipped);
       return encodeScoredBatchResponse(found.tables, secondsSince(startMs), new TimeSlices());
     });
@@ -117,7 +117,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
     rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const { collection, request } = map(decodeMessage(schema, bytes));
-      const found = await queries.queryGroups(collection, request, call.signal);
+      const found = await queries.queryGroups(collection, request, call);
       tellSkipped(call, found.sealedSkipped);
       return encodeGroupsResponse(found.groups, secondsSince(startMs), new TimeSlices());
     });
@@ -144,7 +144,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
           freshEphemeral: request.freshEphemeral,
         },
         request.wait,
-        call.signal,
+        call,
       );
       return encodeUpdateResponse([outcome], secondsSince(startMs));
     }),
@@ -159,7 +159,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const startMs = performance.now();
       const { collection, wait, operations } = decodeUpdateBatchPoints(bytes);
       const keyed = operations.map((operation) => withPublicKey(operation, call));
-      const outcomes = await points.writeAll(collection, keyed, wait, call.signal);
+      const outcomes = await points.writeAll(collection, keyed, wait, call);
       tellSkipped(
         call,
         outcomes.reduce((sum, outcome) => sum + outcome.sealedSkipped, 0),

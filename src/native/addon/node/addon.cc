@@ -15,6 +15,7 @@
 #include "../engine/data_check.h"
 #include "../engine/engine.h"
 #include "../seal/seal_batch.h"
+#include "../text/bm25_batch.h"
 
 namespace {
 
@@ -336,6 +337,33 @@ napi_value check_data(napi_env env, napi_callback_info info) {
   });
 }
 
+// bm25Batch(message of bm25_batch.h)
+napi_value bm25_batch(napi_env env, napi_callback_info info) {
+  return work_apart(env, info, "bm25Batch(Uint8Array)", [](std::string_view message) { return sealpoint::text::bm25_batch(message); });
+}
+
+// bm25(message of bm25_batch.h) -> ArrayBuffer, at once: for what takes less time than another thread would to be woken.
+napi_value bm25(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  std::string_view message;
+  if (count < 1 || !read_bytes(env, args[0], message)) return throw_text(env, "bm25(Uint8Array)");
+  try {
+    const std::string answer = sealpoint::text::bm25_batch(message);
+    void* data = nullptr;
+    napi_value value;
+    if (napi_create_arraybuffer(env, answer.size(), &data, &value) != napi_ok) return throw_text(env, "out of memory");
+    if (!answer.empty()) std::memcpy(data, answer.data(), answer.size());
+    return value;
+  } catch (const sealpoint::Error& error) {
+    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
+  } catch (const std::exception&) {
+    napi_throw(env, make_error(env, sealpoint::ErrorKind::kInternal, "native work failed", ""));
+  }
+  return nullptr;
+}
+
 napi_value simd(napi_env env, napi_callback_info) {
   napi_value text;
   napi_create_string_utf8(env, sealpoint::simd_level(), NAPI_AUTO_LENGTH, &text);
@@ -367,6 +395,8 @@ napi_value init(napi_env env, napi_value exports) {
       {"close", nullptr, close, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"checkData", nullptr, check_data, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"bm25", nullptr, bm25, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"bm25Batch", nullptr, bm25_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
   };
   napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);

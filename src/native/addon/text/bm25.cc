@@ -1,9 +1,9 @@
 #include "bm25.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <map>
 
 namespace sealpoint::text {
 
@@ -27,24 +27,29 @@ uint32_t term_of(std::string_view token) {
 }
 
 Terms bm25_document(const Tokenizer& tokenizer, const Bm25Options& options, std::string_view text) {
-  std::map<uint32_t, uint32_t> counts;
-  size_t tokens = 0;
-  // Terms are cut as a query's are, so that the prefixes of kPrefix are not indexed either.
-  tokenizer.query(text, [&](std::string_view token) { ++counts[term_of(token)], ++tokens; });
+  std::vector<uint32_t> found;
+  tokenizer.document(text, [&](std::string_view token) { found.push_back(term_of(token)); });
+  std::sort(found.begin(), found.end());
   Terms terms;
-  terms.reserve(counts.size());
-  const double length = 1 - options.b + options.b * static_cast<double>(tokens) / options.average_length;
-  for (const auto& [term, count] : counts) {
-    const double weight = count * (options.k + 1) / std::fma(options.k, length, static_cast<double>(count));
-    terms.emplace_back(term, static_cast<float>(weight));
+  const double length = 1 - options.b + options.b * static_cast<double>(found.size()) / options.average_length;
+  for (size_t at = 0, next; at < found.size(); at = next) {
+    for (next = at + 1; next < found.size() && found[next] == found[at];) ++next;
+    const auto count = static_cast<double>(next - at);
+    const double weight = count * (options.k + 1) / std::fma(options.k, length, count);
+    terms.emplace_back(found[at], static_cast<float>(weight));
   }
   return terms;
 }
 
 Terms bm25_query(const Tokenizer& tokenizer, std::string_view text) {
-  std::map<uint32_t, float> weights;
-  tokenizer.query(text, [&](std::string_view token) { weights[term_of(token)] = 1; });
-  return {weights.begin(), weights.end()};
+  std::vector<uint32_t> found;
+  tokenizer.query(text, [&](std::string_view token) { found.push_back(term_of(token)); });
+  std::sort(found.begin(), found.end());
+  Terms terms;
+  for (const uint32_t term : found) {
+    if (terms.empty() || terms.back().first != term) terms.emplace_back(term, 1.0f);
+  }
+  return terms;
 }
 
 }  // namespace sealpoint::text

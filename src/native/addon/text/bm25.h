@@ -21,7 +21,7 @@ using Terms = std::vector<std::pair<uint32_t, float>>;
 
 // MurmurHash3 (x86, 32 bits, seed 0) of the token, as a signed number without its sign.
 uint32_t term_of(std::string_view token);
-// Weights are tf * (k + 1) / (tf + k * (1 - b + b * tokens / average_length)).
+// Every token that the tokenizer indexes counts (each prefix of kPrefix too). Weights are tf * (k + 1) / (tf + k * (1 - b + b * tokens / average_length)).
 Terms bm25_document(const Tokenizer& tokenizer, const Bm25Options& options, std::string_view text);
 // Weight 1 for each term.
 Terms bm25_query(const Tokenizer& tokenizer, std::string_view text);

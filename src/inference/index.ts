@@ -1,0 +1,9 @@
+/** Vectors of documents, images and objects. */
+export {
+  Inference,
+  type InferenceContext,
+  type InferenceMode,
+  type InferenceProvider,
+  type InferenceUsage,
+  type PlacedInput,
+} from "./inference.ts";
