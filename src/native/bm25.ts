@@ -4,7 +4,7 @@ import { nativeBm25, nativeBm25Batch } from "./addon.ts";
 import { NativeReader, NativeWriter } from "./bytes.ts";
 
 /** native/addon/text/tokenizer.h has the same numbers. */
-export const tokenizerKinds = { word: 0, whitespace: 1, prefix: 2, multilingual: 3 } as const;
+export const tokenizerKinds = { word: 0, whitespace: 1, multilingual: 2, prefix: 3 } as const;
 
 /** How texts become terms and terms weights. */
 export interface Bm25Settings {
