@@ -282,11 +282,14 @@ export const rows: readonly Row[] = [
     title: "Scroll",
     probes: [
       points("offset and limit", "Scroll", { offset: { num: 2 }, limit: 1 }, ["result.0.id.num", "2"]),
-      points("order_by", "Scroll", { order_by: { key: "n" } }),
+      points("order_by", "Scroll", { order_by: { key: "n", direction: "Desc", start_from: { integer: 2 } } }, [
+        "result.0.orderValue.int",
+        "2",
+      ]),
     ],
   },
   { title: "Count", probes: [count("exact", {}, 5), points("approximate", "Count", { exact: false })] },
-  { title: "Facet", probes: [points("Facet", "Facet", { key: "city" })] },
+  { title: "Facet", probes: [points("Facet", "Facet", { key: "city" }, ["hits.0.value.stringValue", "Berlin"])] },
   {
     title: "Filters",
     probes: [
@@ -397,7 +400,7 @@ export const rows: readonly Row[] = [
   {
     title: "Query: order by, sample",
     probes: [
-      query("order_by", { query: { order_by: { key: "n" } } }),
+      query("order_by", { query: { order_by: { key: "n" } } }, ["result.0.orderValue.int", "1"]),
       query("sample", { query: { sample: "Random" } }),
     ],
   },

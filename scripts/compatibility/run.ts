@@ -86,6 +86,11 @@ const setUp: readonly (readonly [string, Json])[] = [
       ],
     },
   ],
+  ...["Integer n", "Keyword city"].map((what): [string, Json] => {
+    const [type, name] = what.split(" ") as [string, string];
+    const field = { collection_name: "plain", wait: true, field_name: name, field_type: `FieldType${type}` };
+    return ["qdrant.Points/CreateFieldIndex", field];
+  }),
 ];
 
 function point(num: number, data: readonly number[], payload: Json): Json {

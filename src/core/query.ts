@@ -55,6 +55,8 @@ export interface ContextPair {
   readonly positive: VectorInput;
   readonly negative: VectorInput;
 }
+/** A date's are microseconds since 1970, as integers. */
+export type OrderValue = bigint | number;
 export interface OrderBy {
   readonly key: string;
   readonly direction: "asc" | "desc";

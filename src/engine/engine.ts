@@ -9,10 +9,13 @@ import type {
   CollectionInfo,
   EncodedPayload,
   Explanation,
+  FacetRequest,
   FieldIndexType,
   Filter,
   GroupKey,
   GroupsRequest,
+  OrderBy,
+  OrderValue,
   PayloadSelector,
   PointId,
   Quantization,
@@ -175,6 +178,15 @@ export interface PointTable {
   payload(row: number): EncodedPayload | undefined;
   /** Present when the selector asked for vectors. */
   vectors(row: number): PointVectors | undefined;
+  /** Present when the answer is ordered by a payload key. */
+  orderValue?(row: number): OrderValue | undefined;
+}
+
+/** Values of a key with the number of points that hold them: most points first, equal counts by value. */
+export interface FacetCounts {
+  readonly length: number;
+  /** They as qdrant.FacetHit messages under field 1, one after the other. */
+  readonly wire: Uint8Array;
 }
 
 export interface PointsOfGroup {
@@ -190,6 +202,8 @@ export interface ScrollRequest {
   readonly offset?: PointId;
   /** Start after `offset` instead of at it. */
   readonly afterOffset?: boolean;
+  /** By the values of a key with a range index, a point once for each; without `offset`, and the answer has no next one. */
+  readonly orderBy?: OrderBy;
   readonly limit: number;
   readonly payload: PayloadSelector;
   readonly vectors: VectorsSelector;
@@ -313,6 +327,8 @@ export interface Engine {
   queryBatch(name: string, requests: readonly QueryRequest[], signal?: AbortSignal): Promise<PointTable[]>;
   /** Best group first; each with its points, best first. `lookup` is the caller's. */
   queryGroups(name: string, request: GroupsRequest, signal?: AbortSignal): Promise<readonly PointsOfGroup[]>;
+  /** Counted in the index of the key: keyword, integer (with lookup), uuid or bool. */
+  facet(name: string, request: FacetRequest, signal?: AbortSignal): Promise<FacetCounts>;
   count(
     name: string,
     filter: Filter | undefined,
@@ -322,7 +338,7 @@ export interface Engine {
   /** How a filter alone, or a search, is answered: it is run for that. */
   explain(name: string, request: ExplainRequest): Promise<Explanation>;
   scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }>;
-  openScroll(name: string, request: Omit<ScrollRequest, "limit">): Promise<ScrollCursor>;
+  openScroll(name: string, request: Omit<ScrollRequest, "limit" | "orderBy">): Promise<ScrollCursor>;
 
   readonly snapshots: Snapshots;
 

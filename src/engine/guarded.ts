@@ -110,6 +110,10 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       readQuery(access, name, request);
       return engine.queryGroups(name, request, signal);
     },
+    async facet(name, request, signal) {
+      read(name);
+      return engine.facet(name, request, signal);
+    },
     async count(name, filter, exact, options) {
       read(name);
       return engine.count(name, filter, exact, options);

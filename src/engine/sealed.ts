@@ -26,7 +26,7 @@ import type {
 import { admitWrite, judgesPlainOnly } from "./sealed/admission.ts";
 import { fieldIsSealed, rootKey } from "./sealed/fields.ts";
 import { normalizePolicy, PolicyCache } from "./sealed/policy.ts";
-import { judgeQuery } from "./sealed/queries.ts";
+import { checkKey, judgeQuery } from "./sealed/queries.ts";
 
 /** Times that a write is judged anew because the policy changed under it. */
 const admissionsMax = 4;
@@ -228,6 +228,11 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
       for (const { points } of groups) counted(points, judged.skipped);
       return groups;
     },
+    async facet(name, request, signal) {
+      checkKey(await policies.forRead(name), request.key);
+      const plainOnly = await passesOver(name, request.filter);
+      return engine.facet(name, plainOnly ? { ...request, plainOnly } : request, signal);
+    },
     async explain(name, request) {
       const plainOnly = await passesOver(name, request.filter);
       return engine.explain(name, plainOnly ? { ...request, plainOnly } : request);
@@ -237,6 +242,7 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
       return engine.count(name, filter, exact, plainOnly ? { ...options, plainOnly } : options);
     },
     async scroll(name: string, scroll: ScrollRequest) {
+      if (scroll.orderBy !== undefined) checkKey(await policies.forRead(name), scroll.orderBy.key);
       const judged = await judge(name, scroll);
       const skipped = judged.passesOver ? await sealedPoints(name) : 0;
       const page = await engine.scroll(name, judged.request);

@@ -10,5 +10,6 @@ export function tableRows(table: PointTable, first: number, count = table.length
     version: (row) => table.version(first + row),
     payload: (row) => table.payload(first + row),
     vectors: (row) => table.vectors(first + row),
+    orderValue: (row) => table.orderValue?.(first + row),
   };
 }

@@ -52,6 +52,7 @@ export const operations = {
   explain: 30,
   query: 40,
   queryGroups: 41,
+  facet: 42,
   createSnapshot: 50,
   restoreSnapshot: 51,
 } as const;

@@ -4,6 +4,7 @@ import {
   type FieldIndexType,
   type Filter,
   limits,
+  type OrderBy,
   type PayloadSelector,
   type PointId,
   type QuantizationSearch,
@@ -14,6 +15,7 @@ import {
   type NearestQuery,
   type PointInput,
   type PointTable,
+  type ScrollRequest,
   type SealedEngine,
   sealedSkippedOf,
   tableRows,
@@ -241,15 +243,37 @@ export class PointsService {
       readonly filter: Filter | undefined;
       readonly offset: PointId | undefined;
       readonly limit: number;
+      readonly orderBy?: OrderBy;
       readonly payload: PayloadSelector;
       readonly vectors: VectorsSelector;
     },
   ): Promise<ScrollPage> {
     checkLimit(request.limit, "limit");
+    if (request.orderBy !== undefined) return this.#scrollInOrder(collection, { ...request, orderBy: request.orderBy });
     // A shorter page than asked for still says where the next one begins.
     const limit = Math.min(request.limit, limits.answerPointsMax);
     const { points, nextOffset } = await this.#engine.scroll(collection, { ...request, limit });
     return { points, nextOffset, sealedSkipped: sealedSkippedOf(points) };
+  }
+
+  async #scrollInOrder(
+    collection: string,
+    request: ScrollRequest & { readonly offset?: PointId; readonly orderBy: OrderBy },
+  ): Promise<ScrollPage> {
+    if (request.offset !== undefined) {
+      // The text is Qdrant's.
+      throw badInput(
+        "Wrong input: Cannot use an `offset` when using `order_by`. The alternative for paging is to use `order_by.start_from` and a filter to exclude the IDs that you've already seen for the `order_by.start_from` value",
+        "offset",
+      );
+    }
+    // There is no next page that a shorter one could name: more than an answer holds is refused.
+    const { points } = await this.#engine.scroll(collection, {
+      ...request,
+      limit: clampLimit({ ...request, offset: 0 }),
+    });
+    checkWhole(points.length, { ...request, offset: 0 });
+    return { points, nextOffset: undefined, sealedSkipped: sealedSkippedOf(points) };
   }
 
   async count(

@@ -3,6 +3,7 @@ import {
   badInput,
   comparePointIds,
   DomainError,
+  type FacetRequest,
   type GroupKey,
   type GroupsRequest,
   limits,
@@ -14,7 +15,7 @@ import {
   type VectorInput,
   type VectorValue,
 } from "../core/index.ts";
-import { type PointTable, type SealedEngine, sealedSkippedOf } from "../engine/index.ts";
+import { type FacetCounts, type PointTable, type SealedEngine, sealedSkippedOf } from "../engine/index.ts";
 import { Inference, type InferenceContext, type InferenceUsage } from "../inference/index.ts";
 import { forEachInput, mapQueryInputs, resolveQueries } from "./inferred.ts";
 import type { Found } from "./points.ts";
@@ -151,6 +152,25 @@ export class QueriesService {
     return { ids, rows, sealedSkipped };
   }
 
+  async facet(
+    collection: string,
+    request: FacetRequest,
+    signal?: AbortSignal,
+  ): Promise<{ readonly hits: FacetCounts; readonly sealedSkipped: number }> {
+    const { limit } = request;
+    if (limit < 1) {
+      // The text is that of Qdrant's validator.
+      throw badInput(`Validation error in body: [limit: value ${limit} invalid, must be 1 or larger]`, "limit");
+    }
+    const clamped = Math.min(limit, limits.answerPointsMax);
+    const hits = await this.#engine.facet(collection, { ...request, limit: clamped }, signal);
+    if (hits.length > clamped || (hits.length === clamped && clamped < limit)) {
+      throw badInput(`limit: the answer holds more than ${limits.answerPointsMax} values`, "limit");
+    }
+    const { filter } = request;
+    return { hits, sealedSkipped: filter === undefined ? 0 : await this.#engine.sealedSkipped(collection, filter) };
+  }
+
   /** The points of the lookup collection that the keys name, by group. A key that is no id names none. */
   async #lookUp(
     lookup: GroupsRequest["lookup"],
@@ -163,11 +183,6 @@ export class QueriesService {
 
   /** Examples that another collection holds become plain vectors. */
   async #resolve<T extends QueryRequest | Prefetch>(collection: string, stage: T): Promise<T> {
-    if (stage.query?.kind === "order_by") {
-      throw new DomainError("unimplemented", "query.order_by: arrives with a later version", {
-        details: { field: "query.order_by" },
-      });
-    }
     if (stage.prefetch.length === 0 && stage.lookupFrom === undefined) return stage;
     const prefetch: Prefetch[] = [];
     for (const one of stage.prefetch) prefetch.push(await this.#resolve(collection, one));

@@ -3,7 +3,7 @@
  * ScrollResponse, GetResponse, PointsOperationResponse and the streams' messages. Written backwards, so that no length is
  * measured beforehand. Rows that the engine has as messages already (`wire`) are copied. Vectors carry the oneof only, as Qdrant 1.19 writes them.
  */
-import type { EncodedPayload, PointId, SparseVector } from "../core/index.ts";
+import type { EncodedPayload, OrderValue, PointId, SparseVector } from "../core/index.ts";
 import { expandSealed } from "./payload.ts";
 import { BackwardWriter } from "./proto-bytes.ts";
 import type { NamedVectors } from "./vectors.ts";
@@ -28,6 +28,7 @@ export interface WireTable {
   version(row: number): bigint;
   payload(row: number): EncodedPayload | undefined;
   vectors(row: number): NamedVectors | undefined;
+  orderValue?(row: number): OrderValue | undefined;
 }
 
 // Shared: writing never yields, so one answer is finished before the next one begins.
@@ -135,9 +136,25 @@ function writePayload(w: BackwardWriter, payload: EncodedPayload | undefined): v
   w.raw(expandSealed(payload));
 }
 
-/** ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6 } */
+/** OrderValue { int = 1 | float = 2 } under `tag`, where the answer is ordered by a key. */
+function writeOrderValue(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
+  const value = table.orderValue?.(row);
+  if (value === undefined) return;
+  const before = w.length;
+  if (typeof value === "bigint") {
+    w.int64(value);
+    w.byte(0x08);
+  } else {
+    w.double(value);
+    w.byte(0x11);
+  }
+  header(w, tag, before);
+}
+
+/** ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6, order_value = 8 } */
 export function writeScoredPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
   const before = w.length;
+  writeOrderValue(w, table, row, 0x42);
   const vectors = table.vectors(row);
   if (vectors !== undefined) writeVectors(w, vectors, 0x32);
   const version = table.version(row);
@@ -156,9 +173,10 @@ export function writeScoredPoint(w: BackwardWriter, table: WireTable, row: numbe
   header(w, tag, before);
 }
 
-/** RetrievedPoint { id = 1, payload = 2, vectors = 4 } */
+/** RetrievedPoint { id = 1, payload = 2, vectors = 4, order_value = 6 } */
 export function writeRetrievedPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
   const before = w.length;
+  writeOrderValue(w, table, row, 0x32);
   const vectors = table.vectors(row);
   if (vectors !== undefined) writeVectors(w, vectors, 0x22);
   writePayload(w, table.payload(row));
@@ -334,6 +352,11 @@ export function encodeScrollResponse(
   pauses?: Pauses,
 ): Bytes {
   return encodeAny(scrolled, table, seconds, pauses, next);
+}
+
+/** FacetResponse { hits = 1, time = 2 }, from hits that are messages already. */
+export function encodeFacetResponse(hits: Uint8Array, seconds: number): Uint8Array {
+  return joinWire(hits, gotten, seconds);
 }
 
 /** GetResponse { result = 1, time = 2 } */

@@ -143,6 +143,7 @@ export function mapOrderBy({ key, direction, startFrom }: OrderByMessage, field:
 function mapStart({ value }: StartFrom, field: string): OrderBy["startFrom"] {
   switch (value.case) {
     case "float":
+      if (Number.isNaN(value.value)) throw badInput(`${field}.float: not a number`, `${field}.float`);
       return { kind: "float", value: value.value };
     case "integer":
       return { kind: "integer", value: value.value };

@@ -1,6 +1,7 @@
 export {
   encodeBulkAck,
   encodeBulkStarted,
+  encodeFacetResponse,
   encodeGetResponse,
   encodeScoredBatchResponse,
   encodeScoredResponse,

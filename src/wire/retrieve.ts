@@ -5,11 +5,13 @@ import {
   badInput,
   type Filter,
   limits,
+  type OrderBy,
   type PayloadSelector,
   type PointId,
   type VectorsSelector,
 } from "../core/index.ts";
 import { decodeFilter, mapFilter } from "./filter.ts";
+import { mapOrderBy } from "./formula.ts";
 import { decodePieces } from "./messages.ts";
 import { mapPointId, readPointId, requirePointId } from "./point-id.ts";
 import { decoding, fieldMask, MessageReader } from "./reader.ts";
@@ -21,13 +23,13 @@ import {
   toCount,
 } from "./selectors.ts";
 import { append } from "./upsert.ts";
-import { unsupported } from "./vectors.ts";
 
 export interface ScrollPointsRequest {
   readonly collection: string;
   readonly filter: Filter | undefined;
   readonly offset: PointId | undefined;
   readonly limit: number;
+  readonly orderBy?: OrderBy | undefined;
   readonly payload: PayloadSelector;
   readonly vectors: VectorsSelector;
 }
@@ -87,12 +89,13 @@ export function decodeScrollPoints(bytes: Uint8Array): ScrollPointsRequest {
     }
     decodePieces(ReadConsistencySchema, consistency);
     decodePieces(ShardKeySelectorSchema, shardKeys);
-    if (decodePieces(OrderBySchema, orderBy) !== undefined) throw unsupported("ordered scrolls", "order_by");
+    const order = decodePieces(OrderBySchema, orderBy);
     return {
       collection,
       filter: decodeFilter(filter),
       offset,
       limit,
+      orderBy: order === undefined ? undefined : mapOrderBy(order, "order_by"),
       payload: decodePayloadSelector(payload, true),
       vectors: decodeVectorsSelector(vectors),
     };

@@ -18,13 +18,12 @@ const matrixLimitDefault = 3n;
 export function mapFacet(message: FacetCounts): { readonly collection: string; readonly request: FacetRequest } {
   if (message.key === "") throw badInput("key: empty", "key");
   const limit = toCount(message.limit ?? facetLimitDefault);
-  if (limit < 1) throw badInput(`limit: value ${limit} invalid, must be 1 or larger`, "limit");
   return {
     collection: message.collectionName,
     request: {
       key: message.key,
       filter: mapFilter(message.filter),
-      limit: Math.min(limit, limits.answerPointsMax),
+      limit,
       exact: message.exact ?? false,
     },
   };

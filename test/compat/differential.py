@@ -31,6 +31,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 sys.path.insert(0, str(Path(__file__).parents[1] / "filter"))
 import oracle  # noqa: E402
 
+from ordered import OrderedReads  # noqa: E402
 from query_trees import QueryTrees  # noqa: E402
 
 oracle.INTEGERS = [0, 1, 2, 3, -1, 7, 2**52 + 1, -(2**40)]
@@ -63,7 +64,7 @@ def same_vectors(ours, theirs):
     return len(ours) == len(theirs) and all(close(a, b) for a, b in zip(ours, theirs))
 
 
-class Round(QueryTrees):
+class Round(QueryTrees, OrderedReads):
     difference = Difference
 
     def __init__(self, server, rng, number):
@@ -83,6 +84,7 @@ class Round(QueryTrees):
         for client in (self.local, self.server):
             client.create_collection(self.name, vectors_config=config)
         try:
+            self.index_typed_keys()
             self.write(self.upsert)
             writes = [
                 self.upsert, self.upsert, self.conditional_upsert, self.set_payload, self.set_payload, self.overwrite_payload, self.delete_payload, self.clear_payload,
@@ -90,6 +92,7 @@ class Round(QueryTrees):
             ]  # fmt: skip
             reads = [self.query, self.query, self.query, self.scroll, self.scroll, self.count, self.retrieve, self.query_batch]
             reads += [self.query_tree, self.query_tree, self.query_tree, self.query_tree_groups]
+            reads += [self.ordered_scroll, self.ordered_scroll, self.ordered_query, self.facet, self.facet]
             for _ in range(steps):
                 if self.rng.random() < 0.35:
                     self.write(self.rng.choice(writes))
@@ -120,7 +123,8 @@ class Round(QueryTrees):
     def payload(self, empty=0.15):
         if self.rng.random() < empty:
             return {}
-        return {key: oracle.random_value(self.rng, 2) for key in oracle.KEYS if self.rng.random() < 0.7}
+        typed = self.typed_payload() if self.rng.random() < 0.8 else {}
+        return {**{key: oracle.random_value(self.rng, 2) for key in oracle.KEYS if self.rng.random() < 0.7}, **typed}
 
     def filter(self, chance=0.6):
         if self.rng.random() >= chance:

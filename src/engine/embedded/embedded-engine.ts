@@ -9,6 +9,7 @@ import {
   type CollectionInfo,
   DomainError,
   type Explanation,
+  type FacetRequest,
   type FieldIndex,
   type FieldIndexType,
   type Filter,
@@ -35,6 +36,7 @@ import type {
   EncodedUpsert,
   Engine,
   ExplainRequest,
+  FacetCounts,
   NearestQuery,
   PointsOfGroup,
   PointTable,
@@ -58,7 +60,7 @@ import {
 } from "./messages.ts";
 
 import { NativePointTable } from "./point-table.ts";
-import { encodeGroups, encodeQueries } from "./query-messages.ts";
+import { encodeFacet, encodeGroups, encodeOrderedScroll, encodeQueries } from "./query-messages.ts";
 import { EmbeddedSnapshots } from "./snapshots.ts";
 
 export interface EmbeddedOptions extends NativeOptions {
@@ -98,6 +100,7 @@ const fieldTypes: readonly FieldIndexType[] = [
 
 /** Offset of the table in a scroll's answer. */
 const scrollHeaderSize = 24;
+const facetHeaderSize = 4;
 
 /** Times that a change is tried anew when another one came between its reading and its writing. */
 const changeAttemptsMax = 8;
@@ -381,7 +384,19 @@ export class EmbeddedEngine implements Engine {
     return new NativeReader(answer).size();
   }
 
+  async facet(name: string, request: FacetRequest, signal?: AbortSignal): Promise<FacetCounts> {
+    signal?.throwIfAborted();
+    const answer = await this.native.call(operations.facet, encodeFacet(name, request));
+    return { length: new NativeReader(answer).u32(), wire: new Uint8Array(answer, facetHeaderSize) };
+  }
+
   async scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }> {
+    if (request.orderBy !== undefined) {
+      const message = encodeOrderedScroll(name, request, request.orderBy);
+      const [points] = readTables(await this.native.call(operations.query, message));
+      if (points === undefined) throw new DomainError("internal", "the addon answered no table");
+      return { points };
+    }
     const answer = await this.native.call(operations.scroll, encodeScroll(name, request));
     const points = new NativePointTable(answer, scrollHeaderSize);
     const head = new DataView(answer);

@@ -1,11 +1,19 @@
 /** Reads the addon's answer in place; src/native/addon/engine/point_table.h fixes the layout. */
-import { type EncodedPayload, type PointId, type SparseVector, uuidFromBytes } from "../../core/index.ts";
+import {
+  type EncodedPayload,
+  type OrderValue,
+  type PointId,
+  type SparseVector,
+  uuidFromBytes,
+} from "../../core/index.ts";
 import type { PointTable, PointVectors } from "../engine.ts";
 
 const headerSize = 16;
 const rowSize = 48;
 const hasPayloads = 1;
 const hasVectors = 2;
+const hasIntegerOrders = 4;
+const hasDoubleOrders = 8;
 const wireFormShift = 8;
 const sparseFlag = 2 ** 31;
 
@@ -53,6 +61,12 @@ export class NativePointTable implements PointTable {
     const at = this.at(row);
     const start = this.view.getUint32(at + 32, true);
     return this.bytes.subarray(start, start + this.view.getUint32(at + 36, true));
+  }
+
+  orderValue(row: number): OrderValue | undefined {
+    if ((this.flags & (hasIntegerOrders | hasDoubleOrders)) === 0) return undefined;
+    const at = this.at(this.length) + row * 8;
+    return (this.flags & hasIntegerOrders) !== 0 ? this.view.getBigInt64(at, true) : this.view.getFloat64(at, true);
   }
 
   vectors(row: number): PointVectors | undefined {

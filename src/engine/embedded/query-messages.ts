@@ -3,6 +3,7 @@ import {
   badInput,
   DomainError,
   type Expression,
+  type FacetRequest,
   type Filter,
   type GroupsRequest,
   type OrderBy,
@@ -16,6 +17,7 @@ import {
 import { encodeFilter } from "../../filter/index.ts";
 import { NativeWriter } from "../../native/index.ts";
 import { encodePayload } from "../../wire/index.ts";
+import type { ScrollRequest } from "../engine.ts";
 import { writeFilter, writePayloadSelector, writeVectorsSelector } from "./messages.ts";
 
 type Stage = Prefetch | QueryRequest;
@@ -25,12 +27,38 @@ export function encodeQueries(name: string, requests: readonly QueryRequest[]): 
   for (const request of requests) {
     const query = new NativeWriter(2048);
     writeStage(query, request, undefined, false);
-    query.u32(request.offset);
+    query.u32(request.offset).u8(0);
     writePayloadSelector(query, request.payload);
     writeVectorsSelector(query, request.vectors);
     out.blob(query.done());
   }
   return out.done();
+}
+
+/** A scroll in the order of a key, as a query whose points come as records. */
+export function encodeOrderedScroll(name: string, request: ScrollRequest, orderBy: OrderBy): Uint8Array {
+  const query = new NativeWriter(1024);
+  const { filter, plainOnly, limit } = request;
+  const stage: Stage = {
+    prefetch: [],
+    query: { kind: "order_by", orderBy },
+    using: "",
+    params: {},
+    filter,
+    plainOnly,
+    limit,
+  };
+  writeStage(query, stage, undefined, false);
+  query.u32(0).u8(1);
+  writePayloadSelector(query, request.payload);
+  writeVectorsSelector(query, request.vectors);
+  return new NativeWriter(query.size + name.length * 3 + 16).text(name).u32(1).blob(query.done()).done();
+}
+
+export function encodeFacet(name: string, { key, filter, plainOnly, limit }: FacetRequest): Uint8Array {
+  const out = new NativeWriter(512).text(name).text(key);
+  writeFilter(out, filter, plainOnly);
+  return out.u32(limit).done();
 }
 
 export function encodeGroups(name: string, request: GroupsRequest): Uint8Array {

@@ -3,6 +3,7 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import {
   DiscoverBatchPointsSchema,
   DiscoverPointsSchema,
+  FacetCountsSchema,
   QueryPointGroupsSchema,
   RecommendBatchPointsSchema,
   RecommendPointGroupsSchema,
@@ -31,6 +32,7 @@ import {
   decodeUpdateBatchPoints,
   decodeUpdatePointVectors,
   decodeUpsertPointsInSlices,
+  encodeFacetResponse,
   encodeGetResponse,
   encodeGroupsResponse,
   encodeScoredBatchResponse,
@@ -39,6 +41,7 @@ import {
   encodeUpdateResponse,
   mapCreateFieldIndex,
   mapDiscover,
+  mapFacet,
   mapFilter,
   mapMatrix,
   mapQueryGroups,
@@ -216,7 +219,13 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       message.discoverPoints.map(mapDiscover),
     ]),
     queryGroups: groups(QueryPointGroupsSchema, mapQueryGroups),
-    facet: unimplemented(later),
+    facet: rawUnary(async (bytes, call) => {
+      const startMs = performance.now();
+      const { collection, request } = mapFacet(decodeMessage(FacetCountsSchema, bytes));
+      const found = await queries.facet(collection, request, call.signal);
+      tellSkipped(call, found.sealedSkipped);
+      return encodeFacetResponse(found.hits.wire, secondsSince(startMs));
+    }),
     searchMatrixPairs: unary(async (message, call) => {
       const startMs = performance.now();
       const { collection, request } = mapMatrix(message);

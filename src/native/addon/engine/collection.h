@@ -106,6 +106,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // A universal query and its groups; layouts in query_stage.h and collection_query.cc.
   std::string query(ByteReader& in) const;
   std::string query_groups(ByteReader& in) const;
+  // Counts of a key's values; layout in collection_facet.cc.
+  std::string facet(ByteReader& in) const;
   uint64_t count(const FilterRequest& filter) const;
   // How a filter, or a search with one, is answered; layout in explain.cc.
   std::string explain(ByteReader& in) const;

@@ -87,23 +87,27 @@ struct Group {
 std::string Collection::query(ByteReader& in) const {
   const QueryStage root = QueryStage::read(in);
   const uint32_t offset = in.u32();
+  const WireForm form = in.u8() != 0 ? WireForm::kScrolled : WireForm::kScored;
   const PayloadSelector payload = PayloadSelector::read(in);
   const VectorsSelector vectors = VectorsSelector::read(in);
   std::vector<Answer> found;
+  std::vector<OrderValue> orders;  // beside `found`
   Snapshot snapshot;
   {
     QueryRun run(*this, root);
     const auto hits = run.run(root, size_t{root.limit} + offset);
+    if (root.kind == QueryKind::kOrderBy && !hits.empty()) orders = run.order_values();
     snapshot = snapshot_;
     for (const Scored& hit : hits) found.push_back({ids_.id(hit.slot), hit.slot, hit.score, versions_[hit.slot]});
   }
   if (has_scores(root.kind) && !root.mmr) order_equals(found);
   const size_t first = std::min<size_t>(offset, found.size());
   PointTableWriter table(found.size() - first, (payload.wanted() ? PointTableWriter::kPayloads : 0) | (vectors.wanted() ? PointTableWriter::kVectors : 0),
-                         WireForm::kScored);
+                         form);
   std::vector<SeenPoint> points;
   for (size_t i = first; i < found.size(); ++i) {
     table.add(found[i].id, found[i].score, found[i].version);
+    if (!orders.empty()) table.set_order(orders[i]);
     points.push_back({found[i].id, found[i].slot});
   }
   fill(table, points, payload, vectors, snapshot.get(), true);
@@ -152,7 +156,10 @@ std::string Collection::query_groups(ByteReader& in) const {
           const auto [place, is_new] = places.try_emplace(key, groups.size());
           if (is_new) groups.push_back({std::move(key), {}});
           Group& group = groups[place->second];
-          if (group.points.size() < group_size) group.points.push_back(found[from + i]);
+          // Ordered by a key of several values, a point comes more than once.
+          const bool is_there = root.kind == QueryKind::kOrderBy &&
+                                std::any_of(group.points.begin(), group.points.end(), [&](const Answer& one) { return one.slot == found[from + i].slot; });
+          if (group.points.size() < group_size && !is_there) group.points.push_back(found[from + i]);
         }
         payloads[i].Reset();
       }

@@ -354,6 +354,10 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
         return collection->query_groups(query);
       });
     }
+    case Operation::kFacet: {
+      const auto collection = require(in.text());
+      return collection->facet(in);
+    }
     case Operation::kCount: {
       const auto collection = require(in.text());
       out.u64(collection->count(FilterRequest::read(in)));

@@ -58,6 +58,7 @@ enum class Operation : uint8_t {
   kExplain = 30,
   kQuery = 40,
   kQueryGroups = 41,
+  kFacet = 42,
   kCreateSnapshot = 50,
   kRestoreSnapshot = 51,
 };

@@ -1,7 +1,8 @@
 // The layout of an answer, read by src/native/point-table.ts. All little endian, offsets from the start of the table.
-//   header  u32 rows, u32 flags (1: payloads, 2: vectors, from bit 8: the WireForm), u32 offset and u32 size of the wire form
+//   header  u32 rows, u32 flags (1: payloads, 2: vectors, 4 or 8: order values, from bit 8: the WireForm), u32 offset and u32 size of the wire form
 //   rows    48 bytes each: u8 id tag, 3 bytes 0, f32 score, u64 number or UUID bytes 0-7, u64 0 or UUID bytes 8-15, u64 version,
 //           u32 payload offset, u32 payload size, u32 vectors offset, u32 vectors size
+//   orders  with flag 4 (integers) or 8 (doubles): 8 bytes each row, the value that the answer is ordered by
 //   heap    payload bytes (padded to 4); vectors: u32 count, then each u32 name size, u32 dimensions, name padded to 4, f32 values; of a
 //           sparse vector u32 words + 2^31, and as values the stored row
 // An answer that needs no change on its way out, without vectors and sealed payloads, has its rows in wire form as the heap: the messages of
@@ -15,6 +16,7 @@
 
 #include "../core/point_id.h"
 #include "../core/status.h"
+#include "../filter/values.h"
 #include "../payload/payload.h"
 
 namespace sealpoint {
@@ -31,6 +33,8 @@ class PointTableWriter {
  public:
   static constexpr uint32_t kPayloads = 1;
   static constexpr uint32_t kVectors = 2;
+  static constexpr uint32_t kIntegerOrders = 4;
+  static constexpr uint32_t kDoubleOrders = 8;
   static constexpr size_t kHeapBytesMax = size_t{512} << 20;
 
   PointTableWriter(size_t rows, uint32_t flags, WireForm form) : flags_(flags), form_((flags & kVectors) != 0 ? WireForm::kNone : form) {
@@ -49,6 +53,13 @@ class PointTableWriter {
     row.version = version;
     rows_.push_back(row);
     return rows_.size() - 1;
+  }
+  // Of the row that was added last; all rows have one, of one kind, or none has.
+  void set_order(const OrderValue& value) {
+    flags_ |= value.is_integer ? kIntegerOrders : kDoubleOrders;
+    int64_t bits = value.integer;
+    if (!value.is_integer) std::memcpy(&bits, &value.number, 8);
+    orders_.push_back(bits);
   }
   void set_payload(size_t row, std::string_view bytes) {
     make_room(bytes.size());
@@ -82,7 +93,8 @@ class PointTableWriter {
   uint64_t version(size_t row) const { return rows_[row].version; }
 
   std::string finish() {
-    const auto head = static_cast<uint32_t>(16 + rows_.size() * sizeof(Row));
+    const size_t orders_at = 16 + rows_.size() * sizeof(Row);
+    const auto head = static_cast<uint32_t>(orders_at + orders_.size() * sizeof(int64_t));
     std::string out;
     size_t wire = 0;
     if (form_ == WireForm::kNone) {
@@ -92,19 +104,21 @@ class PointTableWriter {
       }
       out.reserve(head + heap_.size());
     } else {
-      for (const Row& row : rows_) wire += message_size(body_size(row));
+      for (size_t i = 0; i < rows_.size(); ++i) wire += message_size(body_size(i));
       out.reserve(head + wire);
     }
     const uint32_t header[4] = {static_cast<uint32_t>(rows_.size()), flags_ | static_cast<uint32_t>(form_) << 8, head, static_cast<uint32_t>(wire)};
     out.append(reinterpret_cast<const char*>(header), 16);
     if (form_ == WireForm::kNone) {
       out.append(reinterpret_cast<const char*>(rows_.data()), rows_.size() * sizeof(Row));
+      out.append(reinterpret_cast<const char*>(orders_.data()), orders_.size() * sizeof(int64_t));
       out.append(heap_);
       return out;
     }
     out.resize(head);
-    for (Row& row : rows_) write_message(out, row);
+    for (size_t i = 0; i < rows_.size(); ++i) write_message(out, i);
     if (!rows_.empty()) std::memcpy(out.data() + 16, rows_.data(), rows_.size() * sizeof(Row));
+    if (!orders_.empty()) std::memcpy(out.data() + orders_at, orders_.data(), orders_.size() * sizeof(int64_t));
     return out;
   }
 
@@ -152,16 +166,24 @@ class PointTableWriter {
   }
   bool has_version(const Row& row) const { return form_ == WireForm::kScored && row.version != 0; }
 
-  // Of ScoredPoint { id = 1, payload = 2, score = 3, version = 5 } or RetrievedPoint { id = 1, payload = 2 }. A stored payload's entries
-  // already stand under field 2.
-  size_t body_size(const Row& row) const {
-    return 2 + id_size(id_of(row)) + row.payload_size + (has_score(row) ? 5 : 0) + (has_version(row) ? 1 + varint_size(row.version) : 0);
+  // Of OrderValue { int = 1 | float = 2 }; the oneof is written whatever the value.
+  size_t order_size(size_t i) const {
+    if (orders_.empty()) return 0;
+    return (flags_ & kIntegerOrders) != 0 ? 1 + varint_size(static_cast<uint64_t>(orders_[i])) : 9;
+  }
+
+  // Of ScoredPoint { id = 1, payload = 2, score = 3, version = 5, order_value = 8 } or RetrievedPoint { id = 1, payload = 2, order_value = 6 }. A
+  // stored payload's entries already stand under field 2.
+  size_t body_size(size_t i) const {
+    const Row& row = rows_[i];
+    return 2 + (orders_.empty() ? 0 : 2 + order_size(i)) + id_size(id_of(row)) + row.payload_size + (has_score(row) ? 5 : 0) + (has_version(row) ? 1 + varint_size(row.version) : 0);
   }
   static size_t message_size(size_t body) { return 1 + varint_size(body) + body; }
 
-  void write_message(std::string& out, Row& row) const {
+  void write_message(std::string& out, size_t i) {
+    Row& row = rows_[i];
     out.push_back(form_ == WireForm::kScrolled ? 0x12 : 0x0a);
-    varint(out, body_size(row));
+    varint(out, body_size(i));
     const PointId id = id_of(row);
     out.push_back(0x0a);
     out.push_back(static_cast<char>(id_size(id)));
@@ -184,6 +206,16 @@ class PointTableWriter {
       out.push_back(0x28);
       varint(out, row.version);
     }
+    if (orders_.empty()) return;
+    out.push_back(form_ == WireForm::kScored ? 0x42 : 0x32);
+    out.push_back(static_cast<char>(order_size(i)));
+    if ((flags_ & kIntegerOrders) != 0) {
+      out.push_back(0x08);
+      varint(out, static_cast<uint64_t>(orders_[i]));
+    } else {
+      out.push_back(0x11);
+      out.append(reinterpret_cast<const char*>(&orders_[i]), 8);
+    }
   }
 
   void put(uint32_t value) { heap_.append(reinterpret_cast<const char*>(&value), 4); }
@@ -192,6 +224,7 @@ class PointTableWriter {
   uint32_t flags_;
   WireForm form_;
   std::vector<Row> rows_;
+  std::vector<int64_t> orders_;  // a double's bits
   std::string heap_;
 };
 

@@ -68,6 +68,14 @@ Collection::QueryRun::QueryRun(const Collection& collection, const QueryStage& r
 }
 
 void Collection::QueryRun::plan(const QueryStage& stage) {
+  if (stage.kind == QueryKind::kOrderBy && !collection_.indexes_->is_ordered(stage.order_by.key)) {
+    // The text is Qdrant's.
+    throw Error(ErrorKind::kBadInput,
+                "Wrong input: No range index for `order_by` key: `" + stage.order_by.key +
+                    "`. Please create one to use `order_by`. Check https://qdrant.tech/documentation/concepts/indexing/#payload-index to see which "
+                    "payload schemas support Range conditions",
+                "order_by.key");
+  }
   if (stage.filter.present()) {
     places_[&stage] = views_.size();
     views_.push_back(collection_.view(stage.filter));
@@ -124,7 +132,8 @@ std::vector<Scored> Collection::QueryRun::merge(const QueryStage& stage, size_t 
 std::vector<Scored> Collection::QueryRun::score(const QueryStage& stage, Scope scope, size_t limit, bool rescoring) {
   if (stage.kind == QueryKind::kNone) return in_id_order(scope, limit);
   if (stage.kind == QueryKind::kSample) return sample(scope, limit);
-  if (stage.kind == QueryKind::kOrderBy || stage.kind == QueryKind::kFormula || stage.kind == QueryKind::kRrf || stage.kind == QueryKind::kDbsf) {
+  if (stage.kind == QueryKind::kOrderBy) return in_value_order(stage.order_by, scope, limit);
+  if (stage.kind == QueryKind::kFormula || stage.kind == QueryKind::kRrf || stage.kind == QueryKind::kDbsf) {
     throw Error(ErrorKind::kBadInput, "Bad request: this query needs prefetches", "prefetch");
   }
   const Field field = field_of(stage);

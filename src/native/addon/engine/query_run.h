@@ -15,8 +15,12 @@ class Collection::QueryRun {
   // [no lock] Plans the filters, narrows what the indexes leave open, and then holds the shared lock until the object goes or release().
   QueryRun(const Collection& collection, const QueryStage& root);
 
-  // Best first; at most `limit`. Order values stand beside when the root orders by a key.
+  // Best first; at most `limit`. A point with several values comes once for each when the stage orders by their key.
   std::vector<Scored> run(const QueryStage& stage, size_t limit);
+  // The values beside what run() found last, when its stage orders by a key.
+  const std::vector<OrderValue>& order_values() const { return order_values_; }
+  // The points of the stage's filter, once the plan is exact; nullptr: all.
+  const Bitset* allowed(const QueryStage& stage) const { return stage.filter.present() ? &view_of(stage).slots() : nullptr; }
   const Snapshot& snapshot() const { return collection_.snapshot_; }
   void release() { lock_.unlock(); }
 
@@ -48,12 +52,14 @@ class Collection::QueryRun {
   std::vector<Scored> diversify(const QueryStage& stage, const Field& field, const AnyVector& query, std::vector<Scored> found, size_t limit) const;
   std::vector<Scored> evaluate(const QueryStage& stage, const std::vector<std::vector<Scored>>& lists, size_t limit) const;
   std::vector<Scored> in_id_order(Scope scope, size_t limit) const;
+  std::vector<Scored> in_value_order(const OrderBy& order, Scope scope, size_t limit);
   std::vector<Scored> sample(Scope scope, size_t limit) const;
 
   const Collection& collection_;
   std::shared_lock<FairSharedMutex> lock_;
   std::map<const QueryStage*, size_t> places_;
   std::vector<View> views_;
+  std::vector<OrderValue> order_values_;
 };
 
 }  // namespace sealpoint

@@ -33,10 +33,10 @@ QueryInput QueryInput::read(ByteReader& in) {
 OrderBy OrderBy::read(ByteReader& in) {
   OrderBy order;
   order.key = in.text();
-  order.descending = in.u8() != 0;
-  order.start = static_cast<Start>(in.u8());
-  if (order.start == Start::kFloat) order.number = in.f64();
-  if (order.start == Start::kInteger || order.start == Start::kDatetime) order.integer = in.i64();
+  order.walk.descending = in.u8() != 0;
+  const uint8_t form = in.u8();
+  if (form == 1) order.walk.start = OrderValue{false, 0, in.f64()};
+  if (form == 2 || form == 3) order.walk.start = OrderValue{true, in.i64(), 0};
   return order;
 }
 

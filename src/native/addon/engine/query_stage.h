@@ -12,13 +12,9 @@
 namespace sealpoint {
 
 struct OrderBy {
-  enum class Start : uint8_t { kNone = 0, kFloat = 1, kInteger = 2, kDatetime = 3 };
   std::string key;
-  bool descending = false;
-  Start start = Start::kNone;
-  double number = 0;
-  int64_t integer = 0;  // of an integer, or microseconds
-  // text key, u8 descending, u8 start kind, f64 or i64.
+  OrderWalk walk;
+  // text key, u8 descending, u8 start (0 none, 1 f64, 2 i64, 3 i64 microseconds) and it.
   static OrderBy read(ByteReader& in);
 };
 

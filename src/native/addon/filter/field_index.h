@@ -11,6 +11,7 @@
 #include "filter.h"
 #include "slot_set.h"
 #include "tree.h"
+#include "values.h"
 
 namespace sealpoint::filter {
 
@@ -25,6 +26,13 @@ struct Answer {
 
 inline Answer exactly(SlotSet slots) { return Answer{true, true, false, std::move(slots)}; }
 inline Answer at_most(SlotSet slots) { return Answer{true, false, false, std::move(slots)}; }
+
+// Some slots, in the forms that counting asks for.
+struct FacetScope {
+  explicit FacetScope(const Bitset& slots) : dense(slots), set(SlotSet::from(slots)) {}
+  const Bitset& dense;
+  SlotSet set;
+};
 
 // What the parameters of an index change in what it does. The text is protobuf's JSON, in which no text of a client's
 // stands for these types.
@@ -56,6 +64,21 @@ class FieldIndex {
     static_cast<void>(slot);
     return 0;
   }
+
+  // Whether walk() tells anything: not of an index whose values have no order, nor of one that was told to answer no ranges.
+  virtual bool is_ordered() const { return false; }
+  virtual void walk(const OrderWalk& walk, const OrderVisit& visit) const {
+    static_cast<void>(walk);
+    static_cast<void>(visit);
+  }
+  // Likewise facet(): each value with the number of its slots `among` these (nullptr: all), zero too, in no order.
+  virtual bool has_facets() const { return false; }
+  virtual void facet(const FacetScope* among, const FacetVisit& visit) const {
+    static_cast<void>(among);
+    static_cast<void>(visit);
+  }
+  // Values that facet() goes through, about.
+  virtual uint64_t facet_cost() const { return 0; }
 
   uint64_t points() const { return held_.count(); }
   uint64_t bytes() const;

@@ -1,6 +1,7 @@
 // The indexes by type of value.
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <unordered_map>
 #include <utility>
 
@@ -20,6 +21,13 @@ class KeywordIndex final : public FieldIndex {
   KeywordIndex(const payload::Path& path, bool uuid, bool grouped) : FieldIndex(path), uuid_(uuid), grouped_(grouped) {}
 
   uint32_t group_of(uint32_t slot) const override { return slot < groups_.size() ? groups_[slot] : 0; }
+  bool has_facets() const override { return true; }
+  uint64_t facet_cost() const override { return postings_.size(); }
+  void facet(const FacetScope* among, const FacetVisit& visit) const override {
+    for (const auto& [text, posting] : postings_) {
+      visit({FacetValue::Kind::kText, text, 0}, among == nullptr ? posting.count() : posting.count_common(among->dense, among->set));
+    }
+  }
 
  private:
   struct TextHash {
@@ -120,9 +128,45 @@ class KeywordIndex final : public FieldIndex {
   uint32_t last_group_ = 0;
 };
 
+OrderValue order_value(int64_t value) { return {true, value, 0}; }
+OrderValue order_value(double value) { return {false, 0, value}; }
+
+// The first value of an ascending (or descending) walk from `start` on; false when none can be there.
+bool bound(const OrderValue& start, bool descending, double& out) {
+  static_cast<void>(descending);
+  out = start.is_integer ? static_cast<double>(start.integer) : start.number;
+  return true;
+}
+bool bound(const OrderValue& start, bool descending, int64_t& out) {
+  if (start.is_integer) {
+    out = start.integer;
+    return true;
+  }
+  constexpr double kEnd = 9223372036854775808.0;  // 2^63
+  const double whole = descending ? std::floor(start.number) : std::ceil(start.number);
+  if (descending ? whole < -kEnd : whole >= kEnd) return false;
+  out = whole >= kEnd    ? std::numeric_limits<int64_t>::max()
+        : whole < -kEnd ? std::numeric_limits<int64_t>::min()
+                         : static_cast<int64_t>(whole);
+  return true;
+}
+
 // Integer, float and datetime fields: values in order.
 template <typename V>
 class NumberIndex : public FieldIndex {
+ public:
+  bool is_ordered() const override { return true; }
+  void walk(const OrderWalk& walk, const OrderVisit& visit) const override {
+    V start{};
+    if (walk.start && !bound(*walk.start, walk.descending, start)) return;
+    const auto tell = [&](const V& value, uint32_t slot) { return visit(order_value(value), slot); };
+    if (walk.descending) {
+      values_.walk_back([&](const V& value) { return walk.start && start < value; }, tell);
+    } else {
+      values_.walk([&](const V& value) { return walk.start && value < start; }, tell);
+    }
+  }
+
  protected:
   using FieldIndex::FieldIndex;
   size_t apply(uint32_t slot, bool insert) override {
@@ -178,6 +222,26 @@ class NumberIndex : public FieldIndex {
 class IntegerIndex final : public NumberIndex<int64_t> {
  public:
   IntegerIndex(const payload::Path& path, const IndexParams& params) : NumberIndex(path), params_(params) {}
+  bool is_ordered() const override { return params_.range; }
+  bool has_facets() const override { return params_.lookup; }
+  uint64_t facet_cost() const override { return values_.size(); }
+  void facet(const FacetScope* among, const FacetVisit& visit) const override {
+    FacetValue last{FacetValue::Kind::kInteger, {}, 0};
+    uint64_t count = 0;
+    bool any = false;
+    values_.walk([](int64_t) { return false; },
+                 [&](int64_t value, uint32_t slot) {
+                   if (any && value != last.integer) {
+                     visit(last, count);
+                     count = 0;
+                   }
+                   any = true;
+                   last.integer = value;
+                   count += among == nullptr || among->dense.test(slot) ? 1 : 0;
+                   return true;
+                 });
+    if (any) visit(last, count);
+  }
 
  private:
   bool collect(const Value& value) override {
@@ -304,6 +368,13 @@ class DatetimeIndex final : public NumberIndex<int64_t> {
 class BoolIndex final : public FieldIndex {
  public:
   explicit BoolIndex(const payload::Path& path) : FieldIndex(path) {}
+  bool has_facets() const override { return true; }
+  uint64_t facet_cost() const override { return 2; }
+  void facet(const FacetScope* among, const FacetVisit& visit) const override {
+    for (int64_t flag = 0; flag < 2; ++flag) {
+      visit({FacetValue::Kind::kBool, {}, flag}, among == nullptr ? slots_[flag].count() : slots_[flag].count_common(among->set));
+    }
+  }
 
  private:
   bool collect(const Value& value) override {

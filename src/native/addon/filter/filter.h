@@ -11,6 +11,7 @@
 #include "../core/bitset.h"
 #include "../core/point_id.h"
 #include "cardinality.h"
+#include "values.h"
 
 namespace sealpoint {
 
@@ -134,6 +135,8 @@ class FieldIndexBuild {
   virtual void insert(uint32_t slot, std::string_view payload) = 0;
   virtual void erase(uint32_t slot, std::string_view payload) = 0;
   virtual uint64_t bytes() const = 0;
+  // Each value with the number of its slots.
+  virtual void facet(const FacetVisit& visit) const = 0;
 };
 
 // The payload indexes of one collection, in memory, derived from the payloads. Locking is the caller's:
@@ -168,6 +171,16 @@ class PayloadIndexes {
   // numbers from 1, 0 for a slot without one. Numbers hold as long as the index does.
   virtual bool has_groups() const = 0;
   virtual uint32_t group_of(uint32_t slot) const = 0;
+
+  // Of the indexes that were asked for: temporary ones come and go.
+  virtual bool is_ordered(const std::string& key) const = 0;
+  // Values in order, equal ones by slot, against it when descending.
+  virtual void walk(const std::string& key, const OrderWalk& walk, const OrderVisit& visit) const = 0;
+  virtual bool has_facets(const std::string& key) const = 0;
+  // Each value with the number of its slots in `among` (nullptr: all), which may be 0; in no order.
+  virtual void facet(const std::string& key, const Bitset* among, const FacetVisit& visit) const = 0;
+  // An empty index like the key's, for when `points` are so few against its values that counting theirs costs less; nullptr otherwise.
+  virtual std::unique_ptr<FieldIndexBuild> begin_facet(const std::string& key, uint64_t points) const = 0;
 };
 
 }  // namespace sealpoint

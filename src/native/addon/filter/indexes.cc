@@ -9,6 +9,8 @@ namespace {
 
 // core/limits.ts: fieldIndexesPerCollectionMax.
 constexpr size_t kIndexesMax = 256;
+// To read one payload from the store takes the time in which a facet counts so many values.
+constexpr uint64_t kValuesPerPayload = 50;
 
 class Build final : public FieldIndexBuild {
  public:
@@ -21,6 +23,7 @@ class Build final : public FieldIndexBuild {
   void insert(uint32_t slot, std::string_view payload) override { entry.index->insert(slot, payload); }
   void erase(uint32_t slot, std::string_view payload) override { entry.index->erase(slot, payload); }
   uint64_t bytes() const override { return entry.index->bytes(); }
+  void facet(const FacetVisit& visit) const override { entry.index->facet(nullptr, visit); }
 
   std::string canonical;
   IndexEntry entry;
@@ -80,6 +83,34 @@ class Indexes final : public PayloadIndexes {
   bool has_groups() const override { return groups_ != nullptr; }
   uint32_t group_of(uint32_t slot) const override { return groups_ == nullptr ? 0 : groups_->group_of(slot); }
 
+  bool is_ordered(const std::string& key) const override {
+    const auto at = find(key);
+    return at != indexes_.end() && at->second.index->is_ordered();
+  }
+  void walk(const std::string& key, const OrderWalk& walk, const OrderVisit& visit) const override {
+    const auto at = find(key);
+    if (at != indexes_.end()) at->second.index->walk(walk, visit);
+  }
+  bool has_facets(const std::string& key) const override {
+    const auto at = find(key);
+    return at != indexes_.end() && at->second.index->has_facets();
+  }
+  void facet(const std::string& key, const Bitset* among, const FacetVisit& visit) const override {
+    const auto at = find(key);
+    if (at == indexes_.end()) return;
+    if (among == nullptr) {
+      at->second.index->facet(nullptr, visit);
+    } else {
+      const FacetScope scope(*among);
+      at->second.index->facet(&scope, visit);
+    }
+  }
+  std::unique_ptr<FieldIndexBuild> begin_facet(const std::string& key, uint64_t points) const override {
+    const auto at = find(key);
+    if (at == indexes_.end() || points * kValuesPerPayload > at->second.index->facet_cost()) return nullptr;
+    return std::make_unique<Build>(at->second.key, at->second.type, at->second.params);
+  }
+
   void adopt(std::unique_ptr<FieldIndexBuild> given, bool temporary) override {
     auto& build = dynamic_cast<Build&>(*given);
     if (temporary) {
@@ -109,6 +140,9 @@ class Indexes final : public PayloadIndexes {
  private:
   IndexMap::iterator find(const std::string& key) {
     return indexes_.find(payload::Path::parse(key, "field_name").canonical());
+  }
+  IndexMap::const_iterator find(const std::string& key) const {
+    return indexes_.find(payload::Path::parse(key, "key").canonical());
   }
   // With several tenants' indexes the first by name counts.
   void find_groups() {

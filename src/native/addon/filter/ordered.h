@@ -91,6 +91,37 @@ class OrderedIndex {
     }
   }
 
+  // Visit(value, slot) -> bool, ascending and by slot, from the first value on that is not before(value), which must be monotone; false ends it.
+  template <typename Before, typename Visit>
+  void walk(Before before, Visit visit) const {
+    for (size_t g = first_group(before); g < groups_.size(); ++g) {
+      for (const auto& block : groups_[g].blocks) {
+        if (before(block->values.back())) continue;
+        const auto begin = std::partition_point(block->values.begin(), block->values.end(), before);
+        for (auto i = static_cast<size_t>(begin - block->values.begin()); i < block->slots.size(); ++i) {
+          if (!visit(block->values[i], block->slots[i])) return;
+        }
+      }
+    }
+  }
+
+  // The same, descending: from the last value on that is not after(value).
+  template <typename After, typename Visit>
+  void walk_back(After after, Visit visit) const {
+    for (size_t g = groups_.size(); g-- > 0;) {
+      if (after(groups_[g].front())) continue;
+      const auto& blocks = groups_[g].blocks;
+      for (size_t b = blocks.size(); b-- > 0;) {
+        const Block& block = *blocks[b];
+        if (after(block.values.front())) continue;
+        const auto end = std::partition_point(block.values.begin(), block.values.end(), [&](const V& value) { return !after(value); });
+        for (auto i = static_cast<size_t>(end - block.values.begin()); i-- > 0;) {
+          if (!visit(block.values[i], block.slots[i])) return;
+        }
+      }
+    }
+  }
+
   // The slots that scan() would visit.
   template <typename Below, typename Above>
   SlotSet slots(Below below, Above above) const {

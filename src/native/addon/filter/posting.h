@@ -55,6 +55,14 @@ class Posting {
     if (--count_ == 0) list_.reset();
   }
 
+  uint64_t count_common(const Bitset& dense, const SlotSet& slots) const {
+    if (set_) return set_->count_common(slots);
+    if (!list_) return count_ == 1 && dense.test(single_) ? 1 : 0;
+    uint64_t common = 0;
+    for (const uint32_t slot : *list_) common += dense.test(slot) ? 1 : 0;
+    return common;
+  }
+
   void add_to(SlotSet& set) const {
     if (set_) {
       set.or_with(*set_);
