@@ -95,6 +95,8 @@ export const limits = {
   snapshotBytesMax: 1024 ** 4,
   /** Snapshots of one collection, and of the whole storage: each is listed whole. */
   snapshotsMax: 1_000,
+  /** Files of one restore: a snapshot and the incremental ones on top of it, which are read side by side. */
+  snapshotFilesPerRestoreMax: 64,
   /** Bytes of a snapshot that are read or sent at a time. */
   snapshotPieceBytes: 256 * 1024,
   /** A snapshot's source may be silent for so long, and the whole of it may take so long. */

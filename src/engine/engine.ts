@@ -250,6 +250,8 @@ export interface SnapshotInfo {
   readonly bytes: number;
   /** SHA-256 in hexadecimal; absent when the file beside the snapshot that says it is. */
   readonly checksum?: string;
+  /** Of an incremental snapshot: the SHA-256 of the one that it is based on. */
+  readonly base?: string;
 }
 
 /** A file that came from elsewhere, for restore(). */
@@ -260,11 +262,14 @@ export interface ReceivedSnapshot {
 
 /** Copies on disk: of a collection (an alias is followed), or of the whole storage where `collection` is undefined. */
 export interface Snapshots {
-  /** As the collection was at one moment; writes go on. Synced before it is listed; a failure leaves nothing. */
-  create(collection: string | undefined): Promise<SnapshotInfo>;
+  /**
+   * As the collection was at one moment; writes go on. Synced before it is listed; a failure leaves nothing. `base`: the name of an earlier
+   * snapshot of the same collection, of which the new one repeats no payload and no vector.
+   */
+  create(collection: string | undefined, base?: string): Promise<SnapshotInfo>;
   /** Oldest first. */
   list(collection: string | undefined): Promise<SnapshotInfo[]>;
-  /** Throws not_found. */
+  /** Throws not_found, and precondition for one that others are based on. */
   delete(collection: string | undefined, snapshot: string): Promise<void>;
   /** Throws not_found. `read` gives the bytes from `from` on; what was opened once can be read while it is deleted. */
   open(
@@ -275,9 +280,10 @@ export interface Snapshots {
   receive(parts: AsyncIterable<Uint8Array>): Promise<ReceivedSnapshot>;
   /**
    * Puts a snapshot in place of the collection, or makes it; all collections of a snapshot of the whole storage. Nothing changes unless
-   * the file is sound from end to end and has the SHA-256. Gives the names of what was restored.
+   * every file is sound from end to end and the last has the SHA-256. Gives the names of what was restored. `paths`: the files, each but the
+   * first based on the one before it; bases that are missing before the first are looked for among the collection's own.
    */
-  restore(collection: string | undefined, path: string, sha256?: string): Promise<string[]>;
+  restore(collection: string | undefined, paths: readonly string[], sha256?: string): Promise<string[]>;
 }
 
 export interface Engine {

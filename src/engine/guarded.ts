@@ -145,9 +145,9 @@ function guardSnapshots(snapshots: Snapshots, access: Access): Snapshots {
     else requireManage(access);
   };
   return {
-    async create(name) {
+    async create(name, base) {
       need(name, "rw");
-      return snapshots.create(name);
+      return snapshots.create(name, base);
     },
     async list(name) {
       need(name, "r");
@@ -165,9 +165,9 @@ function guardSnapshots(snapshots: Snapshots, access: Access): Snapshots {
       requireManage(access);
       return snapshots.receive(parts);
     },
-    async restore(name, path, sha256) {
+    async restore(name, paths, sha256) {
       requireManage(access);
-      return snapshots.restore(name, path, sha256);
+      return snapshots.restore(name, paths, sha256);
     },
   };
 }

@@ -256,13 +256,13 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     },
     sealedSkipped: async (name, filter) => ((await passesOver(name, filter)) ? sealedPoints(name) : 0),
     snapshots: {
-      create: (name) => engine.snapshots.create(name),
+      create: (name, base) => engine.snapshots.create(name, base),
       list: (name) => engine.snapshots.list(name),
       delete: (name, snapshot) => engine.snapshots.delete(name, snapshot),
       open: (name, snapshot) => engine.snapshots.open(name, snapshot),
       receive: (parts) => engine.snapshots.receive(parts),
       // Another policy may hold for the name afterwards.
-      restore: (name, path, sha256) => changed(engine.snapshots.restore(name, path, sha256)),
+      restore: (name, paths, sha256) => changed(engine.snapshots.restore(name, paths, sha256)),
     },
     close: () => engine.close(),
   };

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { badInput, DomainError, limits } from "../core/index.ts";
-import type { Engine, SnapshotInfo, Snapshots } from "../engine/index.ts";
+import type { Engine, ReceivedSnapshot, SnapshotInfo, Snapshots } from "../engine/index.ts";
 import { checkNewName } from "./names.ts";
 
 export interface RecoverOptions {
@@ -21,8 +21,8 @@ export class SnapshotsService {
   }
 
   /** `collection` undefined, here and below: the whole storage. */
-  create(collection: string | undefined): Promise<SnapshotInfo> {
-    return this.#snapshots.create(collection);
+  create(collection: string | undefined, base?: string): Promise<SnapshotInfo> {
+    return this.#snapshots.create(collection, base);
   }
 
   list(collection: string | undefined): Promise<SnapshotInfo[]> {
@@ -51,7 +51,7 @@ export class SnapshotsService {
     if (found?.isFile() !== true) {
       throw badInput(`Bad request: Snapshot file ${JSON.stringify(path)} does not exist`, "location");
     }
-    await this.#snapshots.restore(collection, path, checksum);
+    await this.#snapshots.restore(collection, [path], checksum);
   }
 
   async recoverFromUrl(collection: string, url: URL, options: RecoverOptions = {}): Promise<void> {
@@ -98,10 +98,67 @@ export class SnapshotsService {
     await this.#restoreReceived(collection, parts, checksum);
   }
 
-  /** All collections and aliases of a snapshot of the whole storage; collections that it has not stay. */
-  async recoverFull(path: string, { checksum }: RecoverOptions = {}): Promise<string[]> {
-    checkSum(checksum);
-    return this.#snapshots.restore(undefined, path, checksum);
+  /**
+   * The present state as bytes: a snapshot that is made for this and deleted behind its last byte, or when the reader stops.
+   * `base` as for create().
+   */
+  async downloadNew(collection: string | undefined, base?: string): ReturnType<Snapshots["open"]> {
+    const info = await this.#snapshots.create(collection, base);
+    const drop = () => this.#snapshots.delete(collection, info.name);
+    const { read } = await this.#snapshots.open(collection, info.name);
+    return {
+      info,
+      async *read(from) {
+        try {
+          yield* read(from);
+        } finally {
+          await drop();
+        }
+      },
+    };
+  }
+
+  /** Files of a snapshot and of the incremental ones on top of it, the oldest first; each is read to its end before the next. */
+  async recoverFromFiles(
+    collection: string,
+    files: AsyncIterable<AsyncIterable<Uint8Array>>,
+    { checksum }: RecoverOptions = {},
+  ): Promise<void> {
+    checkTarget(collection, checksum);
+    const received: ReceivedSnapshot[] = [];
+    try {
+      for await (const parts of files) {
+        if (received.length >= limits.snapshotFilesPerRestoreMax) {
+          throw badInput(`next_file: more than ${limits.snapshotFilesPerRestoreMax} files`, "next_file");
+        }
+        received.push(await this.#snapshots.receive(parts));
+      }
+      if (received.length === 0) throw badInput("start: must come first", "start");
+      await this.#snapshots.restore(
+        collection,
+        received.map(({ path }) => path),
+        checksum,
+      );
+    } finally {
+      for (const file of received) await file.discard();
+    }
+  }
+
+  /**
+   * Files that lie here, the oldest first. Without `collection` all collections and aliases of one snapshot of the whole storage;
+   * collections that it has not stay. The names of what was restored.
+   */
+  async recoverStored(
+    collection: string | undefined,
+    paths: readonly string[],
+    { checksum }: RecoverOptions = {},
+  ): Promise<string[]> {
+    if (collection !== undefined) checkTarget(collection, checksum);
+    else checkSum(checksum);
+    if (collection === undefined && paths.length > 1) {
+      throw badInput("Wrong input: several snapshots are restored as one collection: name it", "collection_name");
+    }
+    return this.#snapshots.restore(collection, paths, checksum);
   }
 
   async #restoreReceived(
@@ -113,7 +170,7 @@ export class SnapshotsService {
     const received = await this.#snapshots.receive(parts);
     arrived();
     try {
-      await this.#snapshots.restore(collection, received.path, checksum);
+      await this.#snapshots.restore(collection, [received.path], checksum);
     } finally {
       await received.discard();
     }

@@ -108,6 +108,19 @@ export async function startTestServer() {
       const bytes = Buffer.from(toBinary(method.input, create(method.input, request)));
       return reader(method.output, client.makeServerStreamRequest(pathOf(method), identity, identity, bytes));
     },
+    /** Sends all messages, then waits for the answer. */
+    upload<I extends DescMessage, O extends DescMessage>(
+      method: Method<I, O>,
+      messages: Iterable<MessageInitShape<I>>,
+    ): Promise<MessageShape<O>> {
+      return new Promise((resolve, reject) => {
+        const call = client.makeClientStreamRequest(pathOf(method), identity, identity, (error, bytes) =>
+          error === null ? resolve(fromBinary(method.output, bytes as Buffer)) : reject(error),
+        );
+        for (const message of messages) call.write(Buffer.from(toBinary(method.input, create(method.input, message))));
+        call.end();
+      });
+    },
     async close() {
       client.close();
       await server.drain();

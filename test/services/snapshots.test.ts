@@ -222,7 +222,7 @@ test("a snapshot of the whole storage brings all collections and aliases back, a
   const path = join(folder.path, "whole");
   writeFileSync(path, bytes);
   await expect(new SnapshotsService(empty).recoverFromFile("one", path)).rejects.toThrow("whole storage");
-  const names = await new SnapshotsService(empty).recoverFull(path, { checksum: made?.checksum });
+  const names = await new SnapshotsService(empty).recoverStored(undefined, [path], { checksum: made?.checksum });
   expect(names.sort()).toEqual((await engine.listCollections()).sort());
   await empty.close();
   // All of it is in the store.

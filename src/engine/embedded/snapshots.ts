@@ -5,8 +5,8 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
-import { DomainError, limits } from "../../core/index.ts";
+import { dirname, join } from "node:path";
+import { badInput, DomainError, limits } from "../../core/index.ts";
 import { type NativeEngine, NativeReader, NativeWriter, operations } from "../../native/index.ts";
 import type { ReceivedSnapshot, SnapshotInfo, Snapshots } from "../engine.ts";
 
@@ -29,9 +29,13 @@ export class EmbeddedSnapshots implements Snapshots {
     this.#peer = createHash("sha256").update(`${hostname()}\0${folder}`).digest().readBigUInt64LE() >> 11n;
   }
 
-  async create(collection: string | undefined): Promise<SnapshotInfo> {
+  async create(collection: string | undefined, base?: string): Promise<SnapshotInfo> {
     const real = collection === undefined ? undefined : await this.#realName(collection);
+    if (real === undefined && base !== undefined) {
+      throw badInput("Wrong input: base: incremental snapshots are of one collection", "base");
+    }
     const folder = this.#folderOf(real);
+    const basePath = base === undefined ? "" : await this.#existing(collection, base);
     if ((await snapshotFiles(folder)).length >= limits.snapshotsMax) {
       throw new DomainError("exhausted", `no more than ${limits.snapshotsMax} snapshots: delete old ones first`);
     }
@@ -42,7 +46,10 @@ export class EmbeddedSnapshots implements Snapshots {
       const name = `${stem}${copy === 1 ? "" : `-${copy}`}${suffix}`;
       const path = join(folder, name);
       if (await exists(path)) continue;
-      const message = new NativeWriter().text(real ?? "").text(path);
+      const message = new NativeWriter()
+        .text(real ?? "")
+        .text(path)
+        .text(basePath);
       try {
         await this.#native.call(operations.createSnapshot, message.done());
       } catch (error) {
@@ -70,6 +77,7 @@ export class EmbeddedSnapshots implements Snapshots {
 
   async delete(collection: string | undefined, snapshot: string): Promise<void> {
     const path = await this.#existing(collection, snapshot);
+    await refuseBase(dirname(path), snapshot);
     await rm(path).catch((error: unknown) => {
       throw isMissing(error) ? noSnapshot(snapshot) : error;
     });
@@ -128,13 +136,35 @@ export class EmbeddedSnapshots implements Snapshots {
     return { path, discard };
   }
 
-  async restore(collection: string | undefined, path: string, sha256?: string): Promise<string[]> {
-    const message = new NativeWriter()
-      .text(path)
-      .text(collection ?? "")
-      .text(sha256?.toLowerCase() ?? "");
+  async restore(collection: string | undefined, paths: readonly string[], sha256?: string): Promise<string[]> {
+    const chain = await this.#chain(collection, paths);
+    const message = new NativeWriter().u32(chain.length);
+    for (const path of chain) message.text(path);
+    message.text(collection ?? "").text(sha256?.toLowerCase() ?? "");
     const reader = new NativeReader(await this.#native.call(operations.restoreSnapshot, message.done()));
     return Array.from({ length: reader.u32() }, () => reader.text());
+  }
+
+  /** The paths with the bases before them: those beside the first file, or among the collection's own snapshots. */
+  async #chain(collection: string | undefined, paths: readonly string[]): Promise<string[]> {
+    const chain = [...paths];
+    const [first] = chain;
+    if (collection === undefined || first === undefined) return chain;
+    const folders = [dirname(first), this.#folderOf(await this.#realName(collection).catch(() => collection))];
+    for (;;) {
+      const base = await baseOf(chain[0] as string);
+      if (base === undefined) return chain;
+      if (chain.length >= limits.snapshotFilesPerRestoreMax) {
+        const text = `Wrong input: more than ${limits.snapshotFilesPerRestoreMax} snapshots are based on each other`;
+        throw badInput(text, "location");
+      }
+      const found = await fileOfChecksum(folders, base);
+      if (found === undefined) {
+        const text = `Wrong input: the snapshot is incremental: the one that it is based on, of SHA-256 ${base}, is needed too`;
+        throw badInput(text, "location");
+      }
+      chain.unshift(found);
+    }
   }
 
   #folderOf(realName: string | undefined): string {
@@ -169,15 +199,56 @@ async function removeLeftovers(folder: string): Promise<void> {
   }
 }
 
+/** Where an incremental snapshot's head says what it is based on: native/addon/engine/snapshot_file.h. */
+const headBytes = 16;
+const shaDigits = 64;
+
+/** SHA-256 of the snapshot that a file is based on; undefined for a whole one and for what is no snapshot. */
+async function baseOf(path: string): Promise<string | undefined> {
+  const file = await open(path);
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(headBytes + shaDigits), 0, headBytes + shaDigits, 0);
+    if (bytesRead < headBytes + shaDigits || buffer.toString("latin1", 0, 8) !== "SEALSNAP") return undefined;
+    if (buffer.readUInt32LE(8) !== 2) return undefined;
+    const base = buffer.toString("latin1", headBytes);
+    return /^[0-9a-f]{64}$/.test(base) ? base : undefined;
+  } finally {
+    await file.close();
+  }
+}
+
+async function fileOfChecksum(folders: readonly string[], checksum: string): Promise<string | undefined> {
+  for (const folder of folders) {
+    for (const name of await snapshotFiles(folder)) {
+      const noted = await readFile(join(folder, `${name}.checksum`), "utf8").catch(() => "");
+      if (noted.trim() === checksum) return join(folder, name);
+    }
+  }
+  return undefined;
+}
+
+/** Throws precondition when another snapshot of the folder is based on this one. */
+async function refuseBase(folder: string, snapshot: string): Promise<void> {
+  const { checksum } = await describe(folder, snapshot);
+  for (const name of await snapshotFiles(folder)) {
+    if (name === snapshot || checksum === undefined) continue;
+    if ((await baseOf(join(folder, name)).catch(() => undefined)) !== checksum) continue;
+    const text = `Snapshot ${snapshot} is what ${name} is based on: delete that one first`;
+    throw new DomainError("precondition", text, { details: { field: "snapshot_name" } });
+  }
+}
+
 async function describe(folder: string, name: string): Promise<SnapshotInfo> {
   const path = join(folder, name);
   const { size, mtimeMs } = await stat(path);
   const checksum = await readFile(`${path}.checksum`, "utf8").catch(() => undefined);
+  const base = await baseOf(path);
   return {
     name,
     createdMs: Math.floor(mtimeMs),
     bytes: size,
     ...(checksum === undefined ? {} : { checksum: checksum.trim() }),
+    ...(base === undefined ? {} : { base }),
   };
 }
 

@@ -22,6 +22,7 @@ import { bindIngest } from "./ingest.ts";
 import { bindPoints } from "./points.ts";
 import { bindS5 } from "./s5.ts";
 import { bindSealing } from "./sealing.ts";
+import { bindSnapshotStreams } from "./snapshot-streams.ts";
 import { bindSnapshots } from "./snapshots.ts";
 
 export interface ServiceTableOptions {
@@ -44,6 +45,7 @@ export function createServiceTables({ engine, s5, streams, inference }: ServiceT
       healthCheck: unary(async () => ({ title: serverTitle, version: apiVersion })),
     }),
     bindSealing(new SealingService(engine)),
+    bindSnapshotStreams(new SnapshotsService(engine)),
     bindDiagnostics(new DiagnosticsService(engine)),
     bindIngest(new IngestService(engine, streams, inference)),
     bindS5(s5 === undefined ? undefined : new S5Service({ ...s5, engine })),

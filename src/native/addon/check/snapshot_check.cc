@@ -82,8 +82,18 @@ uint64_t count_of(Engine& engine, std::string_view name) {
   return outcome.ok ? ByteReader(outcome.bytes).u64() : ~0ull;
 }
 
-Outcome snapshot(Engine& engine, std::string_view name, const std::string& path) { return ask(engine, Operation::kCreateSnapshot, texts({name, path})); }
-Outcome restore(Engine& engine, std::string_view name, const std::string& path) { return ask(engine, Operation::kRestoreSnapshot, texts({path, name, ""})); }
+Outcome snapshot(Engine& engine, std::string_view name, const std::string& path, const std::string& base = "") {
+  return ask(engine, Operation::kCreateSnapshot, texts({name, path, base}));
+}
+Outcome restore(Engine& engine, std::string_view name, const std::vector<std::string>& paths) {
+  ByteWriter out;
+  out.u32(static_cast<uint32_t>(paths.size()));
+  for (const auto& path : paths) out.text(path);
+  out.text(name);
+  out.text("");
+  return ask(engine, Operation::kRestoreSnapshot, std::move(out));
+}
+Outcome restore(Engine& engine, std::string_view name, const std::string& path) { return restore(engine, name, std::vector<std::string>{path}); }
 
 void beside_writes(const std::string& folder) {
   auto engine = Engine::open(folder + "/beside", {});
@@ -141,6 +151,25 @@ void damaged(const std::string& folder, uint32_t seed) {
   }
   CHECK(count_of(*engine, "a") == 400 && count_of(*engine, "b") == ~0ull);
   CHECK(restore(*engine, "b", path).ok && count_of(*engine, "b") == 400);
+  // An incremental one on top of it: damaged in any place, it changes nothing either.
+  const std::string part = folder + "/snapshots/part";
+  CHECK(upsert(*engine, "a", 350, 100, 2).ok);
+  CHECK(!snapshot(*engine, "b", part, path).ok);
+  CHECK(snapshot(*engine, "a", part, path).ok);
+  CHECK(!restore(*engine, "b", part).ok && !restore(*engine, "b", {part, path}).ok && !restore(*engine, "b", {path, path}).ok);
+  std::ifstream part_file(part, std::ios::binary);
+  const std::string part_bytes{std::istreambuf_iterator<char>(part_file), std::istreambuf_iterator<char>()};
+  CHECK(part_bytes.size() < sound.size() / 2);
+  for (int round = 0; round < 60; ++round) {
+    std::string bytes = part_bytes;
+    const size_t at = random() % bytes.size();
+    if (round % 2 == 0) bytes.resize(at);
+    if (round % 2 == 1) bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8));
+    std::ofstream(bad, std::ios::binary | std::ios::trunc) << bytes;
+    CHECK(!restore(*engine, "b", {path, bad}).ok);
+  }
+  CHECK(count_of(*engine, "b") == 400);
+  CHECK(restore(*engine, "b", {path, part}).ok && count_of(*engine, "b") == 450);
   // Closing does not wait for the whole of a restore.
   std::thread late([&] { (void)restore(*engine, "c", path); });
   std::this_thread::sleep_for(std::chrono::milliseconds(2));

@@ -9,19 +9,22 @@
 
 namespace sealpoint {
 
-// text collection (empty: the whole storage), text path of the new file. Answers u64 size, text SHA-256.
+// text collection (empty: the whole storage), text path of the new file, text path of the snapshot that it is based on (empty: none). Answers
+// u64 size, text SHA-256.
 std::string Engine::create_snapshot(ByteReader& in) {
-  const std::string name(in.text()), path(in.text());
+  const std::string name(in.text()), path(in.text()), base_path(in.text());
+  std::optional<SnapshotBase> base;
   std::vector<SnapshotSource> sources;
   std::vector<std::pair<std::string, std::string>> aliases;
   if (!name.empty()) {
     sources.push_back(require(name)->snapshot_source());
+    if (!base_path.empty()) base = read_base(base_path, sources.front().record, closing_);
   } else {
     std::shared_lock lock(names_mutex_);
     for (const auto& [each, collection] : collections_) sources.push_back(collection->snapshot_source());
     aliases.assign(aliases_.begin(), aliases_.end());
   }
-  const auto [size, sha256] = write_snapshot(*store_, sources, aliases, name.empty(), path, closing_);
+  const auto [size, sha256] = write_snapshot(*store_, sources, aliases, name.empty(), base, path, closing_);
   ByteWriter out;
   out.u64(size);
   out.text(sha256);
@@ -41,10 +44,12 @@ uint32_t Engine::allocate_restored() {
   return next_cid_++;
 }
 
-// text path, text collection (empty: the whole storage under its own names), text SHA-256 (empty: not asked). Answers u32 n, each
-// restored collection's name.
+// u32 n and as many paths, the oldest first and each of the others based on the one before it; text collection (empty: the whole storage under its
+// own names), text SHA-256 of the last (empty: not asked). Answers u32 n, each restored collection's name.
 std::string Engine::restore_snapshot(ByteReader& in) {
-  const std::string path(in.text());
+  std::vector<std::string> paths;
+  for (uint32_t n = in.u32(); n > 0; --n) paths.emplace_back(in.text());
+  if (paths.empty()) throw Error(ErrorKind::kInternal, "no snapshot to restore");
   std::string name(in.text());
   const std::string sha256(in.text());
   {
@@ -67,13 +72,13 @@ std::string Engine::restore_snapshot(ByteReader& in) {
     }
   };
   try {
-    StagedSnapshot staged = stage_snapshot(
-        *store_, path, path_ + "/restore", sha256,
-        [&] {
-          marked.push_back(allocate_restored());
-          return marked.back();
-        },
-        closing_);
+    const std::function<uint32_t()> allocate = [&] {
+      marked.push_back(allocate_restored());
+      return marked.back();
+    };
+    const std::string folder = path_ + "/restore";
+    StagedSnapshot staged = paths.size() == 1 ? stage_snapshot(*store_, paths.front(), folder, sha256, allocate, closing_)
+                                              : stage_chain(*store_, paths, folder, sha256, allocate, closing_);
     if (staged.full != name.empty()) {
       throw Error(ErrorKind::kBadInput, staged.full ? "Wrong input: the file is a snapshot of the whole storage, not of a collection"
                                                     : "Wrong input: the file is a snapshot of a collection, not of the whole storage", "location");

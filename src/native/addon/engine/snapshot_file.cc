@@ -14,8 +14,9 @@ namespace sealpoint {
 namespace {
 
 constexpr std::string_view kMagic = "SEALSNAP";
-constexpr uint32_t kVersion = 1;
-constexpr uint32_t kFull = 1;
+constexpr uint32_t kWhole = 1, kIncremental = 2;  // versions
+constexpr uint32_t kFullFlag = 1, kBaseFlag = 2;
+constexpr size_t kShaDigits = 64, kBaseBytes = kShaDigits + 8 + 4;
 constexpr size_t kBlockBytes = 1 << 20;
 // A row is a payload of at most 16 MiB and its key; a reader takes no more memory than this for a block.
 constexpr uint32_t kBlockBytesMax = 64 << 20;
@@ -57,13 +58,19 @@ std::string Sha256::hex() {
   return text;
 }
 
-SnapshotFileWriter::SnapshotFileWriter(std::string path, bool full, const std::atomic<bool>& cancel) : path_(std::move(path)), cancel_(cancel) {
+SnapshotFileWriter::SnapshotFileWriter(std::string path, bool full, const std::optional<SnapshotBase>& base, const std::atomic<bool>& cancel)
+    : path_(std::move(path)), cancel_(cancel) {
   file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file_ < 0) file_failed("cannot make", path_);
   ByteWriter head;
   head.raw(kMagic.data(), kMagic.size());
-  head.u32(kVersion);
-  head.u32(full ? kFull : 0);
+  head.u32(base ? kIncremental : kWhole);
+  head.u32((full ? kFullFlag : 0) | (base ? kBaseFlag : 0));
+  if (base) {
+    head.raw(base->sha256.data(), kShaDigits);
+    head.u64(base->since);
+    head.u32(lane_crc32c(head.bytes().data(), head.bytes().size()));
+  }
   append(head.bytes());
 }
 
@@ -147,13 +154,26 @@ SnapshotFileReader::SnapshotFileReader(const std::string& path, const std::atomi
   if (file_ < 0) file_failed("cannot read", path);
   posix_fadvise(file_, 0, 0, POSIX_FADV_SEQUENTIAL);
   try {
-    const std::string_view head = read(header_, kMagic.size() + 8);
+    constexpr size_t kHeadBytes = kMagic.size() + 8;
+    const std::string_view head = read(header_, kHeadBytes);
     if (head.size() < kMagic.size() + 8 || head.substr(0, kMagic.size()) != kMagic) {
       throw Error(ErrorKind::kBadInput, "Wrong input: the file is not a snapshot of Sealpoint (Qdrant's are not read: see docs/migration.md)", "location");
     }
     ByteReader in(head.substr(kMagic.size()));
-    if (in.u32() != kVersion) throw Error(ErrorKind::kBadInput, "Wrong input: the snapshot has a version that this server does not know", "location");
-    full_ = (in.u32() & kFull) != 0;
+    const uint32_t version = in.u32(), flags = in.u32();
+    if (version != kWhole && version != kIncremental) {
+      throw Error(ErrorKind::kBadInput, "Wrong input: the snapshot has a version that this server does not know", "location");
+    }
+    if (flags > (kFullFlag | kBaseFlag) || ((flags & kBaseFlag) != 0) != (version == kIncremental)) damaged_snapshot("its head cannot be one");
+    full_ = (flags & kFullFlag) != 0;
+    if (version == kIncremental) {
+      std::string start(head), more;
+      start += read(more, kBaseBytes);
+      if (start.size() < kHeadBytes + kBaseBytes) damaged_snapshot("it is cut short");
+      ByteReader tail(std::string_view(start).substr(kHeadBytes + kShaDigits));
+      base_ = SnapshotBase{start.substr(kHeadBytes, kShaDigits), tail.u64()};
+      if (tail.u32() != lane_crc32c(start.data(), start.size() - 4)) damaged_snapshot("its head fails its checksum");
+    }
   } catch (...) {
     close(file_);
     throw;

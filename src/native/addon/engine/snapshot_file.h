@@ -1,5 +1,7 @@
 // The snapshot file: blocks with checksums behind a short head. A disk format: a change is a new version.
-//   head     "SEALSNAP", u32 version, u32 flags (1: the whole storage)
+//   head     "SEALSNAP", u32 version, u32 flags (1: the whole storage, 2: incremental)
+//            incremental ones (version 2): SHA-256 of the snapshot that it is based on as 64 digits, u64 that one's last operation, u32
+//            checksum of the head before it
 //   block    u8 kind, u8 compression (0 none, 1 LZ4), u16 0, u32 number from 0, u32 size, u32 stored size, u32 checksum of what is
 //            stored, u32 checksum of the 20 bytes before; then what is stored. Checksums are lane_crc32c (vector/checksum.h).
 // Kinds, in this order for each collection, then aliases and end:
@@ -7,6 +9,8 @@
 //   streams, points, payloads, vectors   rows: u32 key size, key without cid, u32 value size, value; ascending by key
 //   collection end   u64 streams, points, payloads, vectors: the counts of rows
 //   aliases  u32 n, each alias and collection        end  u32 collections, u64 time of creation (ms)
+// An incremental one holds one collection: its record, streams and points whole, of the payloads and vectors those that are newer
+// than the base's last operation. So what was deleted needs no mark: no point refers to it.
 #pragma once
 #include <openssl/evp.h>
 
@@ -14,6 +18,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +35,12 @@ enum class SnapshotBlock : uint8_t { kCollection = 1, kStreams, kPoints, kPayloa
 using SnapshotCounts = std::array<uint64_t, 4>;
 constexpr size_t kSnapshotRowKinds = 4;
 
+// What an incremental snapshot builds on.
+struct SnapshotBase {
+  std::string sha256;  // hexadecimal
+  uint64_t since = 0;
+};
+
 // SHA-256 over what is added, as hexadecimal text.
 class Sha256 {
  public:
@@ -44,7 +55,7 @@ class Sha256 {
 // A new file that is gone again unless finish() was reached. Throws kExhausted on a full disk.
 class SnapshotFileWriter {
  public:
-  SnapshotFileWriter(std::string path, bool full, const std::atomic<bool>& cancel);
+  SnapshotFileWriter(std::string path, bool full, const std::optional<SnapshotBase>& base, const std::atomic<bool>& cancel);
   ~SnapshotFileWriter();
   void row(SnapshotBlock kind, std::string_view key, std::string_view value);
   void block(SnapshotBlock kind, std::string_view content);
@@ -73,6 +84,7 @@ class SnapshotFileReader {
   SnapshotFileReader(const std::string& path, const std::atomic<bool>& cancel);
   ~SnapshotFileReader();
   bool full() const { return full_; }
+  const std::optional<SnapshotBase>& base() const { return base_; }
   // False behind the end block. `content` lives until the next call.
   bool next(SnapshotBlock& kind, std::string_view& content);
   // Of the whole file, behind its end.
@@ -84,6 +96,7 @@ class SnapshotFileReader {
   const std::atomic<bool>& cancel_;
   int file_ = -1;
   bool full_ = false, ended_ = false;
+  std::optional<SnapshotBase> base_;
   uint32_t number_ = 0;
   std::string header_, stored_, content_;
   Sha256 sha_;

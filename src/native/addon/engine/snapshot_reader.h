@@ -36,6 +36,10 @@ struct StagedSnapshot {
 StagedSnapshot stage_snapshot(Store& store, const std::string& path, const std::string& folder, const std::string& sha256,
                               const std::function<uint32_t()>& allocate, const std::atomic<bool>& cancel);
 
+// The same of a snapshot and the incremental ones on top of it, the oldest first (snapshot_chain.cc).
+StagedSnapshot stage_chain(Store& store, const std::vector<std::string>& paths, const std::string& folder, const std::string& sha256,
+                           const std::function<uint32_t()>& allocate, const std::atomic<bool>& cancel);
+
 // Key of the mark of a collection that is being restored, or whose rows are still to be deleted.
 std::string restore_mark(uint32_t cid);
 // Deletes all rows of a marked cid and the mark.
