@@ -48,6 +48,8 @@ export interface SearchParams {
   readonly quantization?: { readonly ignore?: boolean; readonly rescore?: boolean; readonly oversampling?: number };
   /** Sparse with modifier idf: statistics over the points that match, instead of all. */
   readonly idfCorpus?: Filter;
+  /** Of the corpus too: points with envelopes never match (set by engine/sealed.ts). */
+  readonly idfCorpusPlainOnly?: boolean;
 }
 
 export type RecommendStrategy = "average_vector" | "best_score" | "sum_scores";

@@ -67,11 +67,14 @@ export function mapSearchParams(params: SearchParams | undefined): WireSearchPar
   };
 }
 
-function decodeParams(pieces: readonly Uint8Array[] | undefined): WireSearchParams {
+/** Undefined when they say more than a plain search obeys. */
+function decodeParams(pieces: readonly Uint8Array[] | undefined): WireSearchParams | undefined {
   if (pieces === undefined) return noParams;
   const [piece] = pieces;
   const plain = pieces.length === 1 && piece !== undefined ? readPlainParams(piece) : undefined;
-  return plain ?? mapSearchParams(decodePieces(SearchParamsSchema, pieces));
+  if (plain !== undefined) return plain;
+  const params = decodePieces(SearchParamsSchema, pieces);
+  return params?.idf?.corpus === undefined ? mapSearchParams(params) : undefined;
 }
 
 /** Fields that a single node need not obey, but that must be well-formed. */
@@ -162,7 +165,8 @@ function readSearch(bytes: Uint8Array, arena: FloatArena): SearchRequest | WireQ
         r.skipUnknown(tag, searchMask);
     }
   }
-  if (sparse !== undefined) return mapOddSearch(bytes);
+  const read = decodeParams(params);
+  if (sparse !== undefined || read === undefined) return mapOddSearch(bytes);
   checkInert(inert);
   return {
     collection,
@@ -174,7 +178,7 @@ function readSearch(bytes: Uint8Array, arena: FloatArena): SearchRequest | WireQ
     scoreThreshold,
     payload: decodePayloadSelector(payload, false),
     vectors: decodeVectorsSelector(vectors),
-    ...decodeParams(params),
+    ...read,
   };
 }
 
@@ -258,7 +262,8 @@ function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): Search
     vector = readNearest(query, arena, `${prefix}query.nearest`);
     if (vector === undefined) return mapOddQuery(bytes, prefix);
   }
-  if (lookup !== undefined) return mapOddQuery(bytes, prefix);
+  const read = decodeParams(params);
+  if (lookup !== undefined || read === undefined) return mapOddQuery(bytes, prefix);
   checkInert(inert);
   return {
     collection,
@@ -270,7 +275,7 @@ function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): Search
     scoreThreshold,
     payload: decodePayloadSelector(payload, false),
     vectors: decodeVectorsSelector(vectors),
-    ...decodeParams(params),
+    ...read,
   };
 }
 

@@ -55,7 +55,18 @@ def close(ours, theirs):
     return abs(ours - theirs) <= TOLERANCE * max(1.0, abs(theirs))
 
 
+class SparseParams:
+    """A sparse vector among the named ones; `size` is of its dimensions."""
+
+    size = 12
+
+    def __init__(self, idf):
+        self.config = models.SparseVectorParams(modifier=models.Modifier.IDF if idf else None)
+
+
 def same_vectors(ours, theirs):
+    if isinstance(ours, models.SparseVector) and isinstance(theirs, models.SparseVector):
+        return ours.indices == theirs.indices and same_vectors(ours.values, theirs.values)
     if isinstance(ours, dict) or isinstance(theirs, dict):
         ours, theirs = ours or {}, theirs or {}
         return ours.keys() == theirs.keys() and all(same_vectors(ours[name], theirs[name]) for name in theirs)
@@ -77,12 +88,16 @@ class Round(QueryTrees, OrderedReads):
         self.named = rng.random() < 0.5
         names = rng.sample(["image", "text", "überall", "c d"], rng.randrange(1, 4)) if self.named else [""]
         self.params = {name: models.VectorParams(size=rng.choice([1, 2, 3, 8, 33]), distance=rng.choice(DISTANCES)) for name in names}
+        if self.named and rng.random() < 0.7:
+            self.params["words"] = SparseParams(rng.random() < 0.6)
 
     def run(self, steps):
-        config = self.params if self.named else self.params[""]
+        dense = {name: params for name, params in self.params.items() if not self.is_sparse(name)}
+        sparse = {name: params.config for name, params in self.params.items() if self.is_sparse(name)}
+        config = {"vectors_config": dense if self.named else dense[""], "sparse_vectors_config": sparse or None}
         self.history.append(f"create {config}")
         for client in (self.local, self.server):
-            client.create_collection(self.name, vectors_config=config)
+            client.create_collection(self.name, **config)
         try:
             self.index_typed_keys()
             self.write(self.upsert)
@@ -106,9 +121,16 @@ class Round(QueryTrees, OrderedReads):
     def near(ours, theirs):
         return close(ours, theirs)
 
+    def is_sparse(self, name):
+        return isinstance(self.params[name], SparseParams)
+
     # -- what is random
 
     def vector(self, name):
+        if self.is_sparse(name):
+            # In any order, as the client may send them.
+            indices = self.rng.sample(range(self.params[name].size), self.rng.randrange(1, 7))
+            return models.SparseVector(indices=indices, values=[self.rng.uniform(-0.5, 2) for _ in indices])
         while True:
             data = np.array([self.rng.uniform(-1, 1) for _ in range(self.params[name].size)], dtype=np.float32)
             # The direction of a very short vector is noise under Cosine.

@@ -43,6 +43,12 @@ class QueryTrees:
             query = models.NearestQuery(nearest=self.vector(using))
         return query, using or None
 
+    def idf_corpus(self, using):
+        """At times the points among which a sparse query's dimensions are counted."""
+        if using is None or not self.is_sparse(using) or self.rng.random() < 0.5:
+            return None
+        return models.SearchParams(idf=models.IdfCorpusParams(corpus=self.filter(1.0)))
+
     def prefetches(self, depth):
         made = []
         for _ in range(self.rng.randrange(1, 4)):
@@ -51,7 +57,8 @@ class QueryTrees:
                 inner = self.prefetches(depth - 1)
             else:
                 (query, using), inner = self.leaf(untied=True), None
-            made.append(models.Prefetch(prefetch=inner, query=query, using=using, filter=self.filter(0.4), limit=EVERYTHING))
+            params = self.idf_corpus(using)
+            made.append(models.Prefetch(prefetch=inner, query=query, using=using, filter=self.filter(0.4), params=params, limit=EVERYTHING))
         return made
 
     def merger(self):
@@ -88,6 +95,7 @@ class QueryTrees:
         kind = self.rng.random()
         if kind < 0.35:
             arguments["query"], arguments["using"] = self.leaf()
+            arguments["search_params"] = self.idf_corpus(arguments["using"])
         elif kind < 0.75 and all(params.size > 1 for params in self.params.values()):
             # Vectors of one dimension are all alike under Cosine.
             arguments["query"], arguments["using"] = self.merger()
@@ -134,7 +142,7 @@ class QueryTrees:
 
     def has_ties(self, prefetches, query_filter):
         for one in prefetches or []:
-            arguments = {"query": one.query, "using": one.using, "prefetch": one.prefetch, "limit": EVERYTHING, "with_payload": False}
+            arguments = {"query": one.query, "using": one.using, "prefetch": one.prefetch, "search_params": one.params, "limit": EVERYTHING, "with_payload": False}
             scores = [hit.score for hit in self.local.query_points(self.name, **arguments).points]
             if any(abs(a - b) < 1e-6 * max(1.0, abs(a)) for a, b in zip(scores, scores[1:])) or self.has_ties(one.prefetch, query_filter):
                 return True

@@ -27,6 +27,7 @@ export function judgeQuery<T extends QueryRequest | GroupsRequest | Prefetch>(
       ...request,
       prefetch: prefetch.map((one) => one.request),
       ...(own ? { plainOnly: true } : {}),
+      ...(corpus ? { params: { ...params, idfCorpusPlainOnly: true } } : {}),
     },
     passesOver: own || corpus || prefetch.some((one) => one.passesOver),
   };

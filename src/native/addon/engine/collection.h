@@ -206,7 +206,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
     float score = 0;
     return sparse_[number].dot({indices.data(), values.data(), indices.size()}, slot, score) ? score : 0;
   }
-  void weigh(size_t number, const uint32_t* indices, std::vector<float>& values) const;
+  // Weights a sparse query by how rare its dimensions are, where the field asks for it: among all points that have such a vector, or those of `corpus`.
+  void weigh(size_t number, const uint32_t* indices, std::vector<float>& values, const Bitset* corpus = nullptr) const;
   std::vector<uint16_t> selected_vectors(const VectorsSelector& selector) const;
 
   Store& store_;

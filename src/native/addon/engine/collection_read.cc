@@ -127,12 +127,11 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
   }
 }
 
-// Weights a sparse query by how rare its dimensions are, where the field asks for it.
-void Collection::weigh(size_t number, const uint32_t* indices, std::vector<float>& values) const {
+void Collection::weigh(size_t number, const uint32_t* indices, std::vector<float>& values, const Bitset* corpus) const {
   if (!record_.vectors[number].idf) return;
-  const auto n = static_cast<float>(sparse_[number].live());
+  const auto n = static_cast<float>(sparse_[number].live(corpus));
   for (size_t i = 0; i < values.size(); ++i) {
-    const auto df = static_cast<float>(sparse_[number].document_frequency(indices[i], nullptr));
+    const auto df = static_cast<float>(sparse_[number].document_frequency(indices[i], corpus));
     values[i] *= std::log((n - df + 0.5f) / (df + 0.5f) + 1.0f);
   }
 }

@@ -47,7 +47,7 @@ Collection::QueryRun::QueryRun(const Collection& collection, const QueryStage& r
     if (std::all_of(views_.begin(), views_.end(), [](const View& view) { return view.exact; })) return;
     const uint64_t operation = collection_.operation_;
     lock_.unlock();
-    for (const auto& [stage, place] : places_) collection_.narrow(views_[place], stage->filter);
+    for (const auto& [filter, place] : places_) collection_.narrow(views_[place], *filter);
     lock_.lock();
     if (collection_.operation_ == operation) return;
     if (attempt < kPlansMax) continue;
@@ -76,11 +76,15 @@ void Collection::QueryRun::plan(const QueryStage& stage) {
                     "payload schemas support Range conditions",
                 "order_by.key");
   }
-  if (stage.filter.present()) {
-    places_[&stage] = views_.size();
-    views_.push_back(collection_.view(stage.filter));
-  }
+  plan(stage.filter);
+  plan(stage.idf_corpus);
   for (const QueryStage& prefetch : stage.prefetch) plan(prefetch);
+}
+
+void Collection::QueryRun::plan(const FilterRequest& filter) {
+  if (!filter.present()) return;
+  places_[&filter] = views_.size();
+  views_.push_back(collection_.view(filter));
 }
 
 Collection::QueryRun::Field Collection::QueryRun::field_of(const QueryStage& stage) const {
@@ -262,15 +266,20 @@ AnyVector Collection::QueryRun::average(const QueryStage& stage, const Field& fi
   return mean;
 }
 
+std::vector<float> Collection::QueryRun::weights(const QueryStage& stage, const Field& field, const AnyVector& query) const {
+  std::vector<float> values = query.values;
+  const auto corpus = places_.find(&stage.idf_corpus);
+  collection_.weigh(field.number, query.indices.data(), values, corpus == places_.end() ? nullptr : &views_[corpus->second].slots());
+  return values;
+}
+
 std::vector<Scored> Collection::QueryRun::nearest(const QueryStage& stage, const Field& field, AnyVector query, Scope scope, size_t limit,
                                                   bool rescoring) const {
   if (field.kind == AnyVector::Kind::kSparse) {
-    std::vector<float> weights = query.values;
-    collection_.weigh(field.number, query.indices.data(), weights);
+    const std::vector<float> weighted = weights(stage, field, query);
+    const SparseView of{query.indices.data(), weighted.data(), weighted.size()};
     std::vector<Scored> near;
-    for (const SparseHit& hit : collection_.sparse_[field.number].search({query.indices.data(), weights.data(), weights.size()}, limit, scope.allowed, scope.count)) {
-      near.push_back({hit.slot, hit.score});
-    }
+    for (const SparseHit& hit : collection_.sparse_[field.number].search(of, limit, scope.allowed, scope.count)) near.push_back({hit.slot, hit.score});
     apply_threshold(stage, near);
     return near;
   }
@@ -309,10 +318,14 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
   const VectorIndex& index = *collection_.vectors_[field.number];
   std::vector<float> row(dim);
   const bool sparse = field.kind == AnyVector::Kind::kSparse;
+  std::vector<std::vector<float>> weighted;
+  if (sparse) {
+    for (const AnyVector& input : inputs) weighted.push_back(weights(stage, field, input));
+  }
   uint32_t judged = 0;
   const auto similarity = [&](size_t i) {
     if (!sparse) return raw_similarity(field.distance, inputs[i].values.data(), row.data(), dim);
-    return collection_.sparse_similarity(field.number, inputs[i].indices, inputs[i].values, judged);
+    return collection_.sparse_similarity(field.number, inputs[i].indices, weighted[i], judged);
   };
   std::vector<Scored> found;
   const auto visit = [&](uint32_t slot) {

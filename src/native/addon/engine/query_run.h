@@ -38,7 +38,10 @@ class Collection::QueryRun {
   };
 
   void plan(const QueryStage& stage);
-  const View& view_of(const QueryStage& stage) const { return views_[places_.at(&stage)]; }
+  void plan(const FilterRequest& filter);
+  const View& view_of(const QueryStage& stage) const { return views_[places_.at(&stage.filter)]; }
+  // A sparse query as it is scored: weighted by how rare its dimensions are, if the field asks for it.
+  std::vector<float> weights(const QueryStage& stage, const Field& field, const AnyVector& query) const;
   Field field_of(const QueryStage& stage) const;
   std::vector<AnyVector> resolve(const QueryStage& stage, const Field& field, std::vector<uint32_t>& mentioned) const;
   AnyVector stored(const Field& field, uint32_t slot) const;
@@ -57,7 +60,7 @@ class Collection::QueryRun {
 
   const Collection& collection_;
   std::shared_lock<FairSharedMutex> lock_;
-  std::map<const QueryStage*, size_t> places_;
+  std::map<const FilterRequest*, size_t> places_;
   std::vector<View> views_;
   std::vector<OrderValue> order_values_;
 };

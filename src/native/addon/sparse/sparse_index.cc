@@ -1,21 +1,25 @@
 #include "sparse_index.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace sealpoint {
 
 namespace {
 
-// Lists shorter than this are not worth compacting.
+// Entries that may wait in no order, at least, and as a part of the list.
+constexpr size_t kLateMin = 64;
+constexpr size_t kLatePart = 16;
+// A list is written anew when more than half of it is dead, and shorter ones never.
 constexpr size_t kCompactMin = 32;
 // A filter that leaves fewer vectors than the query's lists have entries, divided by this, is cheaper to score one by one.
 constexpr size_t kForwardCost = 8;
+constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 
-// Sums by slot of one search, kept by each thread so that a search allocates nothing.
+// Sums by slot of one search, kept by each thread so that a search allocates nothing. Between searches each is kNone.
 struct Sums {
   std::vector<float> scores;
   std::vector<uint32_t> touched;
-  std::vector<uint8_t> seen;
 };
 
 Sums& thread_sums() {
@@ -43,6 +47,68 @@ void offer(std::vector<SparseHit>& heap, size_t k, const SparseHit& hit) {
 
 }  // namespace
 
+void SparseIndex::Postings::put(uint32_t slot, float value) {
+  if (slots.empty() || slot > slots.back()) {
+    slots.push_back(slot);
+    values.push_back(value);
+    return;
+  }
+  const auto found = std::lower_bound(slots.begin(), slots.end(), slot);
+  if (*found == slot) {
+    values[static_cast<size_t>(found - slots.begin())] = value;
+    --dead;
+    return;
+  }
+  late.push_back({slot, value});
+  if (late.size() > std::max(kLateMin, slots.size() / kLatePart)) merge();
+}
+
+void SparseIndex::Postings::drop(uint32_t slot) {
+  const auto found = std::lower_bound(slots.begin(), slots.end(), slot);
+  if (found != slots.end() && *found == slot) {
+    values[static_cast<size_t>(found - slots.begin())] = kNone;
+    if (++dead * 2 > slots.size() && slots.size() >= kCompactMin) merge();
+    return;
+  }
+  const auto waiting = std::find_if(late.begin(), late.end(), [&](const Entry& entry) { return entry.slot == slot; });
+  if (waiting == late.end()) return;
+  *waiting = late.back();
+  late.pop_back();
+}
+
+void SparseIndex::Postings::merge() {
+  std::sort(late.begin(), late.end(), [](const Entry& a, const Entry& b) { return a.slot < b.slot; });
+  std::vector<uint32_t> to_slots;
+  std::vector<float> to_values;
+  to_slots.reserve(live());
+  to_values.reserve(live());
+  size_t at = 0;
+  const auto take_late = [&](uint32_t before) {
+    for (; at < late.size() && late[at].slot < before; ++at) {
+      to_slots.push_back(late[at].slot);
+      to_values.push_back(late[at].value);
+    }
+  };
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (values[i] != values[i]) continue;
+    take_late(slots[i]);
+    to_slots.push_back(slots[i]);
+    to_values.push_back(values[i]);
+  }
+  take_late(std::numeric_limits<uint32_t>::max());
+  slots = std::move(to_slots);
+  values = std::move(to_values);
+  late = {};
+  dead = 0;
+}
+
+size_t SparseIndex::live(const Bitset* among) const {
+  if (among == nullptr) return live_;
+  size_t count = 0;
+  among->for_each([&](uint32_t slot) { count += contains(slot); });
+  return count;
+}
+
 void SparseIndex::forget(uint32_t slot) {
   Slot& old = slots_[slot];
   if (!old.live) return;
@@ -51,14 +117,8 @@ void SparseIndex::forget(uint32_t slot) {
   for (const uint32_t dimension : old.indices) {
     const auto found = postings_.find(dimension);
     if (found == postings_.end()) continue;
-    Postings& list = found->second;
-    if (++list.dead == list.entries.size()) {
-      postings_.erase(found);
-    } else if (list.dead * 2 > list.entries.size() && list.entries.size() >= kCompactMin) {
-      std::erase_if(list.entries, [&](const Entry& entry) { return !is_current(entry); });
-      list.dead = 0;
-      list.entries.shrink_to_fit();
-    }
+    found->second.drop(slot);
+    if (found->second.live() == 0) postings_.erase(found);
   }
 }
 
@@ -66,16 +126,13 @@ void SparseIndex::upsert(uint32_t slot, const SparseView& vector) {
   if (slot >= slots_.size()) slots_.resize(slot + size_t{1});
   forget(slot);
   Slot& to = slots_[slot];
-  ++to.generation;
   to.live = true;
   ++live_;
   to.indices.assign(vector.indices, vector.indices + vector.count);
   to.values.assign(vector.values, vector.values + vector.count);
   to.indices.shrink_to_fit();
   to.values.shrink_to_fit();
-  for (size_t i = 0; i < vector.count; ++i) {
-    postings_[vector.indices[i]].entries.push_back({slot, to.generation, vector.values[i]});
-  }
+  for (size_t i = 0; i < vector.count; ++i) postings_[vector.indices[i]].put(slot, vector.values[i]);
 }
 
 void SparseIndex::remove(uint32_t slot) {
@@ -114,7 +171,7 @@ std::vector<SparseHit> SparseIndex::search(const SparseView& query, size_t k, co
   size_t entries = 0;
   for (size_t i = 0; i < query.count; ++i) {
     const auto found = postings_.find(query.indices[i]);
-    if (found != postings_.end()) entries += found->second.entries.size();
+    if (found != postings_.end()) entries += found->second.live();
   }
   if (allowed != nullptr && allowed_count * kForwardCost < entries) {
     allowed->for_each([&](uint32_t slot) {
@@ -123,28 +180,29 @@ std::vector<SparseHit> SparseIndex::search(const SparseView& query, size_t k, co
     });
   } else {
     Sums& sums = thread_sums();
-    if (sums.scores.size() < slots_.size()) {
-      sums.scores.resize(slots_.size());
-      sums.seen.resize(slots_.size());
-    }
+    if (sums.scores.size() < slots_.size()) sums.scores.resize(slots_.size(), kNone);
     sums.touched.clear();
     for (size_t i = 0; i < query.count; ++i) {
       const auto found = postings_.find(query.indices[i]);
       if (found == postings_.end()) continue;
       const float weight = query.values[i];
-      for (const Entry& entry : found->second.entries) {
-        if (!is_current(entry) || (allowed != nullptr && !allowed->test(entry.slot))) continue;
-        if (!sums.seen[entry.slot]) {
-          sums.seen[entry.slot] = 1;
-          sums.scores[entry.slot] = 0;
-          sums.touched.push_back(entry.slot);
+      found->second.for_each([&](uint32_t slot, float value) {
+        if (allowed != nullptr && !allowed->test(slot)) return;
+        float& sum = sums.scores[slot];
+        if (sum == sum) {
+          sum += weight * value;
+        } else {
+          sum = weight * value;
+          sums.touched.push_back(slot);
         }
-        sums.scores[entry.slot] += weight * entry.value;
-      }
+      });
     }
     for (const uint32_t slot : sums.touched) {
-      sums.seen[slot] = 0;
-      offer(best, k, {slot, sums.scores[slot]});
+      const float score = sums.scores[slot];
+      sums.scores[slot] = kNone;
+      // Infinite products may cancel out to no number.
+      if (score != score) continue;
+      if (best.size() < k || score >= best.front().score) offer(best, k, {slot, score});
     }
   }
   std::sort_heap(best.begin(), best.end(), Worst());
@@ -154,16 +212,18 @@ std::vector<SparseHit> SparseIndex::search(const SparseView& query, size_t k, co
 size_t SparseIndex::document_frequency(uint32_t dimension, const Bitset* allowed) const {
   const auto found = postings_.find(dimension);
   if (found == postings_.end()) return 0;
-  if (allowed == nullptr) return found->second.entries.size() - found->second.dead;
+  if (allowed == nullptr) return found->second.live();
   size_t count = 0;
-  for (const Entry& entry : found->second.entries) count += is_current(entry) && allowed->test(entry.slot);
+  found->second.for_each([&](uint32_t slot, float) { count += allowed->test(slot); });
   return count;
 }
 
 size_t SparseIndex::memory_bytes() const {
   size_t bytes = slots_.capacity() * sizeof(Slot);
   for (const Slot& slot : slots_) bytes += slot.indices.capacity() * 4 + slot.values.capacity() * 4;
-  for (const auto& [dimension, list] : postings_) bytes += sizeof(Postings) + 32 + list.entries.capacity() * sizeof(Entry);
+  for (const auto& [dimension, list] : postings_) {
+    bytes += sizeof(Postings) + 32 + list.slots.capacity() * 4 + list.values.capacity() * 4 + list.late.capacity() * sizeof(Entry);
+  }
   return bytes;
 }
 

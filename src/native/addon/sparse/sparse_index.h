@@ -49,7 +49,8 @@ class SparseIndex {
 
   // [shared]
   bool contains(uint32_t slot) const { return slot < slots_.size() && slots_[slot].live; }
-  size_t live() const { return live_; }
+  // Vectors; of `among` when given.
+  size_t live(const Bitset* among = nullptr) const;
   // The k best among `allowed` (nullptr: all), best first, equal scores by ascending slot.
   std::vector<SparseHit> search(const SparseView& query, size_t k, const Bitset* allowed, size_t allowed_count) const;
   // False when the two share no dimension or the slot has no vector.
@@ -60,27 +61,36 @@ class SparseIndex {
   size_t memory_bytes() const;
 
  private:
-  // Entries of vectors that were overwritten or removed stay until their list is half dead: their generation is an older one.
   struct Entry {
     uint32_t slot;
-    uint32_t generation;
     float value;
   };
+  // By ascending slot, beside each other; a value that is no number is of a vector that went. What comes for a slot before the last one waits in
+  // `late`, in no order, until that is worth a merge: an entry in the midst would move all behind it.
   struct Postings {
-    std::vector<Entry> entries;
+    std::vector<uint32_t> slots;
+    std::vector<float> values;
+    std::vector<Entry> late;
     size_t dead = 0;
+
+    size_t live() const { return slots.size() - dead + late.size(); }
+    void put(uint32_t slot, float value);
+    void drop(uint32_t slot);
+    void merge();
+    template <typename Visit>
+    void for_each(Visit visit) const {
+      for (size_t i = 0; i < slots.size(); ++i) {
+        if (values[i] == values[i]) visit(slots[i], values[i]);
+      }
+      for (const Entry& entry : late) visit(entry.slot, entry.value);
+    }
   };
   struct Slot {
-    uint32_t generation = 0;
     bool live = false;
     std::vector<uint32_t> indices;
     std::vector<float> values;
   };
 
-  bool is_current(const Entry& entry) const {
-    const Slot& slot = slots_[entry.slot];
-    return slot.live && slot.generation == entry.generation;
-  }
   void forget(uint32_t slot);
 
   std::unordered_map<uint32_t, Postings> postings_;
