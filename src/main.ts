@@ -16,8 +16,8 @@ import {
   type ServerConfig,
   type Settings,
 } from "./ops/index.ts";
-import { S5Sessions } from "./s5/index.ts";
-import { SnapshotsService, StreamRegistry } from "./services/index.ts";
+import { exactIndexes, S5Hub } from "./s5/index.ts";
+import { collectionSinks, SnapshotsService, StreamRegistry } from "./services/index.ts";
 import { type Database, openDatabase, type RpcThreads, startRpcThreads } from "./threads/index.ts";
 
 export interface RunningServer {
@@ -91,11 +91,15 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const database = openDatabase(config, changes);
   addDatabaseMetrics(metrics, database);
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
-  const sessions = new S5Sessions({ createIndex: (dimensions) => database.embedded.createMemoryIndex(dimensions) });
-  const shared = { sessions, streams: new StreamRegistry() };
+  const s5 = new S5Hub({
+    config: config.s5,
+    indexes: exactIndexes((dimensions) => database.embedded.createMemoryIndex(dimensions)),
+    collections: collectionSinks(database.engine),
+  });
+  const shared = { s5, streams: new StreamRegistry() };
   const close = async (): Promise<void> => {
     await door?.end?.();
-    sessions.closeAll();
+    await s5.closeAll();
     await database.embedded.close();
     metrics.close();
   };

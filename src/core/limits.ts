@@ -139,19 +139,28 @@ export const limits = {
   s5ManifestBytesMax: 4 * 1024 * 1024,
   s5ChunkBytesMax: 64 * 1024 * 1024,
   s5ChunksMax: 10_000,
-  /** Bytes that one loaded S5 database may take, by the manifest's own figures; more is refused before a download. */
-  s5MemoryBytesMax: 500 * 1024 * 1024,
   /** Bytes of S5 files that one load may have downloaded or be downloading and not yet handed to the index. */
-  s5BytesInFlightMax: 128 * 1024 * 1024,
-  /** Bytes that all S5 session indexes take together. */
-  s5SessionsBytesMax: 1024 * 1024 * 1024,
-  /** Without a search for so long, an S5 session is closed. */
-  s5SessionIdleMs: 24 * 60 * 60 * 1000,
+  s5BytesInFlightMax: 64 * 1024 * 1024,
   /** Parallel downloads of one S5 load. */
   s5ParallelMax: 20,
-  /** Tries per S5 file, all portals together. */
+  /** Tries per S5 file, all portals together; each portal is tried once at least. */
   s5AttemptsMax: 5,
-  s5SessionsMax: 64,
+  /** Milliseconds before a portal is asked again; they double with each failure, less a random part of up to a half. */
+  s5BackoffMs: 200,
+  s5PortalsMax: 16,
+  /** Bytes of a session key that are looked at: any but 32 are refused. */
+  s5SessionKeyBytesMax: 64,
+  /** Databases and uploads that are open at a time, and sessions with them; an open database takes an index of the engine's. */
+  s5DatabasesMax: 64,
+  s5SessionsMax: 1_024,
+  /** Users whose last S5 loads are remembered for the rate limit, and loads whose outcome is, for ten minutes. */
+  s5RateUsersMax: 10_000,
+  s5OutcomesMax: 1_024,
+  s5OutcomeMs: 10 * 60 * 1000,
+  /** Callers that watch S5 loads at a time, over all threads. */
+  s5WatchersMax: 1_024,
+  /** Vectors of one upload into an S5 session. */
+  s5UploadVectorsMax: 10_000,
   s5FileTimeoutMs: 30_000,
   s5LoadTimeoutMs: 300_000,
 } as const;

@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { limits } from "../core/index.ts";
+import { readS5Config, type S5Config } from "./s5-config.ts";
 import type { TlsFiles } from "./tls.ts";
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -41,8 +42,7 @@ export interface ServerConfig {
   readonly memoryLimitMegabytes: number;
   /** The same for each collection. */
   readonly collectionMemoryLimitMegabytes: number;
-  /** Portals of S5.Load, separated by commas; the development portal when absent. */
-  readonly s5PortalUrls?: string;
+  readonly s5: S5Config;
 }
 
 /** What the command line may say; it wins over the environment. */
@@ -96,7 +96,7 @@ export function readConfig(
     tls: parseTls(text),
     insecure: overrides.insecure === true || parseFlag("SEALPOINT_INSECURE", text("SEALPOINT_INSECURE")),
     logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
-    s5PortalUrls: text("S5_PORTAL_URL"),
+    s5: readS5Config(text, (message) => new ConfigError(message)),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
     cors: parseFlag("SEALPOINT_CORS", text("SEALPOINT_CORS") ?? "1"),
     fsync: parseFsync(text("SEALPOINT_FSYNC"), text("SEALPOINT_FSYNC_INTERVAL_MS")),

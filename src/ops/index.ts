@@ -4,6 +4,14 @@ export { FigureBook, type ThreadFigures } from "./figures.ts";
 export * from "./identity.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
+export {
+  defaultPortalUrl,
+  describeS5Config,
+  parsePortalUrls,
+  readS5Config,
+  type S5Config,
+  s5ConfigDefault,
+} from "./s5-config.ts";
 export { convertQdrantConfig, readSettings, type Settings } from "./settings.ts";
 export { ThreadPort } from "./thread-port.ts";
 export * from "./tls.ts";

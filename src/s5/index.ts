@@ -1,21 +1,32 @@
 /**
- * S5: encrypted vector databases from decentralised storage. `loadDatabase` downloads, opens and checks one, and hands it to
- * a sink: a collection's (the service makes it over the engine) or a session index's (`S5Sessions.open`).
+ * S5: encrypted vector databases from decentralised storage. `S5Hub` loads them, keeps them for sessions, and searches those; `runLoad`
+ * is one load: it downloads, opens and checks a database, and hands it to a sink.
  */
+export type {
+  CollectionLoadInfo,
+  CollectionSink,
+  LoadRequest,
+  LoadStatus,
+  LoadTarget,
+  PortalHealth,
+  S5Backend,
+  SearchAnswer,
+  SessionHit,
+  SessionInfo,
+  SessionQuery,
+  UploadVector,
+} from "./backend.ts";
+export { matchesContentId, parseContentId } from "./cid.ts";
 export { LoadError, type LoadErrorCode, loadErrorTraits } from "./errors.ts";
-export { type LoadEvent, type LoadOptions, type LoadSink, loadDatabase, type SinkStart } from "./loader.ts";
+export { type CreateRows, exactIndexes, type Rows } from "./exact-index.ts";
+export { Durations, S5Figures } from "./figures.ts";
+export { S5Hub, type S5HubOptions } from "./hub.ts";
+export { type LoadOptions, type LoadResult, type LoadSink, runLoad, type SinkStart } from "./loader.ts";
+export { parseManifestPath } from "./manifest.ts";
 export type { MetadataForm, RecordBatch } from "./opener-protocol.ts";
 export { type Portal, type PortalOptions, startPortal } from "./portal.ts";
-export { defaultPortalUrl, parsePortalUrls } from "./portals.ts";
+export { Portals } from "./portals.ts";
+export { type LoadEvent, Progress } from "./progress.ts";
 export { originalIdKey, toPointId } from "./record-ids.ts";
-export { RemoteSessions, serveSessions } from "./remote-sessions.ts";
+export { RemoteS5, serveS5 } from "./remote.ts";
 export type { IndexHit, IndexNote, IndexQuery, SessionIndex, SessionIndexes } from "./session-index.ts";
-export {
-  type CreateRows,
-  type RowHit,
-  type RowIndex,
-  S5Sessions,
-  type S5SessionsOptions,
-  type SessionHit,
-  type Sessions,
-} from "./sessions.ts";

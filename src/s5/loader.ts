@@ -1,41 +1,25 @@
 /**
- * Loads an encrypted vector database: manifest first, then chunks in parallel, each decrypted and parsed in a worker thread
+ * Loads an encrypted vector database: manifest first, then chunks in parallel, each verified, decrypted and parsed off the event loop
  * and handed to the sink as it arrives. What waits for the sink counts against the bytes in flight, so the
- * database is never held twice. A failed or cancelled load leaves nothing behind: the sink is aborted, the key wiped.
+ * database is never held twice. A failed or cancelled load leaves nothing behind: the sink is aborted.
  */
 import { badInput, DomainError, limits } from "../core/index.ts";
-import { LoadError, type LoadErrorCode, loadErrorTraits } from "./errors.ts";
+import { LoadError } from "./errors.ts";
 import {
   type ChunkEntry,
-  checkAddress,
+  checkOwner,
   chunkPath,
   type DatabaseLocation,
+  isUnchanged,
   type Manifest,
-  parseManifestPath,
   readManifest,
 } from "./manifest.ts";
 import { type Opener, sharedOpener } from "./opener.ts";
-import type { MetadataForm, OpenTask, RecordBatch } from "./opener-protocol.ts";
-import { createPortals, DownloadError, type Portals } from "./portals.ts";
+import type { MetadataForm, Opened, OpenTask, RecordBatch } from "./opener-protocol.ts";
+import { DownloadError, type Portals, UnusableFile } from "./portals.ts";
+import type { Progress } from "./progress.ts";
 
-export type LoadEvent =
-  | {
-      readonly kind: "manifest_downloaded";
-      readonly name: string;
-      readonly chunks: number;
-      readonly vectors: number;
-      readonly dimensions: number;
-    }
-  | { readonly kind: "chunk_downloaded"; readonly chunkId: number; readonly total: number; readonly percent: number }
-  | { readonly kind: "index_building" }
-  | { readonly kind: "loading_complete"; readonly vectorCount: number; readonly loadTimeMs: number }
-  | {
-      readonly kind: "loading_error";
-      readonly code: LoadErrorCode;
-      readonly message: string;
-      readonly isRetryable: boolean;
-      readonly isSecurity: boolean;
-    };
+const parallelUsual = 10;
 
 export interface SinkStart {
   readonly name: string;
@@ -46,207 +30,147 @@ export interface SinkStart {
 /** Where the vectors go. Calls come one after the other; a rejection ends the load with INDEX_BUILD_FAILED. */
 export interface LoadSink {
   readonly metadataForm: MetadataForm;
+  /** The manifest is there and nothing of the chunks: the last moment to refuse what it says. */
   begin(start: SinkStart): Promise<void> | void;
   /** Chunks come in any order. The batch's buffers are the sink's own from here on. */
   add(batch: RecordBatch): Promise<void> | void;
-  /** All vectors are in: build what search needs. */
-  finish(): Promise<void> | void;
+  /** All vectors are in: build what search needs. `dropped`: chunks of before that are gone or were downloaded anew. */
+  finish(dropped: readonly number[]): Promise<void> | void;
   /** The load failed or was cancelled, perhaps before `begin`: forget what was added, as far as that can be undone. */
   abort(): Promise<void> | void;
 }
 
 export interface LoadOptions {
-  readonly portalUrls: readonly string[];
-  /** `home/vector-databases/{user}/{database}/manifest.json` */
-  readonly manifestPath: string;
+  readonly portals: Portals;
+  readonly location: DatabaseLocation;
   readonly userAddress: string;
-  /** 32 bytes. Copied, and the copy wiped when the load ends; the caller's own array stays the caller's to wipe. */
-  readonly sessionKey: Uint8Array;
+  /** 32 bytes, shared so that one wipe reaches every thread; the caller's to wipe once the load has ended. */
+  readonly key: SharedArrayBuffer;
   readonly sink: LoadSink;
-  readonly signal?: AbortSignal;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
   /** Downloads at a time, 1 to limits.s5ParallelMax. */
-  readonly parallel?: number;
-  readonly fileTimeoutMs?: number;
-  readonly loadTimeoutMs?: number;
-  readonly attempts?: number;
-  readonly backoffMs?: number;
-  readonly memoryBytesMax?: number;
-  readonly bytesInFlightMax?: number;
-  readonly random?: () => number;
-  readonly opener?: Opener;
+  readonly parallel?: number | undefined;
+  /** Of one file from one portal. */
+  readonly fileTimeoutMs?: number | undefined;
+  readonly loadTimeoutMs?: number | undefined;
+  readonly attempts?: number | undefined;
+  readonly backoffMs?: number | undefined;
+  readonly memoryBytesMax: number;
+  readonly bytesInFlightMax?: number | undefined;
+  readonly random?: (() => number) | undefined;
+  readonly opener?: Opener | undefined;
+  /** The chunks that are there already, of an older manifest: those that have not changed are not downloaded. */
+  readonly known?: ReadonlyMap<number, ChunkEntry> | undefined;
+}
+
+export interface LoadResult {
+  readonly manifest: Manifest;
+  readonly chunksDownloaded: number;
 }
 
 const nonceAndTagLength = 28;
 /** What a file may be longer than its manifest says: room for a rewrite that the manifest does not know of yet. */
 const sizeSlack = 1024 * 1024;
 
-/** Events from a producer to one reader, in order. There is at most one for each chunk, so the queue needs no bound. */
-class EventQueue {
-  private readonly events: LoadEvent[] = [];
-  private wake: (() => void) | undefined;
-  private ended = false;
-  private failure: unknown;
-
-  push(event: LoadEvent): void {
-    this.events.push(event);
-    this.wake?.();
-  }
-
-  end(failure?: unknown): void {
-    this.ended = true;
-    this.failure = failure;
-    this.wake?.();
-  }
-
-  async *drain(): AsyncGenerator<LoadEvent, void, undefined> {
-    while (true) {
-      const event = this.events.shift();
-      if (event !== undefined) {
-        yield event;
-      } else if (this.ended) {
-        if (this.failure !== undefined) throw this.failure;
-        return;
-      } else {
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-        this.wake = undefined;
-      }
-    }
-  }
-}
-
 /** Admits bytes in the order of asking; a file larger than the whole allowance passes alone. */
 class BytesInFlight {
-  private readonly max: number;
-  private used = 0;
-  private readonly waiting: { bytes: number; resolve: () => void }[] = [];
+  readonly #max: number;
+  #used = 0;
+  readonly #waiting: { bytes: number; resolve: () => void }[] = [];
 
   constructor(max: number) {
-    this.max = max;
+    this.#max = max;
   }
 
   async acquire(bytes: number): Promise<void> {
-    if (this.waiting.length === 0 && this.fits(bytes)) {
-      this.used += bytes;
+    if (this.#waiting.length === 0 && this.#fits(bytes)) {
+      this.#used += bytes;
       return;
     }
-    await new Promise<void>((resolve) => this.waiting.push({ bytes, resolve }));
+    await new Promise<void>((resolve) => this.#waiting.push({ bytes, resolve }));
   }
 
   release(bytes: number): void {
-    this.used -= bytes;
-    for (let next = this.waiting[0]; next !== undefined && this.fits(next.bytes); next = this.waiting[0]) {
-      this.waiting.shift();
-      this.used += next.bytes;
+    this.#used -= bytes;
+    for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.bytes); next = this.#waiting[0]) {
+      this.#waiting.shift();
+      this.#used += next.bytes;
       next.resolve();
     }
   }
 
-  private fits(bytes: number): boolean {
-    return this.used === 0 || this.used + bytes <= this.max;
+  #fits(bytes: number): boolean {
+    return this.#used === 0 || this.#used + bytes <= this.#max;
   }
 }
 
-function checkOptions(options: LoadOptions): number {
-  if (options.sessionKey.length !== 32) throw badInput("expected 32 bytes", "session_key");
-  checkAddress(options.userAddress);
-  const parallel = options.parallel ?? 10;
+/** Throws bad_input. */
+export function checkParallel(parallel: number): void {
   if (!Number.isInteger(parallel) || parallel < 1 || parallel > limits.s5ParallelMax) {
-    throw badInput(`expected 1 to ${limits.s5ParallelMax}`, "parallel");
-  }
-  return parallel;
-}
-
-async function abortSink(sink: LoadSink): Promise<void> {
-  try {
-    await sink.abort();
-  } catch {
-    // The load's own error is the one to report.
+    throw badInput(`expected 1 to ${limits.s5ParallelMax}`, "parallel_chunks");
   }
 }
 
 /** One load's state; everything in it ends with `run`. */
 class Load {
-  private readonly options: LoadOptions;
-  private readonly parallel: number;
-  private readonly key: SharedArrayBuffer;
-  private readonly portals: Portals;
-  private readonly opener: Opener;
-  private readonly abort = new AbortController();
-  private readonly seen = new Set<string>();
-  private readonly queue: EventQueue;
-  private done = 0;
-  private adding: Promise<void> = Promise.resolve();
+  readonly #options: LoadOptions;
+  readonly #abort = new AbortController();
+  readonly #seen = new Set<string>();
+  #done = 0;
+  #vectors = 0;
+  #adding: Promise<void> = Promise.resolve();
 
-  constructor(options: LoadOptions, parallel: number, queue: EventQueue) {
-    this.options = options;
-    this.parallel = parallel;
-    this.queue = queue;
-    this.portals = createPortals(options.portalUrls);
-    this.opener = options.opener ?? sharedOpener;
-    this.key = new SharedArrayBuffer(32);
-    new Uint8Array(this.key).set(options.sessionKey);
+  constructor(options: LoadOptions) {
+    this.#options = options;
   }
 
-  cancel(): void {
-    this.abort.abort(new DomainError("cancelled", "the load was cancelled"));
-  }
-
-  async run(): Promise<void> {
-    const started = performance.now();
-    const onAbort = (): void => this.cancel();
-    if (this.options.signal?.aborted === true) onAbort();
-    this.options.signal?.addEventListener("abort", onAbort, { once: true });
+  async run(): Promise<LoadResult> {
+    const { sink, signal, location, userAddress, progress, known } = this.#options;
+    const onAbort = (): void => this.#abort.abort(new DomainError("cancelled", "the load was cancelled"));
+    if (signal?.aborted === true) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
     const deadline = setTimeout(
-      () => this.abort.abort(new LoadError("TIMEOUT", "the load took too long")),
-      this.options.loadTimeoutMs ?? limits.s5LoadTimeoutMs,
+      () => this.#abort.abort(new LoadError("TIMEOUT", "the load took too long")),
+      this.#options.loadTimeoutMs ?? limits.s5LoadTimeoutMs,
     );
     try {
-      this.abort.signal.throwIfAborted();
-      const location = parseManifestPath(this.options.manifestPath);
-      if (location.user.toLowerCase() !== this.options.userAddress.toLowerCase()) {
-        throw new LoadError("OWNER_MISMATCH", "the database belongs to another address");
-      }
-      const manifest = await this.loadManifest(location);
-      const { name, dimensions, vectorCount, chunks } = manifest;
-      this.queue.push({ kind: "manifest_downloaded", name, chunks: chunks.length, vectors: vectorCount, dimensions });
-      await this.sinkStep(() => this.options.sink.begin({ name, dimensions, count: vectorCount }));
-      await this.loadChunks(location, manifest);
-      this.queue.push({ kind: "index_building" });
-      await this.sinkStep(() => this.options.sink.finish());
-      const loadTimeMs = Math.round(performance.now() - started);
-      this.queue.push({ kind: "loading_complete", vectorCount, loadTimeMs });
-      this.queue.end();
+      this.#abort.signal.throwIfAborted();
+      checkOwner(location, userAddress);
+      const manifest = await this.#loadManifest();
+      const { name, dimensions, vectorCount, chunks, sizeBytes } = manifest;
+      progress.push({
+        kind: "manifest_downloaded",
+        name,
+        chunks: chunks.length,
+        vectors: vectorCount,
+        dimensions,
+        sizeBytes,
+      });
+      await this.#sinkStep(() => sink.begin({ name, dimensions, count: vectorCount }));
+      const changed = chunks.filter((chunk) => !isUnchanged(chunk, known?.get(chunk.chunkId)));
+      this.#vectors = vectorCount - changed.reduce((sum, chunk) => sum + chunk.vectorCount, 0);
+      await this.#loadChunks(manifest, changed);
+      progress.push({ kind: "index_building" });
+      const unchanged = new Set(chunks.filter((chunk) => !changed.includes(chunk)).map(({ chunkId }) => chunkId));
+      const dropped = [...(known?.keys() ?? [])].filter((chunkId) => !unchanged.has(chunkId));
+      await this.#sinkStep(() => sink.finish(dropped));
+      return { manifest, chunksDownloaded: changed.length };
     } catch (error) {
-      this.abort.abort(error);
-      await this.adding.catch(() => undefined);
-      await abortSink(this.options.sink);
-      this.report(error);
+      this.#abort.abort(error);
+      // The caller is told at once; what is under way ends first.
+      await this.#adding.catch(() => undefined);
+      await Promise.resolve(sink.abort()).catch(() => undefined);
+      throw error;
     } finally {
       clearTimeout(deadline);
-      this.options.signal?.removeEventListener("abort", onAbort);
-      new Uint8Array(this.key).fill(0);
-    }
-  }
-
-  private report(error: unknown): void {
-    if (error instanceof LoadError) {
-      this.queue.push({
-        kind: "loading_error",
-        code: error.code,
-        message: error.message,
-        ...loadErrorTraits[error.code],
-      });
-      this.queue.end();
-    } else {
-      this.queue.end(error);
+      signal?.removeEventListener("abort", onAbort);
     }
   }
 
   /** Waits for `work`, but no longer than the load lives. */
-  private race<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this.abort;
+  #race<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#abort;
     if (signal.aborted) {
       work.catch(() => undefined);
       return Promise.reject(signal.reason);
@@ -258,130 +182,135 @@ class Load {
     });
   }
 
-  private async sinkStep(step: () => Promise<void> | void): Promise<void> {
+  async #sinkStep(step: () => Promise<void> | void): Promise<void> {
     try {
-      await this.race(Promise.resolve(step()));
+      await this.#race((async () => step())());
     } catch (error) {
-      if (this.abort.signal.aborted) throw this.abort.signal.reason;
+      if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
       // What the engine says about its own input (a policy, a dimension, a full disk) is for the caller as it is.
       if (error instanceof LoadError || error instanceof DomainError) throw error;
-      throw new LoadError("INDEX_BUILD_FAILED", "the index cannot be built", error);
+      throw new LoadError("INDEX_BUILD_FAILED", "the index cannot be built", { cause: error });
     }
   }
 
-  private async download(path: string, bytesMax: number, what: string): Promise<Uint8Array> {
+  /** A file that does not open, or is not the one that it should be, may be better at another portal. */
+  async #fetch(
+    path: string,
+    bytesMax: number,
+    what: string,
+    task: (encrypted: Uint8Array) => OpenTask,
+  ): Promise<Opened> {
+    const { portals, opener = sharedOpener, key } = this.#options;
     const isManifest = what === "manifest";
+    const options = {
+      signal: this.#abort.signal,
+      bytesMax,
+      timeoutMs: this.#options.fileTimeoutMs,
+      attempts: this.#options.attempts,
+      backoffMs: this.#options.backoffMs,
+      random: this.#options.random,
+    };
     try {
-      return await this.portals.download(path, {
-        signal: this.abort.signal,
-        bytesMax,
-        timeoutMs: this.options.fileTimeoutMs,
-        attempts: this.options.attempts,
-        backoffMs: this.options.backoffMs,
-        random: this.options.random,
+      return await portals.download(path, options, async (encrypted) => {
+        const opened = await this.#race(opener.open(task(encrypted), key));
+        if (!("code" in opened)) return opened;
+        const error = new LoadError(opened.code, opened.message);
+        throw opened.code === "DECRYPTION_FAILED" || opened.code === "CHUNK_DOWNLOAD_FAILED"
+          ? new UnusableFile(error)
+          : error;
       });
     } catch (error) {
-      if (this.abort.signal.aborted) throw this.abort.signal.reason;
+      if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
+      if (error instanceof LoadError) throw error;
       const failed = isManifest ? "MANIFEST_DOWNLOAD_FAILED" : "CHUNK_DOWNLOAD_FAILED";
-      if (!(error instanceof DownloadError)) throw new LoadError(failed, `${what}: cannot be downloaded`, error);
+      if (!(error instanceof DownloadError))
+        throw new LoadError(failed, `${what}: cannot be downloaded`, { cause: error });
       const codes = {
         not_found: isManifest ? "MANIFEST_NOT_FOUND" : "CHUNK_DOWNLOAD_FAILED",
         too_large: "MEMORY_LIMIT_EXCEEDED",
         timeout: "TIMEOUT",
         failed,
       } as const;
-      throw new LoadError(codes[error.failure], `${what}: ${error.message}`, error);
+      throw new LoadError(codes[error.failure], `${what}: ${error.message}`, { cause: error });
     }
   }
 
-  private async open(task: OpenTask): Promise<unknown> {
-    const opened = await this.race(this.opener.open(task, this.key));
-    if ("code" in opened) throw new LoadError(opened.code, opened.message);
-    return "manifest" in opened ? opened.manifest : opened.batch;
-  }
-
-  private async loadManifest(location: DatabaseLocation): Promise<Manifest> {
+  async #loadManifest(): Promise<Manifest> {
+    const { location, userAddress, memoryBytesMax } = this.#options;
     const path = `${location.folder}/manifest.json`;
-    const encrypted = await this.download(path, limits.s5ManifestBytesMax + nonceAndTagLength, "manifest");
-    const json = await this.open({ kind: "manifest", encrypted });
-    return readManifest(json, this.options.userAddress, this.options.memoryBytesMax ?? limits.s5MemoryBytesMax);
+    const opened = await this.#fetch(path, limits.s5ManifestBytesMax + nonceAndTagLength, "manifest", (encrypted) => ({
+      kind: "manifest",
+      encrypted,
+    }));
+    return readManifest("manifest" in opened ? opened.manifest : undefined, userAddress, memoryBytesMax);
   }
 
-  private async loadChunks(location: DatabaseLocation, manifest: Manifest): Promise<void> {
-    const bytes = new BytesInFlight(this.options.bytesInFlightMax ?? limits.s5BytesInFlightMax);
-    const waiting = [...manifest.chunks];
+  async #loadChunks(manifest: Manifest, chunks: readonly ChunkEntry[]): Promise<void> {
+    const bytes = new BytesInFlight(this.#options.bytesInFlightMax ?? limits.s5BytesInFlightMax);
+    const waiting = [...chunks];
     const lane = async (): Promise<void> => {
       for (let chunk = waiting.shift(); chunk !== undefined; chunk = waiting.shift()) {
         const reserved = chunk.sizeBytes;
-        await this.race(bytes.acquire(reserved));
+        await this.#race(bytes.acquire(reserved));
         try {
-          await this.loadChunk(location, manifest, chunk);
+          await this.#loadChunk(manifest, chunk, chunks.length);
         } finally {
           bytes.release(reserved);
         }
       }
     };
-    const lanes = Array.from({ length: Math.min(this.parallel, waiting.length) }, async () => {
+    const count = Math.min(this.#options.parallel ?? parallelUsual, waiting.length);
+    const lanes = Array.from({ length: count }, async () => {
       try {
         await lane();
       } catch (error) {
         // The first failure is the load's; it stops the other lanes.
-        this.abort.abort(error);
-        throw this.abort.signal.reason;
+        this.#abort.abort(error);
+        throw this.#abort.signal.reason;
       }
     });
     const results = await Promise.allSettled(lanes);
-    if (results.some((result) => result.status === "rejected")) throw this.abort.signal.reason;
+    if (results.some((result) => result.status === "rejected")) throw this.#abort.signal.reason;
   }
 
-  private async loadChunk(location: DatabaseLocation, manifest: Manifest, chunk: ChunkEntry): Promise<void> {
+  async #loadChunk(manifest: Manifest, chunk: ChunkEntry, total: number): Promise<void> {
+    const { location, sink, progress } = this.#options;
     const bytesMax = Math.min(limits.s5ChunkBytesMax + nonceAndTagLength, chunk.sizeBytes + sizeSlack);
-    const encrypted = await this.download(chunkPath(location, chunk.chunkId), bytesMax, `chunk ${chunk.chunkId}`);
-    const batch = (await this.open({
+    const what = `chunk ${chunk.chunkId}`;
+    const opened = await this.#fetch(chunkPath(location, chunk.chunkId), bytesMax, what, (encrypted) => ({
       kind: "chunk",
       encrypted,
       chunkId: chunk.chunkId,
       dimensions: manifest.dimensions,
       vectorCount: chunk.vectorCount,
-      metadataForm: this.options.sink.metadataForm,
-    })) as RecordBatch;
+      metadataForm: sink.metadataForm,
+      cid: chunk.cid,
+    }));
+    if (!("batch" in opened)) throw new LoadError("INDEX_BUILD_FAILED", `${what}: cannot be read`);
+    const { batch } = opened;
     for (const id of batch.pointIds) {
       const key = String(id);
-      if (this.seen.has(key))
-        throw new LoadError("VECTOR_COUNT_MISMATCH", `chunk ${chunk.chunkId}: an id occurs twice`);
-      this.seen.add(key);
+      if (this.#seen.has(key)) throw new LoadError("VECTOR_COUNT_MISMATCH", `${what}: an id occurs twice`);
+      this.#seen.add(key);
     }
-    const adding = this.adding.then(() => {
-      this.abort.signal.throwIfAborted();
-      return this.options.sink.add(batch);
+    const adding = this.#adding.then(() => {
+      this.#abort.signal.throwIfAborted();
+      return sink.add(batch);
     });
-    this.adding = adding;
-    await this.sinkStep(() => adding);
-    this.done++;
-    const total = manifest.chunks.length;
-    this.queue.push({ kind: "chunk_downloaded", chunkId: chunk.chunkId, total, percent: (this.done / total) * 100 });
+    this.#adding = adding;
+    await this.#sinkStep(() => adding);
+    this.#done++;
+    this.#vectors += chunk.vectorCount;
+    const percent = (this.#done / total) * 100;
+    progress.push({ kind: "chunk_downloaded", chunkId: chunk.chunkId, total, percent, vectorsLoaded: this.#vectors });
   }
 }
 
 /**
- * Throws bad_input for a malformed request before anything is downloaded. What goes wrong with the database ends the
- * iteration with a loading_error event; `signal`, or leaving the iteration, cancels (DomainError "cancelled"); an error of
- * the engine under a collection's sink comes through as the DomainError that it is.
+ * Loads a database into the sink and tells `progress` what it downloaded; the last word (complete, or the failure) is the caller's. Throws
+ * LoadError for what is wrong with the database, DomainError "cancelled" once `signal` fired, and an error of the engine under a
+ * collection's sink as the DomainError that it is; the sink is aborted by then.
  */
-export async function* loadDatabase(options: LoadOptions): AsyncGenerator<LoadEvent, void, undefined> {
-  const queue = new EventQueue();
-  let load: Load;
-  try {
-    load = new Load(options, checkOptions(options), queue);
-  } catch (error) {
-    await abortSink(options.sink);
-    throw error;
-  }
-  const running = load.run();
-  try {
-    yield* queue.drain();
-  } finally {
-    load.cancel();
-    await running;
-  }
+export async function runLoad(options: LoadOptions): Promise<LoadResult> {
+  return new Load(options).run();
 }

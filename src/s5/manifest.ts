@@ -1,5 +1,5 @@
 /** The manifest of an encrypted vector database: where it lies, what it may say, and what is refused before a download. */
-import { badInput, limits } from "../core/index.ts";
+import { limits } from "../core/index.ts";
 import { LoadError } from "./errors.ts";
 
 export interface DatabaseLocation {
@@ -24,15 +24,24 @@ export interface Manifest {
   readonly dimensions: number;
   readonly vectorCount: number;
   readonly chunks: readonly ChunkEntry[];
+  /** Of all chunks, encrypted. */
+  readonly sizeBytes: number;
 }
 
 /** A segment that means the same on every file system and in every URL: no separators, no escapes, no hidden names. */
 const segmentForm = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$/;
-const addressForm = /^0x[0-9a-fA-F]{40}$/;
 
-/** Throws bad_input: an address is a field of the request, not a property of the database. */
-export function checkAddress(address: string): void {
-  if (!addressForm.test(address)) throw badInput("expected 0x and 40 hexadecimal digits", "user_address");
+/** Throws OWNER_MISMATCH unless the path is in the user's own folder. */
+export function checkOwner(location: DatabaseLocation, userAddress: string): void {
+  if (location.user.toLowerCase() !== userAddress.toLowerCase()) {
+    throw new LoadError("OWNER_MISMATCH", "the database belongs to another address");
+  }
+}
+
+/** A chunk that has not changed since `before`: the same id, and neither cid nor time of its last change differ. */
+export function isUnchanged(chunk: ChunkEntry, before: ChunkEntry | undefined): boolean {
+  if (before === undefined || (chunk.cid === undefined && chunk.updatedAt === undefined)) return false;
+  return chunk.cid === before.cid && chunk.updatedAt === before.updatedAt && chunk.vectorCount === before.vectorCount;
 }
 
 /** Accepts exactly `home/vector-databases/{user}/{database}/manifest.json`. */
@@ -131,5 +140,6 @@ export function readManifest(json: unknown, userAddress: string, memoryBytesMax:
   if (estimateBytes(vectorCount, dimensions) > memoryBytesMax) {
     throw new LoadError("MEMORY_LIMIT_EXCEEDED", `the database needs more than the ${memoryBytesMax} bytes allowed`);
   }
-  return { name: fields.name, owner: fields.owner, dimensions, vectorCount, chunks };
+  const sizeBytes = chunks.reduce((total, chunk) => total + chunk.sizeBytes, 0);
+  return { name: fields.name, owner: fields.owner, dimensions, vectorCount, chunks, sizeBytes };
 }

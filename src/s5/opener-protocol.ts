@@ -2,8 +2,8 @@
 import type { PointId } from "../core/index.ts";
 import type { LoadErrorCode } from "./errors.ts";
 
-/** "payload": entries as the store keeps them; "json": UTF-8 JSON text of each vector's metadata. */
-export type MetadataForm = "payload" | "json";
+/** Entries as the store keeps a payload: of a collection's points ("payload", with `_id` where the point's id is another), or the metadata alone. */
+export type MetadataForm = "payload" | "metadata";
 
 export interface OpenManifestTask {
   readonly kind: "manifest";
@@ -17,6 +17,8 @@ export interface OpenChunkTask {
   readonly dimensions: number;
   readonly vectorCount: number;
   readonly metadataForm: MetadataForm;
+  /** Of the encrypted file; one that is no S5 id of a blob is passed over. */
+  readonly cid?: string | undefined;
 }
 
 export type OpenTask = OpenManifestTask | OpenChunkTask;
@@ -44,7 +46,9 @@ export interface RecordBatch {
   readonly metadataOffsets: Uint32Array;
 }
 
-export type OpenAnswer =
-  | { readonly number: number; readonly manifest: unknown }
-  | { readonly number: number; readonly batch: RecordBatch }
-  | { readonly number: number; readonly code: LoadErrorCode; readonly message: string };
+export type Opened =
+  | { readonly manifest: unknown }
+  | { readonly batch: RecordBatch }
+  | { readonly code: LoadErrorCode; readonly message: string };
+
+export type OpenAnswer = Opened & { readonly number: number };

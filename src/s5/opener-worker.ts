@@ -5,15 +5,15 @@
  */
 import { createDecipheriv, createSecretKey } from "node:crypto";
 import { parentPort } from "node:worker_threads";
-import { limits, type PayloadObject, sealedKey } from "../core/index.ts";
-import { encodePayload } from "../wire/index.ts";
+import { limits } from "../core/index.ts";
+import { matchesContentId } from "./cid.ts";
 import { LoadError } from "./errors.ts";
-import type { MetadataForm, OpenAnswer, OpenChunkTask, OpenRequest, RecordBatch } from "./opener-protocol.ts";
-import { originalIdKey, toPointId } from "./record-ids.ts";
+import { encodeMetadata, isRecordId, recordIdLengthMax } from "./metadata.ts";
+import type { OpenAnswer, OpenChunkTask, OpenRequest, RecordBatch } from "./opener-protocol.ts";
+import { toPointId } from "./record-ids.ts";
 
 const nonceLength = 12;
 const tagLength = 16;
-const idLengthMax = 1_024;
 
 /** NIST SP 800-38D: 12-byte nonce, then ciphertext and 16-byte tag, no additional data. Nothing is used before final(). */
 function decrypt(encrypted: Uint8Array, keyBytes: SharedArrayBuffer): Buffer {
@@ -49,40 +49,6 @@ function openJson(encrypted: Uint8Array, key: SharedArrayBuffer, bytesMax: numbe
   }
 }
 
-/** JSON does not tell 1 from 1.0: what is a safe integer becomes an integer, as Qdrant reads JSON. Changes `value` in place. */
-function markIntegers(value: unknown, depth: number, name: string): unknown {
-  if (typeof value === "number") return Number.isSafeInteger(value) && !Object.is(value, -0) ? BigInt(value) : value;
-  if (typeof value !== "object" || value === null) return value;
-  if (depth > limits.payloadDepthMax)
-    throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata is nested too deep`);
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) value[i] = markIntegers(value[i], depth + 1, name);
-    return value;
-  }
-  // Without a prototype, so that a key named __proto__ stays a key.
-  const result: Record<string, unknown> = Object.create(null);
-  for (const [key, member] of Object.entries(value)) result[key] = markIntegers(member, depth + 1, name);
-  return result;
-}
-
-function encodeMetadata(metadata: object, id: string, keepId: boolean, form: MetadataForm, name: string): Uint8Array {
-  if (form === "json") return Buffer.from(JSON.stringify(metadata), "utf8");
-  const payload = markIntegers(metadata, 1, name) as Record<string, unknown>;
-  if (sealedKey in payload)
-    throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata key ${sealedKey} is reserved`);
-  if (keepId) {
-    if (originalIdKey in payload && payload[originalIdKey] !== id) {
-      throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata key ${originalIdKey} is reserved`);
-    }
-    payload[originalIdKey] = id;
-  }
-  try {
-    return encodePayload(payload as PayloadObject, "metadata");
-  } catch {
-    throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata cannot be stored`);
-  }
-}
-
 function readVector(value: unknown, target: Float32Array, offset: number, dimensions: number, name: string): void {
   if (!Array.isArray(value)) throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: vector must be a list`);
   if (value.length !== dimensions) {
@@ -100,11 +66,13 @@ function readVector(value: unknown, target: Float32Array, offset: number, dimens
 
 function openChunk(task: OpenChunkTask, key: SharedArrayBuffer): RecordBatch {
   const file = `chunk ${task.chunkId}`;
+  const isNamed = task.cid === undefined || matchesContentId(task.encrypted, task.cid);
   const json = openJson(task.encrypted, key, limits.s5ChunkBytesMax, file);
   if (typeof json !== "object" || json === null)
     throw new LoadError("MANIFEST_PARSE_ERROR", `${file}: must be an object`);
   const { chunkId, vectors: records } = json as { chunkId?: unknown; vectors?: unknown };
   // The file opens under the right key, so it is the owner's; but not the one that was asked for.
+  if (!isNamed) throw new LoadError("CHUNK_DOWNLOAD_FAILED", `${file}: not the file that the manifest names`);
   if (chunkId !== task.chunkId) throw new LoadError("CHUNK_DOWNLOAD_FAILED", `${file}: the portal sent another chunk`);
   if (!Array.isArray(records)) throw new LoadError("MANIFEST_PARSE_ERROR", `${file}: vectors must be a list`);
   if (records.length !== task.vectorCount) {
@@ -122,15 +90,20 @@ function openChunk(task: OpenChunkTask, key: SharedArrayBuffer): RecordBatch {
     if (typeof record !== "object" || record === null)
       throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: must be an object`);
     const { id, vector, metadata } = record as { id?: unknown; vector?: unknown; metadata?: unknown };
-    if (typeof id !== "string" || id === "" || id.length > idLengthMax || !id.isWellFormed()) {
-      throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: id must be a text of 1 to ${idLengthMax} characters`);
+    if (!isRecordId(id)) {
+      throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: id must be a text of 1 to ${recordIdLengthMax} characters`);
     }
     if (metadata !== undefined && (typeof metadata !== "object" || Array.isArray(metadata))) {
       throw new LoadError("MANIFEST_PARSE_ERROR", `${name}: metadata must be an object`);
     }
     readVector(vector, vectors, i * dimensions, dimensions, name);
     ids.push(id);
-    const piece = encodeMetadata(metadata ?? {}, id, String(toPointId(id)) !== id, task.metadataForm, name);
+    const piece = encodeMetadata(
+      metadata ?? {},
+      id,
+      task.metadataForm === "payload" && String(toPointId(id)) !== id,
+      name,
+    );
     pieces.push(piece);
     metadataLength += piece.length;
     if (metadataLength > limits.s5ChunkBytesMax)

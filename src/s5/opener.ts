@@ -99,7 +99,7 @@ export class Opener {
       drop(
         error.code === "ERR_WORKER_OUT_OF_MEMORY"
           ? new LoadError("MEMORY_LIMIT_EXCEEDED", "the file needs too much memory to be read")
-          : new LoadError("INDEX_BUILD_FAILED", "the reading thread failed", error),
+          : new LoadError("INDEX_BUILD_FAILED", "the reading thread failed", { cause: error }),
       ),
     );
     worker.on("exit", () => drop(new LoadError("INDEX_BUILD_FAILED", "the reading thread ended")));

@@ -1,103 +1,130 @@
-/** sealpoint.v1.S5: loads encrypted databases into a session index or a collection. */
+/** sealpoint.v1.S5: loads encrypted databases into sessions or collections, and searches sessions. */
 import {
   type Access,
   badInput,
   DomainError,
   type EncodedPayload,
   fullAccess,
+  requireCollection,
   requireManage,
   sealingDefault,
 } from "../core/index.ts";
-import type { Engine, PointInput } from "../engine/index.ts";
-import {
-  type LoadEvent,
-  type LoadSink,
-  loadDatabase,
-  type RecordBatch,
-  type SessionHit,
-  type Sessions,
+import { type Engine, guardEngine, type PointInput, type SealedEngine } from "../engine/index.ts";
+import type {
+  CollectionSink,
+  LoadEvent,
+  LoadRequest,
+  LoadSink,
+  LoadTarget,
+  RecordBatch,
+  S5Backend,
+  SessionQuery,
+  UploadVector,
 } from "../s5/index.ts";
 import { parsePublicKey } from "../seal/index.ts";
 import { checkNewName } from "./names.ts";
 
 export type S5LoadEvent = LoadEvent;
-
-export interface S5LoadRequest {
-  readonly manifestPath: string;
-  readonly userAddress: string;
-  /** Wiped when the load ends. */
-  readonly sessionKey: Uint8Array;
-  /** Recipient of what a collection stores. */
-  readonly publicKey?: string | undefined;
-  readonly target:
-    | { readonly kind: "session"; readonly sessionId: string }
-    | { readonly kind: "collection"; readonly name: string }
-    | undefined;
-}
+export type S5LoadRequest = Omit<LoadRequest, "access" | "target"> & { readonly target: LoadTarget | undefined };
 
 export interface S5ServiceOptions {
-  readonly engine: Engine;
-  readonly sessions: Sessions;
-  readonly portalUrls: readonly string[];
+  readonly backend: S5Backend;
   /** Sessions belong to no collection, so only a caller with access to all may use them; absent: full access. */
   readonly access?: Access;
 }
 
 const writePoints = 1_024;
 
-export class S5Service {
-  readonly #options: S5ServiceOptions;
+type Events = AsyncGenerator<LoadEvent, void, undefined>;
 
-  constructor(options: S5ServiceOptions) {
-    this.#options = options;
+export class S5Service {
+  readonly #backend: S5Backend;
+  readonly #access: Access;
+
+  constructor({ backend, access = fullAccess }: S5ServiceOptions) {
+    this.#backend = backend;
+    this.#access = access;
   }
 
-  async *load(request: S5LoadRequest, signal: AbortSignal): AsyncGenerator<S5LoadEvent> {
-    const { sessions, engine, portalUrls } = this.#options;
-    const { target, manifestPath, userAddress, sessionKey, publicKey } = request;
+  async *load({ target: given, ...request }: S5LoadRequest, signal: AbortSignal): Events {
     try {
-      if (target === undefined) throw badInput("target: session_id or collection_name is needed", "target");
-      if (target.kind === "collection") checkNewName(target.name, "collection_name");
-      else this.#requireSessions();
+      const target = this.#target(given, "prw");
+      const { publicKey, attachAs } = request;
+      if (target.kind === "collection") {
+        checkNewName(target.name, "collection_name");
+        for (const field of ["attachAs", "persist", "revalidate"] as const) {
+          if (request[field] !== undefined && request[field] !== false) {
+            throw badInput(
+              "has a meaning only with session_id",
+              field.replace(/[A-Z]/, (one) => `_${one.toLowerCase()}`),
+            );
+          }
+        }
+      }
+      if (attachAs !== undefined) checkNewName(attachAs, "attach_as");
       // Before anything is downloaded or made.
       if (publicKey !== undefined) parsePublicKey(publicKey);
-      const sink =
-        target.kind === "session"
-          ? await sessions.open(target.sessionId)
-          : collectionSink(engine, target.name, publicKey);
-      let complete = false;
-      try {
-        for await (const event of loadDatabase({ portalUrls, manifestPath, userAddress, sessionKey, sink, signal })) {
-          complete ||= event.kind === "loading_complete";
-          yield event;
-        }
-      } finally {
-        // A request that was refused before its load began gives the session's name back; a second abort does nothing.
-        if (!complete) await sink.abort();
-      }
+      yield* this.#backend.load({ ...request, target, access: this.#access }, signal);
     } finally {
-      sessionKey.fill(0);
+      request.sessionKey.fill(0);
     }
   }
 
-  async search(
-    sessionId: string,
-    vector: Float32Array,
-    k: number,
-    threshold: number | undefined,
-  ): Promise<SessionHit[]> {
-    this.#requireSessions();
-    return this.#options.sessions.search(sessionId, vector, k, threshold);
+  async *watch(target: LoadTarget | undefined, signal: AbortSignal): Events {
+    yield* this.#backend.watch(this.#target(target, "r"), signal);
+  }
+
+  async *refresh(sessionId: string, signal: AbortSignal): Events {
+    requireManage(this.#access);
+    yield* this.#backend.refresh(sessionId, signal);
+  }
+
+  async status(target: LoadTarget | undefined): ReturnType<S5Backend["status"]> {
+    return this.#backend.status(this.#target(target, "r"));
+  }
+
+  async search(sessionId: string, query: SessionQuery): ReturnType<S5Backend["search"]> {
+    requireManage(this.#access);
+    return this.#backend.search(sessionId, query);
+  }
+
+  async upload(sessionId: string, vectors: readonly UploadVector[], replace: boolean): Promise<number> {
+    requireManage(this.#access);
+    return this.#backend.upload(sessionId, vectors, replace);
+  }
+
+  async list(): ReturnType<S5Backend["list"]> {
+    requireManage(this.#access);
+    return this.#backend.list();
+  }
+
+  async cancel(target: LoadTarget | undefined): Promise<boolean> {
+    return this.#backend.cancel(this.#target(target, "prw"));
   }
 
   async close(sessionId: string): Promise<boolean> {
-    this.#requireSessions();
-    return this.#options.sessions.close(sessionId);
+    requireManage(this.#access);
+    return this.#backend.close(sessionId);
   }
 
-  #requireSessions(): void {
-    requireManage(this.#options.access ?? fullAccess);
+  async health(): ReturnType<S5Backend["health"]> {
+    requireManage(this.#access);
+    return this.#backend.health();
   }
+
+  /** Sessions are for those who may manage everything, a collection for those who may do this with it. */
+  #target(target: LoadTarget | undefined, needed: "r" | "prw"): LoadTarget {
+    if (target === undefined) throw badInput("session_id or collection_name is needed", "target");
+    if (target.kind === "session") requireManage(this.#access);
+    else requireCollection(this.#access, target.name, needed);
+    return target;
+  }
+}
+
+/** Loads into collections, each as its caller may write there. */
+export function collectionSinks(engine: SealedEngine): CollectionSink {
+  return (name, publicKey, access) =>
+    collectionSink(access === fullAccess ? engine : guardEngine(engine, access), name, publicKey);
 }
 
 /** Stores what is loaded as ordinary points; a collection that it made itself goes again when the load fails. */

@@ -4,7 +4,7 @@ import type { GrpcServerOptions, ServiceBinding } from "../api/grpc/index.ts";
 import { type EmbeddedEngine, openEmbeddedEngine } from "../engine/embedded/index.ts";
 import { guardEngine, sealEngine } from "../engine/index.ts";
 import type { ServerConfig } from "../ops/index.ts";
-import { parsePortalUrls, type Sessions } from "../s5/index.ts";
+import type { S5Backend } from "../s5/index.ts";
 import type { Streams } from "../services/index.ts";
 
 export interface Database {
@@ -12,7 +12,7 @@ export interface Database {
   readonly engine: ReturnType<typeof sealEngine>;
   /** What only one thread keeps for all. */
   serve(shared: {
-    readonly sessions: Sessions;
+    readonly s5: S5Backend;
     readonly streams: Streams;
   }): Required<Pick<GrpcServerOptions, "services" | "guarded">>;
 }
@@ -24,14 +24,13 @@ export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer): 
   return {
     embedded,
     engine,
-    serve({ sessions, streams }) {
-      const s5 = { sessions, portalUrls: parsePortalUrls(config.s5PortalUrls) };
-      const services: readonly ServiceBinding[] = createServiceTables({ engine, s5, streams });
+    serve({ s5: backend, streams }) {
+      const services: readonly ServiceBinding[] = createServiceTables({ engine, s5: { backend }, streams });
       return {
         services,
         guarded: {
           servicesFor: (access) =>
-            createServiceTables({ engine: guardEngine(engine, access), s5: { ...s5, access }, streams }),
+            createServiceTables({ engine: guardEngine(engine, access), s5: { backend, access }, streams }),
           // A token's claim is no filter of its bearer: it may name any field that can be read.
           exists: async ({ collection, filter }) => (await engine.count(collection, filter, true).catch(() => 0)) > 0,
         },

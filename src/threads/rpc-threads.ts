@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { reservePort } from "../api/grpc/index.ts";
 import { type Logger, type ServerConfig, type ThreadFigures, ThreadPort } from "../ops/index.ts";
-import { type Sessions, serveSessions } from "../s5/index.ts";
+import { type S5Backend, serveS5 } from "../s5/index.ts";
 import { type Streams, serveStreams } from "../services/index.ts";
 
 export interface RpcWorkerData {
@@ -26,7 +26,7 @@ export interface RpcThreadsOptions {
   readonly config: ServerConfig;
   readonly log: Logger;
   readonly changes: SharedArrayBuffer;
-  readonly sessions: Sessions;
+  readonly s5: S5Backend;
   readonly streams: Streams;
 }
 
@@ -73,7 +73,7 @@ export async function startRpcThreads(options: RpcThreadsOptions): Promise<RpcTh
   };
 }
 
-function startThread({ config, log, changes, sessions, streams }: RpcThreadsOptions, name: string): Thread {
+function startThread({ config, log, changes, s5, streams }: RpcThreadsOptions, name: string): Thread {
   const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
   const worker = new Worker(new URL(`./rpc-worker${extension}`, import.meta.url), {
     name,
@@ -84,7 +84,7 @@ function startThread({ config, log, changes, sessions, streams }: RpcThreadsOpti
     resourceLimits: { maxYoungGenerationSizeMb: youngMegabytesMax },
   });
   const port = new ThreadPort(worker);
-  serveSessions(port, sessions);
+  serveS5(port, s5);
   serveStreams(port, streams);
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   const thread: Thread = { name, worker, port, ended, ending: false };

@@ -5,7 +5,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { startGrpcServer } from "../api/grpc/index.ts";
 import { createAuthenticator, createLog, FigureBook, ThreadPort } from "../ops/index.ts";
-import { RemoteSessions } from "../s5/index.ts";
+import { RemoteS5 } from "../s5/index.ts";
 import { RemoteStreams } from "../services/index.ts";
 import { openDatabase } from "./database.ts";
 import type { RpcWorkerData } from "./rpc-threads.ts";
@@ -25,7 +25,7 @@ const server = startGrpcServer({
   tls: config.tls,
   log,
   metrics: figures,
-  ...database.serve({ sessions: new RemoteSessions(main), streams: new RemoteStreams(main) }),
+  ...database.serve({ s5: new RemoteS5(main), streams: new RemoteStreams(main) }),
 });
 // A failure to listen is this answer's, not an unhandled one.
 server.catch(() => undefined);

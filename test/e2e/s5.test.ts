@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { status } from "@grpc/grpc-js";
+import { type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { open, payloadFromMessage } from "../../clients/typescript/src/index.ts";
 import { Distance } from "../../gen/qdrant/collections_pb.js";
@@ -52,11 +52,20 @@ describe.skipIf(!addonBuilt || !found)("S5.Load", () => {
     const request = { manifestPath, userAddress: address, sessionKey: key, target };
     const { next } = client.download(S5.method.load, request);
     const events: LoadResponse["event"][] = [];
-    for (let answer = await next(); answer !== undefined; answer = await next()) events.push(answer.event);
+    try {
+      for (let answer = await next(); answer !== undefined; answer = await next()) events.push(answer.event);
+    } catch (error) {
+      // A load that failed says so twice: in its last event and in the call's status.
+      const last = events.at(-1);
+      if (last?.case !== "loadingError") throw error;
+      const details = (error as ServiceError).metadata.get("grpc-status-details-bin").map(String).join("");
+      expect(details).toContain(last.value.code);
+      expect(details).toContain("is_security");
+    }
     return events;
   }
 
-  function expectWhole(events: LoadResponse["event"][]): void {
+  function expectWhole(events: LoadResponse["event"][], end: readonly string[] = []): void {
     expect(events[0]).toMatchObject({
       case: "manifestDownloaded",
       value: { name: "wordnet", chunks: 10, vectors: 10_000n, dimensions: 384 },
@@ -65,8 +74,8 @@ describe.skipIf(!addonBuilt || !found)("S5.Load", () => {
     expect(chunks.map((one) => one.chunkId).sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(chunks.map((one) => one.percent)).toEqual([10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
     expect(chunks.every((one) => one.total === 10)).toBe(true);
-    expect(events.slice(11).map((event) => event.case)).toEqual(["indexBuilding", "loadingComplete"]);
-    expect(events.at(-1)).toMatchObject({ case: "loadingComplete", value: { vectorCount: 10_000n } });
+    expect(events.slice(11).map((event) => event.case)).toEqual(["indexBuilding", "loadingComplete", ...end]);
+    expect(events[12]).toMatchObject({ case: "loadingComplete", value: { vectorCount: 10_000n } });
   }
 
   const vectorOf = async (collectionName: string, id: number): Promise<number[]> => {
@@ -82,7 +91,7 @@ describe.skipIf(!addonBuilt || !found)("S5.Load", () => {
     const collectionName = "wordnet";
     expectWhole(await load({ case: "collectionName", value: collectionName }));
     expect(await countOf(client, collectionName)).toBe(10_000);
-    expectWhole(await load({ case: "sessionId", value: "words" }));
+    expectWhole(await load({ case: "sessionId", value: "words" }), ["indexReady"]);
     for (const id of [0, 4_321, 9_999]) {
       const vector = await vectorOf(collectionName, id);
       const { hits } = await client.call(S5.method.search, { sessionId: "words", vector, k: 10 });

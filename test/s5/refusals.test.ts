@@ -1,10 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { DomainError } from "../../src/core/index.ts";
-import type { LoadOptions } from "../../src/s5/index.ts";
 import { makeDatabase, makeRecords, owner, seal } from "./database.ts";
-import { load, loadingError } from "./harness.ts";
+import { loadingError } from "./harness.ts";
 
 describe("what is refused", () => {
   it("a wrong key", async () => {
@@ -155,20 +153,5 @@ describe("what is refused", () => {
       code: "INVALID_PATH",
       isSecurity: true,
     });
-  });
-
-  it("a malformed request, before anything is downloaded", async () => {
-    const database = makeDatabase();
-    const bad: [Partial<LoadOptions>, string][] = [
-      [{ sessionKey: new Uint8Array(31) }, "session_key"],
-      [{ userAddress: "0x12" }, "user_address"],
-      [{ parallel: 0 }, "parallel"],
-      [{ parallel: 21 }, "parallel"],
-    ];
-    for (const [options, field] of bad) {
-      const error = await load(database, options).catch((caught: unknown) => caught);
-      expect(error).toBeInstanceOf(DomainError);
-      expect((error as DomainError).details.field).toBe(field);
-    }
   });
 });

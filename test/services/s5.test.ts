@@ -1,11 +1,12 @@
 /** sealpoint.v1.S5/Load into collections, as its service does it over the embedded engine. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { sealingDefault } from "../../src/core/index.ts";
 import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
 import { type SealedEngine, sealEngine } from "../../src/engine/index.ts";
-import { S5Sessions } from "../../src/s5/index.ts";
+import { s5ConfigDefault } from "../../src/ops/index.ts";
+import { exactIndexes, S5Hub } from "../../src/s5/index.ts";
 import { generateKeyPair, openPayload, parsePrivateKey } from "../../src/seal/index.ts";
-import { S5Service } from "../../src/services/index.ts";
+import { collectionSinks, S5Service } from "../../src/services/index.ts";
 import { hasSealedStored } from "../../src/wire/index.ts";
 import { configOf, temporaryFolder } from "../engine/support.ts";
 import { makeDatabase, owner } from "../s5/database.ts";
@@ -23,8 +24,13 @@ afterAll(async () => {
 
 async function load(name: string, publicKey?: string): Promise<string[]> {
   const database = makeDatabase();
-  const sessions = new S5Sessions({ createIndex: () => Promise.reject(new Error("no session is made")) });
-  const service = new S5Service({ engine, sessions, portalUrls: [(await serve(database.dir)).url] });
+  const backend = new S5Hub({
+    config: { ...s5ConfigDefault, portalUrls: [(await serve(database.dir)).url] },
+    indexes: exactIndexes(() => Promise.reject(new Error("no session is made"))),
+    collections: collectionSinks(engine),
+  });
+  onTestFinished(() => backend.closeAll());
+  const service = new S5Service({ backend });
   const request = {
     manifestPath: database.manifestPath,
     userAddress: owner,

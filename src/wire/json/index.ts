@@ -7,3 +7,4 @@ export {
   readRecovery,
 } from "./requests.ts";
 export { restSchemas } from "./schemas.ts";
+export { payloadText } from "./write-values.ts";

@@ -1,7 +1,7 @@
 /** JSON text of points, straight from their protobuf bytes: integers stay exact and doubles stay doubles. */
 import { DomainError, limits } from "../../core/index.ts";
-import { valueTags } from "../payload-codec.ts";
-import type { ByteReader } from "../proto-bytes.ts";
+import { entryTag, valueTags } from "../payload-codec.ts";
+import { ByteReader } from "../proto-bytes.ts";
 
 const scratch = new Float32Array(1);
 
@@ -147,6 +147,18 @@ function entriesText(entries: ReadonlyMap<string, string>): string {
   let text = "";
   for (const [key, value] of entries) text += `${text === "" ? "{" : ","}${key}:${value}`;
   return text === "" ? "{}" : `${text}}`;
+}
+
+/** A payload as the store keeps it, as the JSON of an object. */
+export function payloadText(payload: Uint8Array): string {
+  const r = new ByteReader(payload);
+  const entries = new Map<string, string>();
+  while (r.pos < r.end) {
+    const tag = r.uint32();
+    if (tag === entryTag) readEntry(r, entries, 1);
+    else r.skip(tag);
+  }
+  return entriesText(entries);
 }
 
 /** PointId { num = 1, uuid = 2 }, from its length on. */

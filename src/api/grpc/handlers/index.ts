@@ -29,7 +29,7 @@ export interface ServiceTableOptions {
   /** The sealed engine: no door goes round it. */
   readonly engine: SealedEngine;
   /** Without it the S5 service answers UNIMPLEMENTED. */
-  readonly s5?: Omit<S5ServiceOptions, "engine">;
+  readonly s5?: S5ServiceOptions;
   readonly streams: Streams;
   /** Absent: the built-in models only. */
   readonly inference?: Inference;
@@ -48,6 +48,6 @@ export function createServiceTables({ engine, s5, streams, inference }: ServiceT
     bindSnapshotStreams(new SnapshotsService(engine)),
     bindDiagnostics(new DiagnosticsService(engine)),
     bindIngest(new IngestService(engine, streams, inference)),
-    bindS5(s5 === undefined ? undefined : new S5Service({ ...s5, engine })),
+    bindS5(s5 === undefined ? undefined : new S5Service(s5)),
   ];
 }

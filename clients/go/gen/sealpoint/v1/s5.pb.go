@@ -2401,6 +2401,165 @@ func (x *CloseResponse) GetClosed() bool {
 	return false
 }
 
+type HealthRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthRequest) Reset() {
+	*x = HealthRequest{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthRequest) ProtoMessage() {}
+
+func (x *HealthRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
+func (*HealthRequest) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{31}
+}
+
+type HealthResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least one portal can be reached.
+	Reachable     bool            `protobuf:"varint,1,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	Portals       []*PortalHealth `protobuf:"bytes,2,rep,name=portals,proto3" json:"portals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthResponse) Reset() {
+	*x = HealthResponse{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthResponse) ProtoMessage() {}
+
+func (x *HealthResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
+func (*HealthResponse) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *HealthResponse) GetReachable() bool {
+	if x != nil {
+		return x.Reachable
+	}
+	return false
+}
+
+func (x *HealthResponse) GetPortals() []*PortalHealth {
+	if x != nil {
+		return x.Portals
+	}
+	return nil
+}
+
+type PortalHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Scheme, host and port.
+	Portal    string `protobuf:"bytes,1,opt,name=portal,proto3" json:"portal,omitempty"`
+	Reachable bool   `protobuf:"varint,2,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	LatencyMs uint32 `protobuf:"varint,3,opt,name=latency_ms,json=latencyMs,proto3" json:"latency_ms,omitempty"`
+	// Milliseconds since 1970. A portal is asked once in five seconds at most.
+	CheckedAt     uint64 `protobuf:"varint,4,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PortalHealth) Reset() {
+	*x = PortalHealth{}
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PortalHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PortalHealth) ProtoMessage() {}
+
+func (x *PortalHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_sealpoint_v1_s5_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PortalHealth.ProtoReflect.Descriptor instead.
+func (*PortalHealth) Descriptor() ([]byte, []int) {
+	return file_sealpoint_v1_s5_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *PortalHealth) GetPortal() string {
+	if x != nil {
+		return x.Portal
+	}
+	return ""
+}
+
+func (x *PortalHealth) GetReachable() bool {
+	if x != nil {
+		return x.Reachable
+	}
+	return false
+}
+
+func (x *PortalHealth) GetLatencyMs() uint32 {
+	if x != nil {
+		return x.LatencyMs
+	}
+	return 0
+}
+
+func (x *PortalHealth) GetCheckedAt() uint64 {
+	if x != nil {
+		return x.CheckedAt
+	}
+	return 0
+}
+
 var File_sealpoint_v1_s5_proto protoreflect.FileDescriptor
 
 const file_sealpoint_v1_s5_proto_rawDesc = "" +
@@ -2586,11 +2745,22 @@ const file_sealpoint_v1_s5_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\"'\n" +
 	"\rCloseResponse\x12\x16\n" +
-	"\x06closed\x18\x01 \x01(\bR\x06closed*c\n" +
+	"\x06closed\x18\x01 \x01(\bR\x06closed\"\x0f\n" +
+	"\rHealthRequest\"d\n" +
+	"\x0eHealthResponse\x12\x1c\n" +
+	"\treachable\x18\x01 \x01(\bR\treachable\x124\n" +
+	"\aportals\x18\x02 \x03(\v2\x1a.sealpoint.v1.PortalHealthR\aportals\"\x82\x01\n" +
+	"\fPortalHealth\x12\x16\n" +
+	"\x06portal\x18\x01 \x01(\tR\x06portal\x12\x1c\n" +
+	"\treachable\x18\x02 \x01(\bR\treachable\x12\x1d\n" +
+	"\n" +
+	"latency_ms\x18\x03 \x01(\rR\tlatencyMs\x12\x1d\n" +
+	"\n" +
+	"checked_at\x18\x04 \x01(\x04R\tcheckedAt*c\n" +
 	"\rSessionSource\x12\x1e\n" +
 	"\x1aSESSION_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13SESSION_SOURCE_LOAD\x10\x01\x12\x19\n" +
-	"\x15SESSION_SOURCE_UPLOAD\x10\x022\xe8\x04\n" +
+	"\x15SESSION_SOURCE_UPLOAD\x10\x022\xad\x05\n" +
 	"\x02S5\x12?\n" +
 	"\x04Load\x12\x19.sealpoint.v1.LoadRequest\x1a\x1a.sealpoint.v1.LoadResponse0\x01\x12B\n" +
 	"\x05Watch\x12\x1a.sealpoint.v1.WatchRequest\x1a\x1b.sealpoint.v1.WatchResponse0\x01\x12C\n" +
@@ -2600,7 +2770,8 @@ const file_sealpoint_v1_s5_proto_rawDesc = "" +
 	"\aRefresh\x12\x1c.sealpoint.v1.RefreshRequest\x1a\x1d.sealpoint.v1.RefreshResponse0\x01\x12=\n" +
 	"\x04List\x12\x19.sealpoint.v1.ListRequest\x1a\x1a.sealpoint.v1.ListResponse\x12C\n" +
 	"\x06Cancel\x12\x1b.sealpoint.v1.CancelRequest\x1a\x1c.sealpoint.v1.CancelResponse\x12@\n" +
-	"\x05Close\x12\x1a.sealpoint.v1.CloseRequest\x1a\x1b.sealpoint.v1.CloseResponseB/Z-sealpoint.dev/go/gen/sealpoint/v1;sealpointv1b\x06proto3"
+	"\x05Close\x12\x1a.sealpoint.v1.CloseRequest\x1a\x1b.sealpoint.v1.CloseResponse\x12C\n" +
+	"\x06Health\x12\x1b.sealpoint.v1.HealthRequest\x1a\x1c.sealpoint.v1.HealthResponseB/Z-sealpoint.dev/go/gen/sealpoint/v1;sealpointv1b\x06proto3"
 
 var (
 	file_sealpoint_v1_s5_proto_rawDescOnce sync.Once
@@ -2615,7 +2786,7 @@ func file_sealpoint_v1_s5_proto_rawDescGZIP() []byte {
 }
 
 var file_sealpoint_v1_s5_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sealpoint_v1_s5_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_sealpoint_v1_s5_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_sealpoint_v1_s5_proto_goTypes = []any{
 	(SessionSource)(0),         // 0: sealpoint.v1.SessionSource
 	(*LoadRequest)(nil),        // 1: sealpoint.v1.LoadRequest
@@ -2649,7 +2820,10 @@ var file_sealpoint_v1_s5_proto_goTypes = []any{
 	(*CancelResponse)(nil),     // 29: sealpoint.v1.CancelResponse
 	(*CloseRequest)(nil),       // 30: sealpoint.v1.CloseRequest
 	(*CloseResponse)(nil),      // 31: sealpoint.v1.CloseResponse
-	(*qdrant.Filter)(nil),      // 32: qdrant.Filter
+	(*HealthRequest)(nil),      // 32: sealpoint.v1.HealthRequest
+	(*HealthResponse)(nil),     // 33: sealpoint.v1.HealthResponse
+	(*PortalHealth)(nil),       // 34: sealpoint.v1.PortalHealth
+	(*qdrant.Filter)(nil),      // 35: qdrant.Filter
 }
 var file_sealpoint_v1_s5_proto_depIdxs = []int32{
 	3,  // 0: sealpoint.v1.LoadResponse.manifest_downloaded:type_name -> sealpoint.v1.ManifestDownloaded
@@ -2668,7 +2842,7 @@ var file_sealpoint_v1_s5_proto_depIdxs = []int32{
 	14, // 13: sealpoint.v1.StatusResponse.loading:type_name -> sealpoint.v1.Loading
 	15, // 14: sealpoint.v1.StatusResponse.loaded:type_name -> sealpoint.v1.Loaded
 	8,  // 15: sealpoint.v1.StatusResponse.error:type_name -> sealpoint.v1.LoadingError
-	32, // 16: sealpoint.v1.SearchRequest.filter:type_name -> qdrant.Filter
+	35, // 16: sealpoint.v1.SearchRequest.filter:type_name -> qdrant.Filter
 	18, // 17: sealpoint.v1.SearchResponse.hits:type_name -> sealpoint.v1.SearchHit
 	20, // 18: sealpoint.v1.UploadRequest.vectors:type_name -> sealpoint.v1.UploadVector
 	3,  // 19: sealpoint.v1.RefreshResponse.manifest_downloaded:type_name -> sealpoint.v1.ManifestDownloaded
@@ -2682,29 +2856,32 @@ var file_sealpoint_v1_s5_proto_depIdxs = []int32{
 	0,  // 27: sealpoint.v1.SessionInfo.source:type_name -> sealpoint.v1.SessionSource
 	12, // 28: sealpoint.v1.SessionInfo.status:type_name -> sealpoint.v1.StatusResponse
 	12, // 29: sealpoint.v1.CollectionLoad.status:type_name -> sealpoint.v1.StatusResponse
-	1,  // 30: sealpoint.v1.S5.Load:input_type -> sealpoint.v1.LoadRequest
-	9,  // 31: sealpoint.v1.S5.Watch:input_type -> sealpoint.v1.WatchRequest
-	11, // 32: sealpoint.v1.S5.Status:input_type -> sealpoint.v1.StatusRequest
-	16, // 33: sealpoint.v1.S5.Search:input_type -> sealpoint.v1.SearchRequest
-	19, // 34: sealpoint.v1.S5.Upload:input_type -> sealpoint.v1.UploadRequest
-	22, // 35: sealpoint.v1.S5.Refresh:input_type -> sealpoint.v1.RefreshRequest
-	24, // 36: sealpoint.v1.S5.List:input_type -> sealpoint.v1.ListRequest
-	28, // 37: sealpoint.v1.S5.Cancel:input_type -> sealpoint.v1.CancelRequest
-	30, // 38: sealpoint.v1.S5.Close:input_type -> sealpoint.v1.CloseRequest
-	2,  // 39: sealpoint.v1.S5.Load:output_type -> sealpoint.v1.LoadResponse
-	10, // 40: sealpoint.v1.S5.Watch:output_type -> sealpoint.v1.WatchResponse
-	12, // 41: sealpoint.v1.S5.Status:output_type -> sealpoint.v1.StatusResponse
-	17, // 42: sealpoint.v1.S5.Search:output_type -> sealpoint.v1.SearchResponse
-	21, // 43: sealpoint.v1.S5.Upload:output_type -> sealpoint.v1.UploadResponse
-	23, // 44: sealpoint.v1.S5.Refresh:output_type -> sealpoint.v1.RefreshResponse
-	25, // 45: sealpoint.v1.S5.List:output_type -> sealpoint.v1.ListResponse
-	29, // 46: sealpoint.v1.S5.Cancel:output_type -> sealpoint.v1.CancelResponse
-	31, // 47: sealpoint.v1.S5.Close:output_type -> sealpoint.v1.CloseResponse
-	39, // [39:48] is the sub-list for method output_type
-	30, // [30:39] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	34, // 30: sealpoint.v1.HealthResponse.portals:type_name -> sealpoint.v1.PortalHealth
+	1,  // 31: sealpoint.v1.S5.Load:input_type -> sealpoint.v1.LoadRequest
+	9,  // 32: sealpoint.v1.S5.Watch:input_type -> sealpoint.v1.WatchRequest
+	11, // 33: sealpoint.v1.S5.Status:input_type -> sealpoint.v1.StatusRequest
+	16, // 34: sealpoint.v1.S5.Search:input_type -> sealpoint.v1.SearchRequest
+	19, // 35: sealpoint.v1.S5.Upload:input_type -> sealpoint.v1.UploadRequest
+	22, // 36: sealpoint.v1.S5.Refresh:input_type -> sealpoint.v1.RefreshRequest
+	24, // 37: sealpoint.v1.S5.List:input_type -> sealpoint.v1.ListRequest
+	28, // 38: sealpoint.v1.S5.Cancel:input_type -> sealpoint.v1.CancelRequest
+	30, // 39: sealpoint.v1.S5.Close:input_type -> sealpoint.v1.CloseRequest
+	32, // 40: sealpoint.v1.S5.Health:input_type -> sealpoint.v1.HealthRequest
+	2,  // 41: sealpoint.v1.S5.Load:output_type -> sealpoint.v1.LoadResponse
+	10, // 42: sealpoint.v1.S5.Watch:output_type -> sealpoint.v1.WatchResponse
+	12, // 43: sealpoint.v1.S5.Status:output_type -> sealpoint.v1.StatusResponse
+	17, // 44: sealpoint.v1.S5.Search:output_type -> sealpoint.v1.SearchResponse
+	21, // 45: sealpoint.v1.S5.Upload:output_type -> sealpoint.v1.UploadResponse
+	23, // 46: sealpoint.v1.S5.Refresh:output_type -> sealpoint.v1.RefreshResponse
+	25, // 47: sealpoint.v1.S5.List:output_type -> sealpoint.v1.ListResponse
+	29, // 48: sealpoint.v1.S5.Cancel:output_type -> sealpoint.v1.CancelResponse
+	31, // 49: sealpoint.v1.S5.Close:output_type -> sealpoint.v1.CloseResponse
+	33, // 50: sealpoint.v1.S5.Health:output_type -> sealpoint.v1.HealthResponse
+	41, // [41:51] is the sub-list for method output_type
+	31, // [31:41] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_sealpoint_v1_s5_proto_init() }
@@ -2766,7 +2943,7 @@ func file_sealpoint_v1_s5_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sealpoint_v1_s5_proto_rawDesc), len(file_sealpoint_v1_s5_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   31,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	S5_List_FullMethodName    = "/sealpoint.v1.S5/List"
 	S5_Cancel_FullMethodName  = "/sealpoint.v1.S5/Cancel"
 	S5_Close_FullMethodName   = "/sealpoint.v1.S5/Close"
+	S5_Health_FullMethodName  = "/sealpoint.v1.S5/Health"
 )
 
 // S5Client is the client API for S5 service.
@@ -59,6 +60,8 @@ type S5Client interface {
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 	// Forgets a session. Its database stays in the cache for a while, for those who have its key; other sessions keep it.
 	Close(ctx context.Context, in *CloseRequest, opts ...grpc.CallOption) (*CloseResponse, error)
+	// Whether the portals can be reached.
+	Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error)
 }
 
 type s5Client struct {
@@ -186,6 +189,16 @@ func (c *s5Client) Close(ctx context.Context, in *CloseRequest, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *s5Client) Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HealthResponse)
+	err := c.cc.Invoke(ctx, S5_Health_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // S5Server is the server API for S5 service.
 // All implementations must embed UnimplementedS5Server
 // for forward compatibility.
@@ -215,6 +228,8 @@ type S5Server interface {
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	// Forgets a session. Its database stays in the cache for a while, for those who have its key; other sessions keep it.
 	Close(context.Context, *CloseRequest) (*CloseResponse, error)
+	// Whether the portals can be reached.
+	Health(context.Context, *HealthRequest) (*HealthResponse, error)
 	mustEmbedUnimplementedS5Server()
 }
 
@@ -251,6 +266,9 @@ func (UnimplementedS5Server) Cancel(context.Context, *CancelRequest) (*CancelRes
 }
 func (UnimplementedS5Server) Close(context.Context, *CloseRequest) (*CloseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Close not implemented")
+}
+func (UnimplementedS5Server) Health(context.Context, *HealthRequest) (*HealthResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Health not implemented")
 }
 func (UnimplementedS5Server) mustEmbedUnimplementedS5Server() {}
 func (UnimplementedS5Server) testEmbeddedByValue()            {}
@@ -414,6 +432,24 @@ func _S5_Close_Handler(srv interface{}, ctx context.Context, dec func(interface{
 	return interceptor(ctx, in, info, handler)
 }
 
+func _S5_Health_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HealthRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(S5Server).Health(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: S5_Health_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(S5Server).Health(ctx, req.(*HealthRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // S5_ServiceDesc is the grpc.ServiceDesc for S5 service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -444,6 +480,10 @@ var S5_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Close",
 			Handler:    _S5_Close_Handler,
+		},
+		{
+			MethodName: "Health",
+			Handler:    _S5_Health_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1028,6 +1028,76 @@ export declare type CloseResponse = Message<"sealpoint.v1.CloseResponse"> & {
 export declare const CloseResponseSchema: GenMessage<CloseResponse>;
 
 /**
+ * @generated from message sealpoint.v1.HealthRequest
+ */
+export declare type HealthRequest = Message<"sealpoint.v1.HealthRequest"> & {
+};
+
+/**
+ * Describes the message sealpoint.v1.HealthRequest.
+ * Use `create(HealthRequestSchema)` to create a new message.
+ */
+export declare const HealthRequestSchema: GenMessage<HealthRequest>;
+
+/**
+ * @generated from message sealpoint.v1.HealthResponse
+ */
+export declare type HealthResponse = Message<"sealpoint.v1.HealthResponse"> & {
+  /**
+   * At least one portal can be reached.
+   *
+   * @generated from field: bool reachable = 1;
+   */
+  reachable: boolean;
+
+  /**
+   * @generated from field: repeated sealpoint.v1.PortalHealth portals = 2;
+   */
+  portals: PortalHealth[];
+};
+
+/**
+ * Describes the message sealpoint.v1.HealthResponse.
+ * Use `create(HealthResponseSchema)` to create a new message.
+ */
+export declare const HealthResponseSchema: GenMessage<HealthResponse>;
+
+/**
+ * @generated from message sealpoint.v1.PortalHealth
+ */
+export declare type PortalHealth = Message<"sealpoint.v1.PortalHealth"> & {
+  /**
+   * Scheme, host and port.
+   *
+   * @generated from field: string portal = 1;
+   */
+  portal: string;
+
+  /**
+   * @generated from field: bool reachable = 2;
+   */
+  reachable: boolean;
+
+  /**
+   * @generated from field: uint32 latency_ms = 3;
+   */
+  latencyMs: number;
+
+  /**
+   * Milliseconds since 1970. A portal is asked once in five seconds at most.
+   *
+   * @generated from field: uint64 checked_at = 4;
+   */
+  checkedAt: bigint;
+};
+
+/**
+ * Describes the message sealpoint.v1.PortalHealth.
+ * Use `create(PortalHealthSchema)` to create a new message.
+ */
+export declare const PortalHealthSchema: GenMessage<PortalHealth>;
+
+/**
  * @generated from enum sealpoint.v1.SessionSource
  */
 export enum SessionSource {
@@ -1152,6 +1222,16 @@ export declare const S5: GenService<{
     methodKind: "unary";
     input: typeof CloseRequestSchema;
     output: typeof CloseResponseSchema;
+  },
+  /**
+   * Whether the portals can be reached.
+   *
+   * @generated from rpc sealpoint.v1.S5.Health
+   */
+  health: {
+    methodKind: "unary";
+    input: typeof HealthRequestSchema;
+    output: typeof HealthResponseSchema;
   },
 }>;
 

@@ -344,3 +344,27 @@ class CloseResponse(_message.Message):
     CLOSED_FIELD_NUMBER: _ClassVar[int]
     closed: bool
     def __init__(self, closed: _Optional[bool] = ...) -> None: ...
+
+class HealthRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class HealthResponse(_message.Message):
+    __slots__ = ("reachable", "portals")
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    PORTALS_FIELD_NUMBER: _ClassVar[int]
+    reachable: bool
+    portals: _containers.RepeatedCompositeFieldContainer[PortalHealth]
+    def __init__(self, reachable: _Optional[bool] = ..., portals: _Optional[_Iterable[_Union[PortalHealth, _Mapping]]] = ...) -> None: ...
+
+class PortalHealth(_message.Message):
+    __slots__ = ("portal", "reachable", "latency_ms", "checked_at")
+    PORTAL_FIELD_NUMBER: _ClassVar[int]
+    REACHABLE_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_AT_FIELD_NUMBER: _ClassVar[int]
+    portal: str
+    reachable: bool
+    latency_ms: int
+    checked_at: int
+    def __init__(self, portal: _Optional[str] = ..., reachable: _Optional[bool] = ..., latency_ms: _Optional[int] = ..., checked_at: _Optional[int] = ...) -> None: ...

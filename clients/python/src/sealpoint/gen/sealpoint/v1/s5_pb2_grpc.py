@@ -83,6 +83,11 @@ class S5Stub:
                 request_serializer=sealpoint_dot_v1_dot_s5__pb2.CloseRequest.SerializeToString,
                 response_deserializer=sealpoint_dot_v1_dot_s5__pb2.CloseResponse.FromString,
                 _registered_method=True)
+        self.Health = channel.unary_unary(
+                '/sealpoint.v1.S5/Health',
+                request_serializer=sealpoint_dot_v1_dot_s5__pb2.HealthRequest.SerializeToString,
+                response_deserializer=sealpoint_dot_v1_dot_s5__pb2.HealthResponse.FromString,
+                _registered_method=True)
 
 
 class S5Servicer:
@@ -157,6 +162,13 @@ class S5Servicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Health(self, request, context):
+        """Whether the portals can be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_S5Servicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -204,6 +216,11 @@ def add_S5Servicer_to_server(servicer, server):
                     servicer.Close,
                     request_deserializer=sealpoint_dot_v1_dot_s5__pb2.CloseRequest.FromString,
                     response_serializer=sealpoint_dot_v1_dot_s5__pb2.CloseResponse.SerializeToString,
+            ),
+            'Health': grpc.unary_unary_rpc_method_handler(
+                    servicer.Health,
+                    request_deserializer=sealpoint_dot_v1_dot_s5__pb2.HealthRequest.FromString,
+                    response_serializer=sealpoint_dot_v1_dot_s5__pb2.HealthResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -453,6 +470,33 @@ class S5:
             '/sealpoint.v1.S5/Close',
             sealpoint_dot_v1_dot_s5__pb2.CloseRequest.SerializeToString,
             sealpoint_dot_v1_dot_s5__pb2.CloseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Health(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealpoint.v1.S5/Health',
+            sealpoint_dot_v1_dot_s5__pb2.HealthRequest.SerializeToString,
+            sealpoint_dot_v1_dot_s5__pb2.HealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

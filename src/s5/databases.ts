@@ -1,0 +1,460 @@
+/**
+ * Databases that are loaded, each once for all sessions that have its key, and kept for a while after the last of them: least recently used
+ * first out, by number, age and memory. What goes is overwritten: its key, its vectors, its metadata.
+ */
+import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
+import { DomainError, limits } from "../core/index.ts";
+import type { S5Config } from "../ops/index.ts";
+import { LoadError, type LoadErrorCode } from "./errors.ts";
+import type { S5Figures } from "./figures.ts";
+import { type LoadOptions, type LoadSink, runLoad } from "./loader.ts";
+import { type ChunkEntry, type DatabaseLocation, estimateBytes, type Manifest } from "./manifest.ts";
+import type { Opener } from "./opener.ts";
+import { Portals } from "./portals.ts";
+import { type LoadEvent, Progress } from "./progress.ts";
+import { fromNote, toNote } from "./saved.ts";
+import type { SessionIndex, SessionIndexes } from "./session-index.ts";
+
+export interface DatabasesOptions {
+  readonly config: S5Config;
+  readonly indexes: SessionIndexes;
+  readonly figures: S5Figures;
+  /** Bytes that uploads hold beside the databases, under the same cap. */
+  readonly otherBytes?: () => number;
+  /** Injected by tests. */
+  readonly opener?: Opener;
+  readonly backoffMs?: number;
+  readonly nowMs?: () => number;
+}
+
+export interface OpenRequest {
+  readonly location: DatabaseLocation;
+  readonly userAddress: string;
+  readonly key: Uint8Array;
+  readonly parallel?: number | undefined;
+  /** Asks the portals whether a database that is here has changed. */
+  readonly revalidate: boolean;
+  readonly persist: boolean;
+}
+
+const keyLength = 32;
+/** So that what is compared of a key cannot be computed elsewhere. */
+const checkSalt = randomBytes(32);
+
+const checkOf = (folder: string, key: Uint8Array): Buffer =>
+  createHmac("sha256", checkSalt).update(key).update(folder, "utf8").digest();
+
+const derive = (key: Uint8Array, use: string, folder: string): Uint8Array =>
+  new Uint8Array(hkdfSync("sha256", key, "sealpoint s5 index v1", `${use} ${folder}`, keyLength));
+
+/** Why a database that is here is not given to anybody new: it is gone, or no longer this key's. */
+const endings: ReadonlySet<LoadErrorCode> = new Set(["MANIFEST_NOT_FOUND", "OWNER_MISMATCH", "DECRYPTION_FAILED"]);
+
+export class Database {
+  readonly location: DatabaseLocation;
+  readonly key = new SharedArrayBuffer(keyLength);
+  readonly check: Buffer;
+  readonly abort = new AbortController();
+  /** Of the load, up to its graph. */
+  readonly progress = new Progress();
+  index: SessionIndex | undefined;
+  manifest: Manifest | undefined;
+  state: "loading" | "loaded" | "closed" = "loading";
+  loadTimeMs = 0;
+  loadedAtMs = 0;
+  lastUsedMs = 0;
+  /** Vectors by the manifest, as soon as that is there. */
+  expected = 0;
+  /** Sessions that have it open; such a database is not evicted. */
+  users = 0;
+  persist: boolean;
+  /** Nobody new gets it. */
+  isStale = false;
+  refreshing: Progress | undefined;
+
+  constructor({ location, key, persist }: OpenRequest) {
+    this.location = location;
+    new Uint8Array(this.key).set(key);
+    this.check = checkOf(location.folder, key);
+    this.persist = persist;
+  }
+
+  touch(nowMs = performance.now()): void {
+    this.lastUsedMs = nowMs;
+  }
+
+  get chunks(): ReadonlyMap<number, ChunkEntry> {
+    return new Map(this.manifest?.chunks.map((chunk) => [chunk.chunkId, chunk]));
+  }
+
+  get bytes(): number {
+    const { state, expected, index } = this;
+    if (index === undefined) return 0;
+    return state === "loaded" ? index.bytes : estimateBytes(expected, index.dimensions);
+  }
+
+  /** What a load would say that finds everything here. */
+  async *recall(begunMs: number): AsyncGenerator<LoadEvent, void, undefined> {
+    const { manifest, index } = this;
+    if (manifest === undefined || index === undefined) throw new DomainError("not_found", "the database was closed");
+    const { name, dimensions, chunks, sizeBytes, vectorCount } = manifest;
+    yield { kind: "manifest_downloaded", name, chunks: chunks.length, vectors: vectorCount, dimensions, sizeBytes };
+    const loadTimeMs = Math.round(performance.now() - begunMs);
+    yield { kind: "loading_complete", vectorCount, loadTimeMs, fromCache: true, chunksDownloaded: 0 };
+    // The graph may still be under way.
+    for await (const event of this.progress.watch()) if (event.kind === "index_ready") yield event;
+  }
+}
+
+export class Databases {
+  readonly #options: DatabasesOptions;
+  readonly #all = new Set<Database>();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(options: DatabasesOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  get bytes(): number {
+    let sum = 0;
+    for (const database of this.#all) sum += database.bytes;
+    return sum;
+  }
+
+  /** Takes part in a database, which is loaded when it is not here, and tells what happens. `release` must follow. Throws LoadError. */
+  open(request: OpenRequest): {
+    readonly database: Database;
+    readonly events: AsyncGenerator<LoadEvent, void, undefined>;
+  } {
+    const begunMs = performance.now();
+    this.sweep();
+    const { figures, config } = this.#options;
+    const found = this.#find(request);
+    if (found === undefined) {
+      if (this.#all.size >= limits.s5DatabasesMax) this.#evict(1);
+      if (this.#all.size >= limits.s5DatabasesMax) {
+        throw new LoadError("MEMORY_LIMIT_EXCEEDED", `more than ${limits.s5DatabasesMax} databases are open`);
+      }
+      figures.cacheMisses++;
+      const database = new Database(request);
+      this.#all.add(database);
+      this.#use(database);
+      this.#track(this.#load(database, request));
+      return { database, events: database.progress.watch() };
+    }
+    figures.cacheHits++;
+    found.persist ||= request.persist;
+    const isAged = found.state === "loaded" && this.#now() - found.loadedAtMs >= config.cacheTtlMs;
+    this.#use(found);
+    if (found.state === "loading") return { database: found, events: found.progress.watch() };
+    if (request.revalidate || isAged) return { database: found, events: this.refresh(found).watch() };
+    if (found.persist) this.#track(this.#save(found));
+    return { database: found, events: found.recall(begunMs) };
+  }
+
+  /** A session less. A load that nobody waits for any more ends. */
+  release(database: Database): void {
+    database.users--;
+    database.lastUsedMs = this.#now();
+    if (database.users > 0) return;
+    if (database.state === "loading") this.#drop(database);
+    else this.sweep();
+  }
+
+  /** Makes room for what an upload is about to hold. Throws LoadError. */
+  admitOther(bytes: number): void {
+    this.#makeRoom(bytes);
+  }
+
+  /** One at a time: who asks during a refresh is told of that one. */
+  refresh(database: Database): Progress {
+    if (database.refreshing !== undefined) return database.refreshing;
+    const progress = new Progress();
+    database.refreshing = progress;
+    const run = this.#refresh(database, progress).finally(() => {
+      database.refreshing = undefined;
+    });
+    this.#track(run);
+    return progress;
+  }
+
+  /** Lets go of what is too old, and of what is too much as long as nobody has it open. */
+  sweep(): void {
+    const { config, figures } = this.#options;
+    const now = this.#now();
+    for (const database of [...this.#all]) {
+      const isOver = database.isStale || now - database.loadedAtMs >= config.cacheTtlMs;
+      if (database.users > 0 || database.state !== "loaded" || !isOver) continue;
+      figures.evictions++;
+      this.#drop(database);
+    }
+    const idle = [...this.#all].filter((one) => one.users === 0).length;
+    if (idle > 0 && this.#all.size > config.cacheSize) this.#evict(Math.min(idle, this.#all.size - config.cacheSize));
+  }
+
+  async close(): Promise<void> {
+    for (const database of [...this.#all]) this.#drop(database);
+    await Promise.allSettled([...this.#running]);
+  }
+
+  #now(): number {
+    return this.#options.nowMs?.() ?? performance.now();
+  }
+
+  #use(database: Database): void {
+    database.users++;
+    database.lastUsedMs = this.#now();
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work.catch(() => undefined).finally(() => this.#running.delete(tracked));
+    this.#running.add(tracked);
+  }
+
+  /** The same place and the same key, which is proved anew: a wrong one finds nothing. */
+  #find({ location, key, userAddress }: OpenRequest): Database | undefined {
+    let found: Database | undefined;
+    const check = checkOf(location.folder, key);
+    for (const database of this.#all) {
+      if (database.location.folder !== location.folder || database.isStale) continue;
+      if (timingSafeEqual(database.check, check)) found = database;
+    }
+    const owner = found?.manifest?.owner;
+    return owner !== undefined && owner.toLowerCase() !== userAddress.toLowerCase() ? undefined : found;
+  }
+
+  /** Least recently used first; only what nobody has open. */
+  #evict(count: number): void {
+    const idle = [...this.#all].filter((one) => one.users === 0 && one.state === "loaded");
+    idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
+    for (const database of idle.slice(0, count)) {
+      this.#options.figures.evictions++;
+      this.#drop(database);
+    }
+  }
+
+  #drop(database: Database): void {
+    this.#all.delete(database);
+    database.state = "closed";
+    database.abort.abort();
+    new Uint8Array(database.key).fill(0);
+    const { index } = database;
+    database.index = undefined;
+    if (index !== undefined) this.#track(index.close());
+  }
+
+  /** Makes room for a database of this manifest, or refuses it before anything of it is downloaded. */
+  #admit(database: Database, count: number, dimensions: number): void {
+    this.#makeRoom(estimateBytes(count, dimensions) - database.bytes);
+  }
+
+  #makeRoom(bytes: number): void {
+    const { config, otherBytes } = this.#options;
+    while (this.bytes + (otherBytes?.() ?? 0) + bytes > config.cacheBytesMax) {
+      const before = this.#all.size;
+      this.#evict(1);
+      if (this.#all.size === before) {
+        throw new LoadError("MEMORY_LIMIT_EXCEEDED", "no memory is left: other databases are open");
+      }
+    }
+  }
+
+  #loadOptions(database: Database): Omit<LoadOptions, "sink" | "progress" | "userAddress"> {
+    const { config, figures, opener, backoffMs } = this.#options;
+    return {
+      portals: new Portals(config.portalUrls, figures),
+      location: database.location,
+      key: database.key,
+      signal: database.abort.signal,
+      parallel: config.parallelChunks,
+      fileTimeoutMs: config.fileTimeoutMs,
+      loadTimeoutMs: config.loadTimeoutMs,
+      memoryBytesMax: config.databaseBytesMax,
+      opener,
+      backoffMs,
+    };
+  }
+
+  async #load(database: Database, request: OpenRequest): Promise<void> {
+    const { progress } = database;
+    const begunMs = performance.now();
+    try {
+      const isSaved = await this.#openSaved(database, request, begunMs);
+      if (!isSaved) {
+        const options = { ...this.#loadOptions(database), progress, userAddress: request.userAddress };
+        const parallel = request.parallel ?? options.parallel;
+        const sink = this.#loadSink(database);
+        const { manifest, chunksDownloaded } = await runLoad({ ...options, parallel, sink });
+        this.#loaded(database, manifest, begunMs);
+        this.#options.figures.vectors += manifest.vectorCount;
+        const { vectorCount } = manifest;
+        progress.push({
+          kind: "loading_complete",
+          vectorCount,
+          loadTimeMs: database.loadTimeMs,
+          fromCache: false,
+          chunksDownloaded,
+        });
+      }
+      this.#options.figures.successes++;
+      await this.#build(database, progress);
+      if (database.persist && !isSaved) await this.#save(database);
+      progress.end();
+    } catch (error) {
+      this.#options.figures.onFailure(codeOf(error));
+      progress.fail(error);
+      // What is loaded is searched without its graph.
+      if (database.state !== "loaded") this.#drop(database);
+    }
+  }
+
+  #loaded(database: Database, manifest: Manifest, begunMs: number): void {
+    if (database.state === "closed") throw new DomainError("cancelled", "the load was cancelled");
+    database.manifest = manifest;
+    database.state = "loaded";
+    database.loadedAtMs = this.#now();
+    database.loadTimeMs = Math.round(performance.now() - begunMs);
+  }
+
+  #loadSink(database: Database): LoadSink {
+    return {
+      metadataForm: "metadata",
+      begin: async ({ dimensions, count }) => {
+        this.#admit(database, count, dimensions);
+        database.expected = count;
+        const index = await this.#options.indexes.create({ dimensions, rows: count });
+        if (database.state === "closed") await index.close();
+        else database.index = index;
+      },
+      add: (batch) => this.#indexOf(database).add(batch),
+      finish: () => undefined,
+      abort: async () => {
+        const { index } = database;
+        database.index = undefined;
+        await index?.close();
+      },
+    };
+  }
+
+  #indexOf({ index }: Database): SessionIndex {
+    if (index === undefined) throw new DomainError("cancelled", "the load was cancelled");
+    return index;
+  }
+
+  async #build(database: Database, progress: Progress): Promise<void> {
+    const begunMs = performance.now();
+    try {
+      await this.#indexOf(database).buildGraph(database.abort.signal);
+    } catch (error) {
+      if (database.state === "closed" || error instanceof DomainError) throw error;
+      throw new LoadError("INDEX_BUILD_FAILED", "the graph cannot be built", { cause: error });
+    }
+    const ms = performance.now() - begunMs;
+    this.#options.figures.builds.observe(ms / 1_000);
+    progress.push({ kind: "index_ready", buildTimeMs: Math.round(ms) });
+  }
+
+  /** True when the index lay on disk and opened under this key. */
+  async #openSaved(database: Database, { key, userAddress }: OpenRequest, begunMs: number): Promise<boolean> {
+    const { folder } = database.location;
+    const diskKey = derive(key, "files", folder);
+    const name = Buffer.from(derive(key, "name", folder)).toString("hex");
+    const saved = await this.#options.indexes.open(name, diskKey).finally(() => diskKey.fill(0));
+    if (saved === undefined) return false;
+    const manifest = fromNote(saved.note);
+    const isUsable = manifest !== undefined && manifest.owner.toLowerCase() === userAddress.toLowerCase();
+    if (!isUsable || database.state === "closed") {
+      await saved.index.close();
+      return false;
+    }
+    const { vectorCount, dimensions } = manifest;
+    try {
+      this.#admit(database, vectorCount, dimensions);
+    } catch (error) {
+      await saved.index.close();
+      throw error;
+    }
+    database.index = saved.index;
+    database.expected = vectorCount;
+    this.#loaded(database, manifest, begunMs);
+    const { name: title, chunks, sizeBytes } = manifest;
+    const { progress, loadTimeMs } = database;
+    progress.push({
+      kind: "manifest_downloaded",
+      name: title,
+      chunks: chunks.length,
+      vectors: vectorCount,
+      dimensions,
+      sizeBytes,
+    });
+    progress.push({ kind: "loading_complete", vectorCount, loadTimeMs, fromCache: true, chunksDownloaded: 0 });
+    return true;
+  }
+
+  async #save(database: Database): Promise<void> {
+    const { index, manifest, location } = database;
+    if (index === undefined || manifest === undefined) return;
+    const key = new Uint8Array(database.key);
+    const name = Buffer.from(derive(key, "name", location.folder)).toString("hex");
+    const diskKey = derive(key, "files", location.folder);
+    await index.save(name, diskKey, toNote(manifest)).finally(() => diskKey.fill(0));
+  }
+
+  async #refresh(database: Database, progress: Progress): Promise<void> {
+    const begunMs = performance.now();
+    try {
+      if (database.state !== "loaded" || database.manifest === undefined) {
+        throw new DomainError("precondition", "still loading", { retryable: true });
+      }
+      const { owner, dimensions: before } = database.manifest;
+      const index = this.#indexOf(database);
+      const sink: LoadSink = {
+        metadataForm: "metadata",
+        begin: ({ dimensions, count }) => {
+          if (dimensions !== before) {
+            throw new LoadError(
+              "DIMENSION_MISMATCH",
+              "the database has other dimensions now: close its sessions, and load it anew",
+            );
+          }
+          this.#admit(database, count, dimensions);
+        },
+        add: (batch) => index.stage(batch),
+        finish: (dropped) => index.publish(dropped),
+        abort: () => index.discard(),
+      };
+      const known = database.chunks;
+      const options = { ...this.#loadOptions(database), progress, userAddress: owner, sink, known };
+      const { manifest, chunksDownloaded } = await runLoad(options);
+      if (database.state !== "loaded") throw new DomainError("cancelled", "the session was closed");
+      database.manifest = manifest;
+      database.expected = manifest.vectorCount;
+      database.loadedAtMs = this.#now();
+      const loadTimeMs = Math.round(performance.now() - begunMs);
+      const fromCache = chunksDownloaded === 0;
+      progress.push({
+        kind: "loading_complete",
+        vectorCount: manifest.vectorCount,
+        loadTimeMs,
+        fromCache,
+        chunksDownloaded,
+      });
+      await this.#build(database, progress);
+      if (database.persist) await this.#save(database);
+      progress.end();
+    } catch (error) {
+      if (error instanceof LoadError && endings.has(error.code)) database.isStale = true;
+      this.#options.figures.onFailure(codeOf(error));
+      progress.fail(error);
+    }
+  }
+}
+
+export function codeOf(error: unknown): LoadErrorCode | "CANCELLED" | "OTHER" {
+  if (error instanceof LoadError) return error.code;
+  return error instanceof DomainError && error.kind === "cancelled" ? "CANCELLED" : "OTHER";
+}
