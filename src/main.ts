@@ -3,13 +3,21 @@ import { existsSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { directCalls, type GrpcServerOptions, startGrpcServer } from "./api/grpc/index.ts";
-import { addEngineMetrics, type CallsFor, type RestApi, type RestServer, startRestServer } from "./api/rest/index.ts";
+import {
+  addEngineMetrics,
+  addS5Metrics,
+  type CallsFor,
+  type RestApi,
+  type RestServer,
+  startRestServer,
+} from "./api/rest/index.ts";
 import { fullAccess, limits } from "./core/index.ts";
 import { createSharedChanges, guardEngine } from "./engine/index.ts";
 import {
   createAuthenticator,
   createLog,
   createMetrics,
+  describeS5Config,
   type Logger,
   type Metrics,
   productVersion,
@@ -96,6 +104,8 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
     indexes: exactIndexes((dimensions) => database.embedded.createMemoryIndex(dimensions)),
     collections: collectionSinks(database.engine),
   });
+  addS5Metrics(metrics, s5);
+  log.info(describeS5Config(config.s5), "S5 configured");
   const shared = { s5, streams: new StreamRegistry() };
   const close = async (): Promise<void> => {
     await door?.end?.();

@@ -39,6 +39,26 @@ export const durationBuckets = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 300,
 ];
 
+/** Seconds, as a histogram of Prometheus': each count is of what did not exceed its bound and exceeded the one before. */
+export class Durations {
+  readonly bounds: readonly number[];
+  readonly counts: number[];
+  count = 0;
+  sum = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = bounds.map(() => 0);
+  }
+
+  observe(seconds: number): void {
+    this.count++;
+    this.sum += seconds;
+    const place = this.bounds.findIndex((bound) => seconds <= bound);
+    if (place >= 0) this.counts[place] = (this.counts[place] as number) + 1;
+  }
+}
+
 export class MethodFigures {
   inFlight = 0;
   count = 0;

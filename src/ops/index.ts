@@ -1,6 +1,6 @@
 export * from "./authenticator.ts";
 export * from "./config.ts";
-export { FigureBook, type ThreadFigures } from "./figures.ts";
+export { Durations, FigureBook, type ThreadFigures } from "./figures.ts";
 export * from "./identity.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";

@@ -4,7 +4,14 @@
  * scrape adds them up.
  */
 import { collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
-import { durationBuckets, FigureBook, type MethodFigures, sumMethods, type ThreadFigures } from "./figures.ts";
+import {
+  type Durations,
+  durationBuckets,
+  FigureBook,
+  type MethodFigures,
+  sumMethods,
+  type ThreadFigures,
+} from "./figures.ts";
 
 export interface LabelledValue {
   readonly labels: Readonly<Record<string, string>>;
@@ -21,6 +28,9 @@ export interface Metrics {
   addCounter(name: string, help: string, read: () => Promise<number>): void;
   /** Figures that differ by labels, all read at each scrape. */
   addGauges(name: string, help: string, read: () => Promise<readonly LabelledValue[]>): void;
+  /** Counts that only grow and differ by labels. */
+  addCounters(name: string, help: string, read: () => readonly LabelledValue[]): void;
+  addHistogram(name: string, help: string, durations: Durations): void;
   close(): void;
 }
 
@@ -85,11 +95,30 @@ export function createMetrics(
     addGauges(name, help, read) {
       registerSamples(registry, name, help, "gauge", read);
     },
+    addCounters(name, help, read) {
+      registerSamples(registry, name, help, "counter", async () => read());
+    },
+    addHistogram(name, help, durations) {
+      registerSamples(registry, name, help, "histogram", async () => histogramSamples(name, durations));
+    },
     close() {
       own.close();
       registry.clear();
     },
   };
+}
+
+function histogramSamples(name: string, { bounds, counts, count, sum }: Durations): Sample[] {
+  let below = 0;
+  return [
+    ...bounds.map((le, place): Sample => {
+      below += counts[place] ?? 0;
+      return { metricName: `${name}_bucket`, labels: { le }, value: below };
+    }),
+    { metricName: `${name}_bucket`, labels: { le: "+Inf" }, value: count },
+    { metricName: `${name}_sum`, labels: {}, value: sum },
+    { metricName: `${name}_count`, labels: {}, value: count },
+  ];
 }
 
 interface Sample {

@@ -1,26 +1,7 @@
 /** What /metrics shows of S5: plain counts, kept where the loads run. */
+import { Durations } from "../ops/index.ts";
 import type { LoadErrorCode } from "./errors.ts";
 import type { DownloadFailure, PortalFigures } from "./portals.ts";
-
-/** Seconds, as a histogram of Prometheus': each count is of what did not exceed its bound and exceeded the one before. */
-export class Durations {
-  readonly bounds: readonly number[];
-  readonly counts: number[];
-  count = 0;
-  sum = 0;
-
-  constructor(bounds: readonly number[]) {
-    this.bounds = bounds;
-    this.counts = bounds.map(() => 0);
-  }
-
-  observe(seconds: number): void {
-    this.count++;
-    this.sum += seconds;
-    const place = this.bounds.findIndex((bound) => seconds <= bound);
-    if (place >= 0) this.counts[place] = (this.counts[place] as number) + 1;
-  }
-}
 
 const steps = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 

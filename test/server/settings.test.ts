@@ -119,7 +119,7 @@ describe("settings", () => {
     write("sealpoint.yaml", "grpc_port: 1004\n");
     const path = write("other.yaml", "http_port: 1010\ntls: {}\ns5_portal_url: http://127.0.0.1:1\n");
     const { config, files } = readSettings({ SEALPOINT_CONFIG: path });
-    expect(config).toMatchObject({ grpcPort: 6334, httpPort: 1010, s5PortalUrls: "http://127.0.0.1:1" });
+    expect(config).toMatchObject({ grpcPort: 6334, httpPort: 1010, s5: { portalUrls: ["http://127.0.0.1:1"] } });
     expect(files).toEqual([path]);
     expect(refusal(() => readSettings({}, { config: "none.yaml" }))).toContain("none.yaml");
   });
