@@ -320,7 +320,7 @@ export const rows: readonly Row[] = [
         1,
       ),
       match("nested keys a.b and a[].b", "items[].color", { keyword: "red" }, 1),
-      must("slice", { slice: { total: 2, index: 0 } }, 0),
+      must("slice", { slice: { total: 2, index: 0 } }, 4),
     ],
   },
   {

@@ -48,5 +48,7 @@ export type Condition =
   | { readonly kind: "is_null"; readonly key: string }
   | { readonly kind: "has_id"; readonly ids: readonly PointId[] }
   | { readonly kind: "has_vector"; readonly name: string }
+  /** One of `total` disjoint parts of all ids, told by their hash. */
+  | { readonly kind: "slice"; readonly total: number; readonly index: number }
   | { readonly kind: "nested"; readonly key: string; readonly filter: Filter }
   | { readonly kind: "filter"; readonly filter: Filter };

@@ -12,7 +12,7 @@
  *       geo_box: f64 lon, lat (top left), lon, lat (bottom right) | geo_radius: f64 lon, lat, metres
  *       geo_polygon: u32 rings (the exterior first), each u32 points, f64 lon, lat...
  *       is_empty, is_null: nothing | nested: filter
- *     without a key: has_id u32 count, ids (u8 0 and u64, or u8 1 and 16 bytes) | has_vector text | filter filter
+ *     without a key: has_id u32 count, ids (u8 0 and u64, or u8 1 and 16 bytes) | has_vector text | slice u32 total, u32 index | filter filter
  *
  * A program lives as long as its request: the format may change with the addon.
  */
@@ -50,6 +50,7 @@ const kinds: Record<Condition["kind"], number> = {
   has_vector: 17,
   nested: 18,
   filter: 19,
+  slice: 30,
 };
 
 /** Corners that a ring needs to enclose anything: three and the first again. */
@@ -161,6 +162,10 @@ class FilterEncoder {
         break;
       case "has_vector":
         this.#text(condition.name);
+        break;
+      case "slice":
+        this.#u32(condition.total);
+        this.#u32(condition.index);
         break;
       case "nested":
         this.filter(condition.filter, `${field}.nested.filter`, depth + 1);

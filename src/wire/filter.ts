@@ -7,6 +7,7 @@ import type {
   GeoLineString,
   GeoPoint as GeoPointMessage,
   Match,
+  SliceCondition,
 } from "../../gen/qdrant/qdrant_common_pb.js";
 import { FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
 import { type Bounds, badInput, type Condition, type Filter, type GeoPoint, limits } from "../core/index.ts";
@@ -92,11 +93,23 @@ function toCondition(message: ConditionMessage, field: string, depth: number, bu
       };
     }
     case "slice":
-      throw unsupported("slice conditions", `${field}.slice`);
+      return toSlice(one.value, `${field}.slice`);
     default:
       // The text is Qdrant's.
       throw badInput("Malformed Condition type", field);
   }
+}
+
+function toSlice({ total, index }: SliceCondition, field: string): Condition {
+  // The texts are Qdrant's validator's.
+  if (total < 1) {
+    throw badInput(`Validation error in body: [${field}.total: value ${total} invalid, must be 1 or larger]`, field);
+  }
+  if (index >= total) {
+    const bounds = `must be from 0 to ${total - 1}`;
+    throw badInput(`Validation error in body: [${field}.index: value ${index} invalid, ${bounds}]`, field);
+  }
+  return { kind: "slice", total, index };
 }
 
 function requireKey(key: string, field: string): string {

@@ -154,6 +154,11 @@ class Round(QueryTrees, OrderedReads):
         made = models.Filter(**oracle.random_filter(self.rng, 2))
         if self.rng.random() < 0.15:
             made.must = [*(made.must or []), models.HasIdCondition(has_id=self.some_ids())]
+        if self.rng.random() < 0.15:
+            total = self.rng.choice([1, 2, 3, 7])
+            condition = models.SliceCondition(slice=models.Slice(total=total, index=self.rng.randrange(total)))
+            clause = self.rng.choice(["must", "must_not", "should"])
+            setattr(made, clause, [*(getattr(made, clause) or []), condition])
         return made
 
     def some_ids(self, most=6):

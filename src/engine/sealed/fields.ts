@@ -26,6 +26,7 @@ function conditionPath(condition: Condition, clear: ReadonlySet<string>): string
   switch (condition.kind) {
     case "has_id":
     case "has_vector":
+    case "slice":
       return undefined;
     case "filter":
       return sealedPath(condition.filter, clear);

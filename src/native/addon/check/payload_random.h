@@ -287,6 +287,7 @@ struct Context final : FilterContext {
     }
     return false;
   }
+  PointId id_of(uint32_t slot) const override { return ids[slot]; }
   size_t slots() const override { return ids.size(); }
   const Bitset& live() const override { return live_slots; }
   bool is_uuid_field(std::string_view key) const override { return indexes != nullptr && indexes->is_uuid_field(key); }

@@ -35,6 +35,7 @@ class Collection::LockedContext : public FilterContext {
     slot = collection_.ids_.find(id);
     return slot != IdTable::kNone;
   }
+  PointId id_of(uint32_t slot) const override { return collection_.ids_.id(slot); }
   size_t slots() const override { return collection_.ids_.slots(); }
   const Bitset& live() const override { return collection_.ids_.live(); }
   uint64_t live_count() const override { return collection_.ids_.size(); }
@@ -92,6 +93,7 @@ class Collection::SnapshotContext : public FilterContext {
     return false;
   }
   bool slot_of(const PointId&, uint32_t&) const override { return false; }
+  PointId id_of(uint32_t) const override { return *id_; }
   size_t slots() const override { return 0; }
   const Bitset& live() const override { return none_; }
   bool is_uuid_field(std::string_view key) const override {

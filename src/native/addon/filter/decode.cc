@@ -74,10 +74,10 @@ class Decoder {
   Condition condition(size_t depth) {
     Condition out;
     const uint8_t kind = in_.u8();
-    if (kind < 1 || kind > 19) fail("unknown kind of condition");
+    if ((kind < 1 || kind > 19) && kind != static_cast<uint8_t>(ConditionKind::kSlice)) fail("unknown kind of condition");
     out.kind = static_cast<ConditionKind>(kind);
     if (out.kind != ConditionKind::kHasId && out.kind != ConditionKind::kHasVector &&
-        out.kind != ConditionKind::kFilter) {
+        out.kind != ConditionKind::kFilter && out.kind != ConditionKind::kSlice) {
       out.path = payload::Path::parse(in_.text(), "filter.key");
       out.key = out.path.canonical();
     }
@@ -127,6 +127,11 @@ class Decoder {
         break;
       case ConditionKind::kHasVector:
         out.vector_name = in_.text();
+        break;
+      case ConditionKind::kSlice:
+        out.slice.total = in_.u32();
+        out.slice.index = in_.u32();
+        if (out.slice.index >= out.slice.total) fail("a slice that is none of its number");
         break;
       case ConditionKind::kNested:
       case ConditionKind::kFilter:
@@ -223,7 +228,7 @@ bool has_payload_condition(const FilterTree& tree) {
 bool has_payload_condition(const std::vector<Condition>& conditions) {
   return std::any_of(conditions.begin(), conditions.end(), [](const Condition& condition) {
     if (condition.kind == ConditionKind::kFilter) return has_payload_condition(*condition.inner);
-    return condition.kind != ConditionKind::kHasId && condition.kind != ConditionKind::kHasVector;
+    return condition.kind != ConditionKind::kHasId && condition.kind != ConditionKind::kHasVector && condition.kind != ConditionKind::kSlice;
   });
 }
 

@@ -37,6 +37,7 @@ class FilterContext {
   virtual ~FilterContext() = default;
   virtual bool has_vector(std::string_view name, uint32_t slot) const = 0;
   virtual bool slot_of(const PointId& id, uint32_t& slot) const = 0;
+  virtual PointId id_of(uint32_t slot) const = 0;  // of a live one
   virtual size_t slots() const = 0;        // upper bound of slots
   virtual const Bitset& live() const = 0;  // slots that hold a point
   virtual uint64_t live_count() const { return live().count(); }

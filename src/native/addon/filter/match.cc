@@ -123,6 +123,8 @@ bool check_condition(const Condition& condition, const Scope& scope) {
       return scope.point != nullptr && condition.ids.contains(scope.point->id);
     case ConditionKind::kHasVector:
       return scope.point != nullptr && scope.context.has_vector(condition.vector_name, scope.point->slot);
+    case ConditionKind::kSlice:
+      return scope.point != nullptr && condition.slice.contains(scope.point->id);
     case ConditionKind::kNested:
       return check_nested(condition, scope);
     case ConditionKind::kFilter:

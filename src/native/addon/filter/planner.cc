@@ -49,6 +49,8 @@ const char* name_of(ConditionKind kind) {
       return "nested";
     case ConditionKind::kFilter:
       return "filter";
+    case ConditionKind::kSlice:
+      return "slice";
   }
   return "";
 }
@@ -202,8 +204,9 @@ Planner::Part Planner::all_of(const std::vector<Condition>& conditions, const pa
     std::vector<uint64_t> expected;
     expected.reserve(conditions.size());
     for (const Condition& condition : conditions) {
-      // Each point is asked for its vector: last.
-      const bool last = condition.kind == ConditionKind::kHasVector && context_.vector_count(condition.vector_name) == FilterContext::kUnknown;
+      // Each point is asked for its vector, or for its id: last.
+      const bool last = condition.kind == ConditionKind::kSlice ||
+                        (condition.kind == ConditionKind::kHasVector && context_.vector_count(condition.vector_name) == FilterContext::kUnknown);
       expected.push_back(last ? FilterContext::kUnknown : estimate(condition, prefix).expected);
     }
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return expected[a] < expected[b]; });
@@ -229,6 +232,8 @@ Planner::Part Planner::all_of(const std::vector<Condition>& conditions, const pa
     }
     if (condition.kind == ConditionKind::kHasVector && prefix == nullptr && child == nullptr) {
       intersect(out, with_vector(condition, &out));
+    } else if (condition.kind == ConditionKind::kSlice && prefix == nullptr && child == nullptr) {
+      intersect(out, in_slice(condition, &out));
     } else {
       intersect(out, this->condition(condition, prefix, child));
     }
@@ -342,6 +347,9 @@ Planner::Part Planner::condition(const Condition& condition, const payload::Path
     case ConditionKind::kHasVector:
       if (prefix != nullptr) return told(PlanNode::Access::kJudged, {true, false, {}});
       return told(PlanNode::Access::kVectors, with_vector(condition, nullptr));
+    case ConditionKind::kSlice:
+      if (prefix != nullptr) return told(PlanNode::Access::kJudged, {true, false, {}});
+      return told(PlanNode::Access::kIds, in_slice(condition, nullptr));
     default:
       return field(condition, prefix, node);
   }
@@ -425,6 +433,20 @@ Planner::Part Planner::with_vector(const Condition& condition, const Part* candi
   return {false, true, SlotSet::from(slots)};
 }
 
+Planner::Part Planner::in_slice(const Condition& condition, const Part* candidates) const {
+  std::vector<uint32_t> slots;
+  const auto ask = [&](uint32_t slot) {
+    if (condition.slice.contains(context_.id_of(slot))) slots.push_back(slot);
+  };
+  if (condition.slice.total == 1) return {};
+  if (candidates != nullptr && !candidates->negated) {
+    candidates->slots.for_each(ask);
+  } else {
+    context_.live().for_each(ask);
+  }
+  return {false, true, SlotSet::from(slots)};
+}
+
 uint64_t Planner::cost(const Condition& condition, const payload::Path* prefix) const {
   if (condition.kind < ConditionKind::kRange || condition.kind > ConditionKind::kGeoPolygon) return 0;
   const Found found = find(condition, key_of(condition, prefix));
@@ -443,6 +465,8 @@ Cardinality Planner::estimate(const Condition& condition, const payload::Path* p
     }
     case ConditionKind::kHasId:
       return Cardinality{0, condition.ids.size(), condition.ids.size()}.bounded(live_);
+    case ConditionKind::kSlice:
+      return Cardinality{0, live_ / condition.slice.total, live_};
     case ConditionKind::kHasVector: {
       const uint64_t count = context_.vector_count(condition.vector_name);
       return count == FilterContext::kUnknown ? Cardinality{0, live_, live_} : Cardinality::exactly(count).bounded(live_);

@@ -65,6 +65,7 @@ class Planner {
   Part condition(const Condition& condition, const payload::Path* prefix, PlanNode* node);
   Part field(const Condition& condition, const payload::Path* prefix, PlanNode* node);
   Part with_vector(const Condition& condition, const Part* candidates) const;
+  Part in_slice(const Condition& condition, const Part* candidates) const;
   Found find(const Condition& condition, const std::string& key) const;
   void want(const Condition& condition, const std::string& key);
 

@@ -12,6 +12,7 @@
 #include "../payload/wire.h"
 #include "filter.h"
 #include "geo.h"
+#include "slice.h"
 
 namespace sealpoint::filter {
 
@@ -36,6 +37,7 @@ enum class ConditionKind : uint8_t {
   kHasVector = 17,
   kNested = 18,
   kFilter = 19,
+  kSlice = 30,
 };
 
 template <typename T>
@@ -64,6 +66,7 @@ struct Condition {
   GeoPolygon polygon;
   std::unordered_set<PointId, PointIdHash> ids;
   std::string vector_name;
+  IdSlice slice;
   std::unique_ptr<FilterTree> inner;
 
   bool has_keyword(std::string_view text) const { return std::binary_search(keywords.begin(), keywords.end(), text); }
