@@ -279,11 +279,8 @@ struct Context final : FilterContext {
     return vectors.contains({std::string(name), slot});
   }
   bool slot_of(const PointId& id, uint32_t& slot) const override {
-    for (uint32_t i = 0; i < ids.size(); ++i) {
-      if (ids[i] == id && live_slots.test(i)) {
-        slot = i;
-        return true;
-      }
+    for (slot = 0; slot < ids.size(); ++slot) {
+      if (ids[slot] == id && live_slots.test(slot)) return true;
     }
     return false;
   }

@@ -417,36 +417,6 @@ Planner::Part Planner::field(const Condition& condition, const payload::Path* pr
   return part;
 }
 
-Planner::Part Planner::with_vector(const Condition& condition, const Part* candidates) const {
-  const uint64_t count = context_.vector_count(condition.vector_name);
-  if (count == 0) return {false, true, {}};
-  if (count == live_) return {};
-  std::vector<uint32_t> slots;
-  const auto ask = [&](uint32_t slot) {
-    if (context_.has_vector(condition.vector_name, slot)) slots.push_back(slot);
-  };
-  if (candidates != nullptr && !candidates->negated) {
-    candidates->slots.for_each(ask);
-  } else {
-    context_.live().for_each(ask);
-  }
-  return {false, true, SlotSet::from(slots)};
-}
-
-Planner::Part Planner::in_slice(const Condition& condition, const Part* candidates) const {
-  std::vector<uint32_t> slots;
-  const auto ask = [&](uint32_t slot) {
-    if (condition.slice.contains(context_.id_of(slot))) slots.push_back(slot);
-  };
-  if (condition.slice.total == 1) return {};
-  if (candidates != nullptr && !candidates->negated) {
-    candidates->slots.for_each(ask);
-  } else {
-    context_.live().for_each(ask);
-  }
-  return {false, true, SlotSet::from(slots)};
-}
-
 uint64_t Planner::cost(const Condition& condition, const payload::Path* prefix) const {
   if (condition.kind < ConditionKind::kRange || condition.kind > ConditionKind::kGeoPolygon) return 0;
   const Found found = find(condition, key_of(condition, prefix));
