@@ -48,6 +48,8 @@ export interface VectorParams {
   /** Dimensions, 1 to limits.vectorDimensionsMax. */
   readonly size: number;
   readonly distance: Distance;
+  /** A point has several vectors, compared by MaxSim. */
+  readonly multivector?: boolean;
   readonly hnsw?: Partial<HnswConfig>;
   readonly onDisk?: boolean;
   readonly datatype?: Datatype;

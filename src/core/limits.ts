@@ -60,6 +60,8 @@ export const limits = {
   /** Values of one sparse vector; vectors of one multivector. */
   sparseValuesMax: 1_000_000,
   multiVectorRowsMax: 65_536,
+  /** Values of all vectors of one multivector together are fewer. Qdrant's limit. */
+  multiVectorValuesEnd: 1_048_576,
   /** UTF-16 units of texts that become BM25 vectors on the event loop (some 100 us), and of those that go to a native thread at a time. */
   bm25InlineBytes: 8 * 1024,
   bm25PieceBytes: 512 * 1024,

@@ -22,13 +22,13 @@ import type {
   QuantizationSearch,
   QueryRequest,
   SealingPolicy,
-  SparseVector,
   VectorParams,
   VectorsSelector,
+  VectorValue,
 } from "../core/index.ts";
 
-/** Dense and sparse vectors by name; the unnamed vector's name is "". Values are float32. */
-export type PointVectors = readonly (readonly [name: string, vector: Float32Array | SparseVector])[];
+/** Vectors by name; the unnamed vector's name is "". Values are float32. */
+export type PointVectors = readonly (readonly [name: string, vector: VectorValue])[];
 
 export interface PointInput {
   readonly id: PointId;

@@ -1,5 +1,5 @@
 /** What is wrong with single points of a stream's chunk, so that the others can be stored. */
-import { badInput, type CollectionConfig, type DomainError } from "../core/index.ts";
+import { badInput, type CollectionConfig, type DomainError, type MultiVector } from "../core/index.ts";
 import type { PointInput } from "../engine/index.ts";
 
 /** The point that an error of the engine names, if refusing it helps. */
@@ -21,7 +21,11 @@ export function findFaults(
     const { vectors } = points[at] as PointInput;
     for (const [name, vector] of vectors) {
       const text =
-        vector instanceof Float32Array ? vectorFault(config, name, vector, finite) : sparseFault(config, name);
+        vector instanceof Float32Array
+          ? vectorFault(config, name, vector, finite)
+          : "rows" in vector
+            ? multiFault(config, name, vector, finite)
+            : sparseFault(config, name);
       if (text === undefined) continue;
       const field = `points[${places[at]}].vectors${name === "" ? "" : `.${name}`}`;
       faults.set(at, badInput(`Wrong input: ${text} (${field})`, field));
@@ -35,6 +39,22 @@ function sparseFault(config: CollectionConfig, name: string): string | undefined
   if (Object.hasOwn(config.sparseVectors ?? {}, name)) return undefined;
   if (!Object.hasOwn(config.vectors, name)) return `Not existing vector name error: ${name}`;
   return "Conversion between sparse and regular vectors failed";
+}
+
+function multiFault(
+  config: CollectionConfig,
+  name: string,
+  { dimensions, values }: MultiVector,
+  finite: boolean,
+): string | undefined {
+  const params = Object.hasOwn(config.vectors, name) ? config.vectors[name] : undefined;
+  const sparse = Object.hasOwn(config.sparseVectors ?? {}, name);
+  if (params === undefined && !sparse) return `Not existing vector name error: ${name}`;
+  if (params?.multivector !== true) return "Conversion between multi and regular vectors failed";
+  if (dimensions !== params.size) {
+    return `Vector dimension error: expected dim: ${params.size}, got ${dimensions}`;
+  }
+  return finite && !values.every(Number.isFinite) ? "a vector holds a value that is not finite" : undefined;
 }
 
 function vectorFault(

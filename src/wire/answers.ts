@@ -3,7 +3,7 @@
  * ScrollResponse, GetResponse, PointsOperationResponse and the streams' messages. Written backwards, so that no length is
  * measured beforehand. Rows that the engine has as messages already (`wire`) are copied. Vectors carry the oneof only, as Qdrant 1.19 writes them.
  */
-import type { EncodedPayload, OrderValue, PointId, SparseVector } from "../core/index.ts";
+import type { EncodedPayload, MultiVector, OrderValue, PointId, VectorValue } from "../core/index.ts";
 import { expandSealed } from "./payload.ts";
 import { BackwardWriter } from "./proto-bytes.ts";
 import type { NamedVectors } from "./vectors.ts";
@@ -36,6 +36,7 @@ const writer = new BackwardWriter(1 << 16);
 
 const tagDense = (101 << 3) | 2;
 const tagSparse = (102 << 3) | 2;
+const tagMulti = (103 << 3) | 2;
 const maxSafe = BigInt(Number.MAX_SAFE_INTEGER);
 
 export function header(w: BackwardWriter, tag: number, before: number): void {
@@ -82,9 +83,32 @@ function writePointId(w: BackwardWriter, id: PointId, tag: number): void {
   header(w, tag, before);
 }
 
-/** VectorOutput { dense = 101: DenseVector { data = 1 } } or { sparse = 102: SparseVector { values = 1, indices = 2 } } under `tag`. */
-function writeVector(w: BackwardWriter, vector: Float32Array | SparseVector, tag: number): void {
+/** MultiDenseVector { vectors = 1: DenseVector { data = 1 } } */
+function writeMulti(w: BackwardWriter, { rows, dimensions, values }: MultiVector): void {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const size = dimensions * 4;
+  for (let row = rows - 1; row >= 0; row--) {
+    const before = w.length;
+    w.raw(bytes.subarray(row * size, (row + 1) * size));
+    w.uint32(size);
+    w.byte(0x0a);
+    header(w, 0x0a, before);
+  }
+}
+
+/**
+ * VectorOutput { dense = 101: DenseVector { data = 1 } }, { sparse = 102: SparseVector { values = 1, indices = 2 } } or
+ * { multi_dense = 103 } under `tag`.
+ */
+function writeVector(w: BackwardWriter, vector: VectorValue, tag: number): void {
   const before = w.length;
+  if (!(vector instanceof Float32Array) && "rows" in vector) {
+    writeMulti(w, vector);
+    w.uint32(w.length - before);
+    w.uint32(tagMulti);
+    header(w, tag, before);
+    return;
+  }
   if (!(vector instanceof Float32Array)) {
     const { indices, values } = vector;
     if (indices.length > 0) {

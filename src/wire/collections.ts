@@ -12,6 +12,7 @@ import {
   Distance as DistanceEnum,
   type HnswConfigDiff,
   Modifier,
+  MultiVectorComparator,
   type QuantizationConfig,
   type QuantizationConfigDiff,
   ShardingMethod,
@@ -102,9 +103,20 @@ function mapVectorParams(message: VectorParamsMessage, field: string): VectorPar
   if (distance === undefined) {
     throw badInput(`Wrong input: ${field}.distance: unknown distance ${message.distance}`, `${field}.distance`);
   }
-  if (message.multivectorConfig !== undefined) throw unsupported("multivectors", `${field}.multivector_config`);
   const datatype = mapDatatype(message.datatype, `${field}.datatype`);
-  return { size, distance, ...(datatype === undefined ? {} : { datatype }), ...mapVectorChange(message, field) };
+  const comparator = message.multivectorConfig?.comparator;
+  if (comparator !== undefined && comparator !== MultiVectorComparator.MaxSim) {
+    const place = `${field}.multivector_config.comparator`;
+    throw badInput(`${place}: unknown comparator ${comparator}`, place);
+  }
+  const multivector = comparator === undefined ? {} : { multivector: true };
+  return {
+    size,
+    distance,
+    ...multivector,
+    ...(datatype === undefined ? {} : { datatype }),
+    ...mapVectorChange(message, field),
+  };
 }
 
 /** What a vector is made with and an update may change. */
@@ -317,6 +329,7 @@ function describeVectors(config: CollectionConfig): MessageInitShape<typeof Vect
     size: BigInt(params.size),
     distance: distanceNumbers[params.distance],
     onDisk: params.onDisk,
+    ...(params.multivector === true ? { multivectorConfig: { comparator: MultiVectorComparator.MaxSim } } : {}),
   });
   const entries = Object.entries(config.vectors);
   const [first] = entries;

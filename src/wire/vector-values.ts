@@ -35,14 +35,17 @@ export function mapVectorValue(message: Vector, field: string): VectorValue | { 
 }
 
 /** `data` with `indices` is sparse, with `vectors_count` a multivector, alone dense. */
-function mapFlat({ data, indices, vectorsCount }: Vector, field: string): VectorValue {
+export function mapFlat({ data, indices, vectorsCount }: Vector, field: string): VectorValue {
   if (indices !== undefined) return mapSparse(indices.data, data, field);
-  if (vectorsCount === undefined || vectorsCount <= 1) return Float32Array.from(data);
-  if (data.length % vectorsCount !== 0) {
-    throw badInput(`${field}: ${data.length} values cannot be ${vectorsCount} vectors`, `${field}.vectors_count`);
+  if (vectorsCount === undefined) return Float32Array.from(data);
+  if (vectorsCount === 0 || data.length % vectorsCount !== 0) {
+    throw badInput(
+      `Unable to convert to multi-dense vector: Validation failed: Data length is not divisible by vectors count. Data length: ${data.length}, vectors count: ${vectorsCount} (${field})`,
+      `${field}.vectors_count`,
+    );
   }
   const dimensions = data.length / vectorsCount;
-  checkRows(vectorsCount, field);
+  checkRows(vectorsCount, dimensions, field);
   return { rows: vectorsCount, dimensions, values: Float32Array.from(data) };
 }
 
@@ -71,25 +74,42 @@ export function mapSparse(indices: readonly number[], values: readonly number[],
   return { indices: sorted, values: floats };
 }
 
+/** The checks and their texts are Qdrant's. */
 export function mapMulti(rows: readonly (readonly number[])[], field: string): MultiVector {
-  const dimensions = rows[0]?.length ?? 0;
-  checkRows(rows.length, field);
-  if (dimensions === 0)
-    throw badInput(`${field}: a multivector needs at least one vector with at least one value`, field);
+  if (rows.length === 0) throw multiError("multi vector must not be empty", field);
+  if (rows.some((row) => row.length === 0)) throw multiError("all vectors must be non-empty", field);
+  const dimensions = (rows[0] as readonly number[]).length;
+  checkSize(
+    rows.length,
+    rows.reduce((sum, row) => sum + row.length, 0),
+    field,
+  );
   const values = new Float32Array(rows.length * dimensions);
   for (const [i, row] of rows.entries()) {
     if (row.length !== dimensions) {
-      throw badInput(`${field}: all vectors of a multivector must have the same dimension`, `${field}[${i}]`);
+      const text = `all vectors must have the same dimension, found vector with dimension ${row.length}`;
+      throw multiError(text, `${field}[${i}]`);
     }
     values.set(row, i * dimensions);
   }
   return { rows: rows.length, dimensions, values };
 }
 
-function checkRows(rows: number, field: string): void {
-  if (rows > limits.multiVectorRowsMax) {
-    throw badInput(`${field}: more than ${limits.multiVectorRowsMax} vectors in a multivector`, field);
+function multiError(text: string, field: string): Error {
+  return badInput(`Validation error in body: [${field}: ${text}]`, field);
+}
+
+function checkRows(rows: number, dimensions: number, field: string): void {
+  if (dimensions === 0) throw multiError("all vectors must be non-empty", field);
+  checkSize(rows, rows * dimensions, field);
+}
+
+function checkSize(rows: number, values: number, field: string): void {
+  const { multiVectorRowsMax, multiVectorValuesEnd } = limits;
+  if (values >= multiVectorValuesEnd) {
+    throw multiError(`Total size of all vectors (${values}) must be less than ${multiVectorValuesEnd}`, field);
   }
+  if (rows > multiVectorRowsMax) throw multiError(`more than ${multiVectorRowsMax} vectors`, field);
 }
 
 type InferenceMessage =

@@ -4,13 +4,20 @@
  */
 import type { DenseVector, Vector, VectorInput, Vectors } from "../../gen/qdrant/points_pb.js";
 import { VectorsSchema } from "../../gen/qdrant/points_pb.js";
-import { badInput, DomainError, type InferenceInput, limits, type SparseVector } from "../core/index.ts";
+import {
+  badInput,
+  DomainError,
+  type InferenceInput,
+  limits,
+  type MultiVector,
+  type VectorValue,
+} from "../core/index.ts";
 import { decodePieces } from "./messages.ts";
 import { Malformed, type MessageReader } from "./reader.ts";
-import { mapInference, mapSparse } from "./vector-values.ts";
+import { mapFlat, mapInference, mapMulti, mapSparse } from "./vector-values.ts";
 
 /** The unnamed vector's name is "". */
-export type NamedVectors = readonly (readonly [name: string, vector: Float32Array | SparseVector])[];
+export type NamedVectors = readonly (readonly [name: string, vector: VectorValue])[];
 
 /** Vectors of a write: a model may have to make some of them. */
 export type GivenVectors = readonly (readonly [
@@ -51,7 +58,9 @@ export class FloatArena {
 
 const tagFlatData = 0x0a;
 const tagDense = (101 << 3) | 2;
+const tagMulti = (103 << 3) | 2;
 const tagDenseData = 0x0a;
+const tagMultiRow = 0x0a;
 
 /** The body of one packed float list. */
 function readPacked(r: MessageReader, arena: FloatArena): Float32Array {
@@ -74,13 +83,46 @@ export function readDense(r: MessageReader, arena: FloatArena): Float32Array | u
   return vector;
 }
 
-/** From the length of a qdrant.Vector on; undefined when it is neither one `dense` nor one packed flat `data`. */
-function readVector(r: MessageReader, arena: FloatArena): Float32Array | undefined {
+/** Places of equal packed lists in a qdrant.MultiDenseVector, of which the reader stands behind the length; undefined when it is of another shape. */
+function findRows(r: MessageReader): { readonly rows: number[]; readonly size: number } | undefined {
+  const rows: number[] = [];
+  let size = 0;
+  while (r.pos < r.end) {
+    if (r.tag() !== tagMultiRow) return undefined;
+    const outer = r.enter();
+    if (r.pos >= r.end || r.tag() !== tagDenseData) return undefined;
+    const length = r.length();
+    if (rows.length === 0) size = length;
+    if (length !== size || length === 0 || (length & 3) !== 0 || r.pos + length !== r.end) return undefined;
+    rows.push(r.pos);
+    r.pos = r.end;
+    r.leave(outer);
+  }
+  return rows.length === 0 ? undefined : { rows, size };
+}
+
+/** From the length of a qdrant.MultiDenseVector on; undefined when it is not of equal packed lists, or too many of them. */
+export function readMulti(r: MessageReader): MultiVector | undefined {
   const outer = r.enter();
-  let vector: Float32Array | undefined;
+  const found = findRows(r);
+  if (found === undefined) return undefined;
+  r.leave(outer);
+  const { rows, size } = found;
+  if (rows.length > limits.multiVectorRowsMax || rows.length * (size >>> 2) >= limits.multiVectorValuesEnd)
+    return undefined;
+  const bytes = new Uint8Array(rows.length * size);
+  for (const [row, at] of rows.entries()) bytes.set(r.bytes.subarray(at, at + size), row * size);
+  return { rows: rows.length, dimensions: size >>> 2, values: new Float32Array(bytes.buffer) };
+}
+
+/** From the length of a qdrant.Vector on; undefined when it is neither one `dense` or `multi_dense` nor one packed flat `data`. */
+function readVector(r: MessageReader, arena: FloatArena): Float32Array | MultiVector | undefined {
+  const outer = r.enter();
+  let vector: Float32Array | MultiVector | undefined;
   if (r.pos < r.end) {
     const tag = r.tag();
     if (tag === tagDense) vector = readDense(r, arena);
+    else if (tag === tagMulti) vector = readMulti(r);
     else if (tag === tagFlatData) vector = readPacked(r, arena);
     if (r.pos !== r.end) vector = undefined;
   }
@@ -105,7 +147,7 @@ function readVectorsBody(r: MessageReader, arena: FloatArena): NamedVectors | un
   }
   if (tag !== 0x12) return undefined;
   const outer = r.enter();
-  const named: [string, Float32Array][] = [];
+  const named: [string, VectorValue][] = [];
   let usual = true;
   while (usual && r.pos < r.end) {
     if (r.tag() !== 0x0a) {
@@ -114,7 +156,7 @@ function readVectorsBody(r: MessageReader, arena: FloatArena): NamedVectors | un
     }
     const outerEntry = r.enter();
     let name: string | undefined;
-    let vector: Float32Array | undefined;
+    let vector: VectorValue | undefined;
     while (usual && r.pos < r.end) {
       const entryTag = r.tag();
       if (entryTag === 0x0a && name === undefined) {
@@ -164,17 +206,17 @@ function mapVector(vector: Vector, field: string): GivenVectors[number][1] {
     case "sparse":
       return mapSparse(vector.vector.value.indices, vector.vector.value.values, field);
     case "multiDense":
-      throw unsupported("multivectors", field);
+      return mapMulti(
+        vector.vector.value.vectors.map(({ data }) => data),
+        field,
+      );
     case "document":
     case "image":
     case "object":
       return { inference: mapInference(vector.vector, field) };
-    default: {
+    default:
       // The deprecated flat form, which older clients still send.
-      if (vector.indices !== undefined) return mapSparse(vector.indices.data, vector.data, field);
-      if (vector.vectorsCount !== undefined && vector.vectorsCount > 1) throw unsupported("multivectors", field);
-      return Float32Array.from(vector.data);
-    }
+      return mapFlat(vector, field);
   }
 }
 

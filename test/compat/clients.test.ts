@@ -74,6 +74,15 @@ describe.skipIf(!addonBuilt || !existsSync(python))("Qdrant's Python client", ()
     expect(Number(/(\d+) cases agree/.exec(said)?.[1])).toBeGreaterThan(150);
   });
 
+  test("agrees on multivectors over both doors", { timeout: seconds * 1_000 + 120_000 }, async () => {
+    for (const door of [[], ["--rest", String(server.httpPort)]]) {
+      const args = [server.address, ...door, "--seconds", String(seconds / 4)];
+      const said = await run(python, [join(root, "test/compat/multivectors.py"), ...args]);
+      console.info(said.trim());
+      expect(Number(/(\d+) cases agree/.exec(said)?.[1])).toBeGreaterThan(50);
+    }
+  });
+
   test("agrees on a collection with a graph, and again after kill -9", { timeout: 240_000 }, async () => {
     const own = await ServerProcess.start({ logLevel: "warn" });
     try {

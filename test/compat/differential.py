@@ -72,7 +72,9 @@ def same_vectors(ours, theirs):
         return ours.keys() == theirs.keys() and all(same_vectors(ours[name], theirs[name]) for name in theirs)
     if ours is None or theirs is None:
         return ours is None and theirs is None
-    return len(ours) == len(theirs) and all(close(a, b) for a, b in zip(ours, theirs))
+    if len(ours) != len(theirs):
+        return False
+    return all(same_vectors(a, b) if isinstance(b, list) else close(a, b) for a, b in zip(ours, theirs))
 
 
 class Round(QueryTrees, OrderedReads):
@@ -395,7 +397,7 @@ class Round(QueryTrees, OrderedReads):
             self.same_point(record, theirs[point_id], "retrieve")
 
 
-def main():
+def main(kind=Round):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
@@ -418,7 +420,7 @@ def main():
     for number in rounds:
         if time.monotonic() - begun > options.seconds:
             break
-        tried = Round(server, random.Random(f"{options.seed}/{number}"), number)
+        tried = kind(server, random.Random(f"{options.seed}/{number}"), number)
         try:
             tried.run(options.steps)
         except Exception as error:

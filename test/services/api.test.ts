@@ -128,9 +128,9 @@ describe("collections", () => {
     expect((await attempt({ vectorsConfig: vectorsConfig(2n, Distance.UnknownDistance) })).code).toBe(
       status.INVALID_ARGUMENT,
     );
-    const params = { size: 2n, distance: Distance.Dot, multivectorConfig: { comparator: 0 } };
+    const params = { size: 2n, distance: Distance.Dot, multivectorConfig: { comparator: 7 } };
     const multi = await attempt({ vectorsConfig: { config: { case: "params" as const, value: params } } });
-    expect(multi).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("multivector") });
+    expect(multi).toEqual({ code: status.INVALID_ARGUMENT, details: expect.stringContaining("comparator") });
     const existing = await makeCollection();
     const twice = await failure(
       server.call(collections.create, { collectionName: existing, vectorsConfig: vectorsConfig(2n, Distance.Dot) }),

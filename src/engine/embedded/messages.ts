@@ -43,8 +43,10 @@ export function writeVectorFields(out: NativeWriter, config: CollectionConfig): 
       .u64(BigInt(config.indexingThreshold))
       .u8(datatypes[params.datatype ?? "float32"]);
     writeCodes(out, params.quantization ?? config.quantization);
-    writePlacement(out, params, config);
-    out.u8(0);
+    // Multivectors have no codes: their placement is that of the vectors.
+    if (params.multivector === true) out.u8(onDisk(params.memory) ? 1 : 0);
+    else writePlacement(out, params, config);
+    out.u8(params.multivector === true ? 4 : 0);
   }
   for (const [name, { modifier }] of sparse) {
     // Nothing of a graph matters to it.
@@ -118,8 +120,9 @@ export function writeVectorsSelector(out: NativeWriter, selector: VectorsSelecto
   }
 }
 
-/** Of a vector's dimensions: it is sparse, and the number is that of its values. */
+/** Of a vector's dimensions: it is sparse, and the number is that of its values; or a multivector. */
 const sparseFlag = 0x8000_0000;
+const multiFlag = 0x4000_0000;
 
 function bytesOf({ buffer, byteOffset, byteLength }: Uint32Array | Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
@@ -130,6 +133,11 @@ function writeVectors(out: NativeWriter, vectors: PointVectors): void {
   for (const [name, vector] of vectors) {
     out.text(name);
     if (vector instanceof Float32Array) out.floats(vector);
+    else if ("rows" in vector)
+      out
+        .u32(vector.dimensions | multiFlag)
+        .u32(vector.rows)
+        .raw(bytesOf(vector.values));
     else
       out
         .u32((vector.indices.length | sparseFlag) >>> 0)

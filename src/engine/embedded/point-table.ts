@@ -3,8 +3,8 @@ import {
   type EncodedPayload,
   type OrderValue,
   type PointId,
-  type SparseVector,
   uuidFromBytes,
+  type VectorValue,
 } from "../../core/index.ts";
 import type { PointTable, PointVectors } from "../engine.ts";
 
@@ -16,6 +16,7 @@ const hasIntegerOrders = 4;
 const hasDoubleOrders = 8;
 const wireFormShift = 8;
 const sparseFlag = 2 ** 31;
+const multiFlag = 2 ** 30;
 
 const decoder = new TextDecoder();
 
@@ -72,7 +73,7 @@ export class NativePointTable implements PointTable {
   vectors(row: number): PointVectors | undefined {
     if ((this.flags & hasVectors) === 0) return undefined;
     const at = this.at(row);
-    const vectors: [string, Float32Array | SparseVector][] = [];
+    const vectors: [string, VectorValue][] = [];
     if (this.view.getUint32(at + 44, true) === 0) return vectors;
     let place = this.view.getUint32(at + 40, true);
     const count = this.view.getUint32(place, true);
@@ -81,7 +82,8 @@ export class NativePointTable implements PointTable {
       const nameSize = this.view.getUint32(place, true);
       const words = this.view.getUint32(place + 4, true);
       const sparse = words >= sparseFlag;
-      const dimensions = sparse ? words - sparseFlag : words;
+      const multi = !sparse && words >= multiFlag;
+      const dimensions = words - (sparse ? sparseFlag : multi ? multiFlag : 0);
       place += 8;
       const name = decoder.decode(this.bytes.subarray(place, place + nameSize));
       place += (nameSize + 3) & ~3;
@@ -95,6 +97,10 @@ export class NativePointTable implements PointTable {
             values: new Float32Array(this.view.buffer, from + 4 + values * 4, values),
           },
         ]);
+      } else if (multi) {
+        const rows = this.view.getUint32(place, true);
+        const values = new Float32Array(this.view.buffer, from + 4, dimensions - 1);
+        vectors.push([name, { rows, dimensions: values.length / rows, values }]);
       } else {
         vectors.push([name, new Float32Array(this.view.buffer, from, dimensions)]);
       }

@@ -30,6 +30,7 @@ const tag = (field: number): number => ((field << 3) | 2) >>> 0;
 const tagPublicKey = tag(50_001);
 const tagFreshEphemeral = (50_002 << 3) >>> 0;
 const tagDense = tag(101);
+const tagMulti = tag(103);
 
 function header(w: BackwardWriter, number: number, before: number): void {
   w.uint32(w.length - before);
@@ -157,10 +158,11 @@ function writeId(w: BackwardWriter, id: PointId): void {
   header(w, 0x0a, before);
 }
 
-/** A dense list by hand; what else a vector may be, by the generated code. */
+/** Lists of numbers by hand; what else a vector may be, by the generated code. */
 function writeVector(w: BackwardWriter, json: Json, at: string, number: number): void {
   const before = w.length;
   if (isList(json) && !isList(json[0])) writeDense(w, json, at);
+  else if (isList(json)) writeMulti(w, json, at);
   else w.raw(toBinary(VectorSchema, readMessage(VectorSchema, json, at) as never));
   header(w, number, before);
 }
@@ -170,6 +172,17 @@ function writeDense(w: BackwardWriter, json: readonly Json[], at: string): void 
   const before = w.length;
   writeFloats(w, toFloats(json, at), 0x0a);
   header(w, tagDense, before);
+}
+
+/** Vector { multi_dense = 103: MultiDenseVector { vectors = 1: DenseVector { data = 1 } } } */
+function writeMulti(w: BackwardWriter, json: readonly Json[], at: string): void {
+  const before = w.length;
+  for (let i = json.length - 1; i >= 0; i--) {
+    const row = w.length;
+    writeFloats(w, toFloats(json[i] as Json, `${at}[${i}]`), 0x0a);
+    header(w, 0x0a, row);
+  }
+  header(w, tagMulti, before);
 }
 
 export function writeFloats(w: BackwardWriter, floats: Float32Array, number: number): void {

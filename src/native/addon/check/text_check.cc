@@ -1,8 +1,7 @@
-// Checks of tokenizers, BM25's vectors and the sparse and multivector indexes against plain models. Argument: a seed.
+// Checks of tokenizers, BM25's vectors and the sparse index against plain models. Argument: a seed.
 #include <cmath>
 #include <map>
 
-#include "../sparse/multi_index.h"
 #include "../sparse/sparse_index.h"
 #include "../text/bm25.h"
 #include "payload_random.h"
@@ -135,21 +134,6 @@ void test_sparse(std::mt19937_64& random) {
   }
 }
 
-void test_multi() {
-  MultiIndex index(2, Distance::kDot);
-  const float stored[] = {1, 0, 0, 2}, asked[] = {1, 1, 3, 0};
-  index.upsert(3, {stored, 2});
-  CHECK(index.live() == 1 && index.contains(3) && !index.contains(2) && index.get(3).rows == 2);
-  CHECK(index.similarity({asked, 2}, 3) == 2 + 3);
-  index.upsert(3, {stored, 1});
-  CHECK(index.similarity({asked, 2}, 3) == 1 + 3 && index.live() == 1);
-  index.remove(3), index.remove(3), index.remove(99);
-  CHECK(index.live() == 0 && !index.contains(3));
-  MultiIndex far(2, Distance::kEuclid);
-  far.upsert(0, {stored, 2});
-  CHECK(far.similarity({asked, 1}, 0) == -1);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -159,7 +143,6 @@ int main(int argc, char** argv) {
   test_tokens();
   test_bm25();
   test_sparse(random);
-  test_multi();
   if (failures > 0) return 1;
   std::printf("text and sparse: ok\n");
   return 0;

@@ -77,6 +77,8 @@ void Collection::open_vectors() {
   }
   vector_versions_.resize(vectors_.size());
   sparse_.resize(vectors_.size());
+  multi_.resize(vectors_.size());
+  for (size_t vector = 0; vector < vectors_.size(); ++vector) multi_[vector].keep_in_memory(record_.vectors[vector].multi_in_memory());
 }
 
 void Collection::load() {
@@ -115,7 +117,10 @@ void Collection::load() {
     for (const auto& [vector, version] : point.vectors) {
       if (vector >= vectors_.size()) throw Error(ErrorKind::kDataLoss, "a point in the store names a vector that its collection lacks");
       vector_versions_[vector][point.slot] = version;
-      if (record_.vectors[vector].sparse || !vectors_[vector]->adopt(point.slot, version)) missing[vector].push_back({point.slot, version, id});
+      const VectorField& field = record_.vectors[vector];
+      // Multivectors that are not kept in memory are not read before they are compared.
+      if (field.multi && !field.multi_in_memory()) continue;
+      if (field.sparse || field.multi || !vectors_[vector]->adopt(point.slot, version)) missing[vector].push_back({point.slot, version, id});
     }
   }
   check(it->status(), "cannot read the points");
@@ -130,6 +135,11 @@ void Collection::load() {
       if (field.sparse) {
         // A copy, because the store's bytes may stand unaligned.
         sparse_[vector].upsert(point.slot, sparse_of_row(stored.ToString()));
+        continue;
+      }
+      if (field.multi) {
+        if (!is_multi_row(stored.ToStringView(), field.stored_bytes())) throw Error(ErrorKind::kDataLoss, "a multivector in the store has the wrong size");
+        multi_[vector].upsert(point.slot, stored.ToStringView());
         continue;
       }
       if (stored.size() != field.stored_bytes()) throw Error(ErrorKind::kDataLoss, "a vector in the store has the wrong size");
@@ -262,7 +272,10 @@ void Collection::replace_record(uint64_t expected, const std::string* config, co
   std::unique_lock lock(state_mutex_);
   record_ = std::move(next);
   if (vectors != nullptr) {
-    for (size_t vector = 0; vector < vectors_.size(); ++vector) vectors_[vector]->reconfigure(index_config(vector));
+    for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+      vectors_[vector]->reconfigure(index_config(vector));
+      multi_[vector].keep_in_memory(record_.vectors[vector].multi_in_memory());
+    }
   }
   ++changes_;
 }

@@ -20,6 +20,8 @@
 #include "../filter/filter.h"
 #include "../sparse/sparse_index.h"
 #include "../store/store.h"
+#include "../vector/max_sim.h"
+#include "../vector/multi_index.h"
 #include "../vector/vector_index.h"
 #include "id_table.h"
 #include "memory_budget.h"
@@ -163,6 +165,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   Change& change_of(WriteContext& context, const PointId& id) const;
   const std::string& payload_of(Change& change) const;
   bool set_vector(WriteContext& context, Change& change, uint16_t number, const char* bytes) const;
+  template <typename RowAt>
+  bool set_multi(WriteContext& context, Change& change, uint16_t number, uint32_t rows, RowAt row_at) const;
   void set_sparse(WriteContext& context, Change& change, uint16_t number, uint32_t count, const char* bytes) const;
   void remove_vector(size_t number, uint32_t slot);
   void read_vectors(ByteReader& in, WriteContext& context, Change& change, size_t place) const;
@@ -208,6 +212,13 @@ class Collection : public std::enable_shared_from_this<Collection> {
   }
   // Weights a sparse query by how rare its dimensions are, where the field asks for it: among all points that have such a vector, or those of `corpus`.
   void weigh(size_t number, const uint32_t* indices, std::vector<float>& values, const Bitset* corpus = nullptr) const;
+  // Multivectors; collection_multi.cc. [shared lock held]
+  using VisitRows = std::function<void(uint32_t slot, const float* rows, size_t count)>;
+  void visit_rows(size_t number, const Bitset* allowed, size_t allowed_count, const VisitRows& visit) const;
+  MaxSimQuery max_sim(size_t number, const float* rows, size_t count) const;
+  std::vector<VectorHit> nearest_multi(size_t number, MaxSimQuery query, const VectorSearch& search) const;
+  // The vectors of a point as they are stored, as floats; empty when it has none.
+  std::vector<float> stored_multi(size_t number, uint32_t slot) const;
   std::vector<uint16_t> selected_vectors(const VectorsSelector& selector) const;
 
   Store& store_;
@@ -225,9 +236,10 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::vector<std::vector<uint64_t>> vector_versions_;  // [vector][slot]: operation that wrote the vector; 0: none
   Bitset sealed_;
   uint64_t sealed_count_ = 0;
-  // A sparse field's VectorIndex stays empty; its vectors are in sparse_, which is empty for the others.
+  // The VectorIndex of a sparse field and of multivectors stays empty; those are in sparse_ and multi_, which are empty for the others.
   std::vector<std::unique_ptr<VectorIndex>> vectors_;
   std::vector<SparseIndex> sparse_;
+  std::vector<MultiIndex> multi_;
   std::unique_ptr<PayloadIndexes> indexes_;
   uint64_t indexes_state_ = 0;  // grows with every index that comes or goes
   uint64_t operation_ = 0;

@@ -14,10 +14,10 @@ namespace sealpoint {
 
 struct Collection::WrittenVector {
   uint16_t number;
-  const float* values;  // in the write's arena; of a sparse vector its row
-  uint32_t sparse_words = 0;
+  const float* values;  // in the write's arena; of a sparse vector and a multivector its row
+  size_t row_bytes = 0;
 
-  std::string_view row() const { return {reinterpret_cast<const char*>(values), size_t{sparse_words} * 4}; }
+  std::string_view row() const { return {reinterpret_cast<const char*>(values), row_bytes}; }
 };
 
 // What one write does to one point.

@@ -21,11 +21,20 @@ uint64_t wall_ms() {
       std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
 }
 
+// What a vector may take in memory, beside what each one takes.
+uint64_t memory_of(const VectorField& field, size_t row_bytes) {
+  if (field.sparse) return row_bytes * kSparseCopies;
+  if (field.multi) return field.multi_in_memory() ? row_bytes : 0;
+  return uint64_t{field.dim} * 4;
+}
+
 }  // namespace
 
 void Collection::remove_vector(size_t number, uint32_t slot) {
   if (record_.vectors[number].sparse) {
     sparse_[number].remove(slot);
+  } else if (record_.vectors[number].multi) {
+    multi_[number].remove(slot);
   } else {
     vectors_[number]->remove(slot);
   }
@@ -68,7 +77,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
       if (given != change.set.end()) {
         point.vectors.emplace_back(number, operation);
         batch.Put(store_.vectors(), Store::vector_key(cid_, number, change.id),
-                  given->sparse_words != 0 ? given->row() : record_.vectors[vector].stored(given->values, stored));
+                  given->row_bytes != 0 ? given->row() : record_.vectors[vector].stored(given->values, stored));
         continue;
       }
       if (had == 0) continue;
@@ -83,7 +92,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
     batch.Put(store_.points(), key, point.encode());
     if (change.payload) batch.Put(store_.payloads(), key, *change.payload);
     if (!exists) growth += kPointBytes;
-    for (const WrittenVector& written : change.set) growth += (record_.vectors[written.number].dim + written.sparse_words * kSparseCopies) * uint64_t{4} + kVectorBytes;
+    for (const WrittenVector& written : change.set) growth += kVectorBytes + memory_of(record_.vectors[written.number], written.row_bytes);
     if (indexed && change.payload) {
       const size_t before = change.old_payload ? change.old_payload->size() : 0;
       if (change.payload->size() > before) growth += change.payload->size() - before;
@@ -160,6 +169,8 @@ WriteOutcome Collection::commit(WriteContext& context) {
     for (const auto& given : change.set) {
       if (record_.vectors[given.number].sparse) {
         sparse_[given.number].upsert(change.slot, sparse_of_row(given.row()));
+      } else if (record_.vectors[given.number].multi) {
+        multi_[given.number].upsert(change.slot, given.row());
       } else {
         vectors_[given.number]->upsert(change.slot, operation, given.values);
       }

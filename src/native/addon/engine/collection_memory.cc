@@ -19,6 +19,7 @@ CollectionMemory Collection::memory() const {
     memory.mapped += index.mapped;
   }
   for (const auto& sparse : sparse_) memory.tail += sparse.memory_bytes();
+  for (const auto& multi : multi_) memory.tail += multi.memory_bytes();
   for (const auto& info : indexes_->infos()) memory.payload_indexes += info.bytes;
   for (const auto& info : indexes_->temporaries()) memory.payload_indexes += info.bytes;
   memory.payload_indexes += plans_.bytes();

@@ -82,14 +82,15 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
                               const rocksdb::Snapshot* snapshot) const {
   std::vector<std::string> names;
   std::vector<Datatype> datatypes;
-  std::vector<bool> sparse;
+  using Form = PointTableWriter::VectorForm;
+  std::vector<Form> forms;
   std::vector<float> widened;
   {
     std::shared_lock lock(state_mutex_);
     for (const auto& field : record_.vectors) {
       names.push_back(field.name);
       datatypes.push_back(field.datatype);
-      sparse.push_back(field.sparse);
+      forms.push_back(field.sparse ? Form::kSparse : field.multi ? Form::kMulti : Form::kDense);
     }
   }
   const rocksdb::ReadOptions options = at(snapshot);
@@ -113,14 +114,17 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
         if (statuses[place].IsNotFound()) continue;
         check(statuses[place], "cannot read a vector");
         const Datatype datatype = datatypes[numbers[n]];
-        const size_t dim = values[place].size() / value_bytes(datatype);
+        const Form form = forms[numbers[n]];
+        const size_t head = form == Form::kMulti ? 4 : 0;
+        const size_t dim = head / 4 + (values[place].size() - head) / value_bytes(datatype);
         const char* floats = values[place].data();
         if (datatype != Datatype::kFloat32) {
           widened.resize(dim);
-          load_values(datatype, floats, dim, widened.data());
+          std::memcpy(widened.data(), floats, head);
+          load_values(datatype, floats + head, dim - head / 4, widened.data() + head / 4);
           floats = reinterpret_cast<const char*>(widened.data());
         }
-        table.add_vector(from + i, names[numbers[n]], floats, static_cast<uint32_t>(dim), sparse[numbers[n]]);
+        table.add_vector(from + i, names[numbers[n]], floats, static_cast<uint32_t>(dim), form);
         values[place].Reset();
       }
     }
@@ -144,11 +148,13 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
     throw Error(ErrorKind::kBadInput, "Wrong input: Conversion between sparse and regular vectors failed", "query");
   }
   std::vector<float> query(field.dim);
+  std::vector<float> multi;
   uint32_t excluded = IdTable::kNone;
   if (request.query == nullptr) {
     excluded = ids_.find(request.by_id);
     if (excluded == IdTable::kNone) throw Error(ErrorKind::kNotFound, "Not found: No point with id " + id_text(request.by_id) + " found", "query");
-    if (field.sparse ? !sparse_[number].contains(excluded) : !vectors_[number]->get(excluded, query.data())) {
+    if (field.multi) multi = stored_multi(number, excluded);
+    if (field.sparse ? !sparse_[number].contains(excluded) : field.multi ? multi.empty() : !vectors_[number]->get(excluded, query.data())) {
       throw Error(ErrorKind::kNotFound, "Not found: Point " + id_text(request.by_id) + " has no vector `" + field.name + "`", "query");
     }
   } else {
@@ -195,6 +201,9 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
         if (!search.has_threshold || hit.score >= search.threshold) hits.push_back({hit.slot, hit.score});
       }
     }
+  } else if (field.multi) {
+    const std::vector<float>& rows = excluded == IdTable::kNone ? query : multi;
+    if (!view.filtered || view.count > 0) hits = nearest_multi(number, max_sim(number, rows.data(), rows.size() / field.dim), search);
   } else if (!view.filtered || view.count > 0) {
     vectors_[number]->search(search, hits);
   }

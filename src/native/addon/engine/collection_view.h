@@ -41,7 +41,11 @@ class Collection::LockedContext : public FilterContext {
   uint64_t live_count() const override { return collection_.ids_.size(); }
   uint64_t vector_count(std::string_view name) const override {
     const int vector = collection_.vector_number(name);
-    return vector < 0 ? 0 : collection_.vectors_[static_cast<size_t>(vector)]->stats().live;
+    if (vector < 0) return 0;
+    const auto number = static_cast<size_t>(vector);
+    if (collection_.record_.vectors[number].sparse) return collection_.sparse_[number].live();
+    if (collection_.record_.vectors[number].multi) return kUnknown;
+    return collection_.vectors_[number]->stats().live;
   }
   bool is_uuid_field(std::string_view key) const override { return collection_.indexes_->is_uuid_field(key); }
 

@@ -13,7 +13,8 @@
 //  10 upsert of encoded points: u32 field, and beside the message a protobuf message whose field it is (encoded_points.h)
 //  11 conditional      u8 which points are written (0 all, 1 new ones only, 2 present ones only), filter for those that are present
 //                      (requests.h; empty: all), then kind 1 or 3 and what belongs to it
-// vectors: u8 n, each: text name, u32 dimensions, f32 values; or text name, u32 count + 2^31, u32 indices (ascending), f32 values.
+// vectors: u8 n, each: text name, u32 dimensions, f32 values; or text name, u32 count + 2^31, u32 indices (ascending), f32 values; or text name,
+//   u32 dimensions + 2^30, u32 rows, f32 values row after row.
 // selector: u8 0, u32 n, ids; or u8 1, filter (requests.h).
 #include <algorithm>
 #include <cmath>
@@ -28,8 +29,9 @@ namespace sealpoint {
 namespace {
 
 constexpr size_t kEnvelopesMax = 8;
-// Of a vector's dimensions on the wire: it is sparse.
+// Of a vector's dimensions on the wire: it is sparse, or a multivector.
 constexpr uint32_t kSparseFlag = uint32_t{1} << 31;
+constexpr uint32_t kMultiFlag = uint32_t{1} << 30;
 
 bool all_finite(const float* values, size_t count) {
   float sum = 0;  // NaN and infinity stay in a sum of differences to itself
@@ -67,9 +69,35 @@ const std::string& Collection::payload_of(Change& change) const {
   return *change.old_payload;
 }
 
+// The row as it is stored. False when a value is not finite.
+template <typename RowAt>  // const char* RowAt(size_t row): f32 values, unaligned
+bool Collection::set_multi(WriteContext& context, Change& change, uint16_t number, uint32_t rows, RowAt row_at) const {
+  const VectorField& config = record_.vectors[number];
+  const size_t row_bytes = 4 + rows * config.stored_bytes();
+  FloatArena& arena = context.scratch->floats;
+  float* const row = arena.take((row_bytes + 3) / 4);
+  std::memcpy(row, &rows, 4);
+  // Other types are stored once they are prepared as floats.
+  const bool narrow = config.datatype != Datatype::kFloat32;
+  float* const widened = narrow ? arena.take(config.dim) : nullptr;
+  for (size_t i = 0; i < rows; ++i) {
+    float* const vector = narrow ? widened : row + 1 + i * config.dim;
+    std::memcpy(vector, row_at(i), size_t{config.dim} * 4);
+    if (!all_finite(vector, config.dim)) return false;
+    config.prepare(vector);
+    if (narrow) store_values(config.datatype, vector, config.dim, reinterpret_cast<char*>(row) + 4 + i * config.stored_bytes());
+  }
+  std::erase_if(change.set, [&](const auto& earlier) { return earlier.number == number; });
+  std::erase(change.cleared, number);
+  change.set.push_back({number, row, row_bytes});
+  return true;
+}
+
 // False when a value is not finite.
 bool Collection::set_vector(WriteContext& context, Change& change, uint16_t number, const char* bytes) const {
   const VectorField& config = record_.vectors[number];
+  // A plain vector is a multivector of one.
+  if (config.multi) return set_multi(context, change, number, 1, [bytes](size_t) { return bytes; });
   float* const values = context.scratch->floats.take(config.dim);
   std::memcpy(values, bytes, size_t{config.dim} * 4);
   if (!all_finite(values, config.dim)) return false;
@@ -88,7 +116,7 @@ void Collection::set_sparse(WriteContext& context, Change& change, uint16_t numb
   if (count > 0) std::memcpy(row + 1, bytes, size_t{count} * 8);
   std::erase_if(change.set, [&](const auto& earlier) { return earlier.number == number; });
   std::erase(change.cleared, number);
-  change.set.push_back({number, row, words});
+  change.set.push_back({number, row, size_t{words} * 4});
 }
 
 void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& change, size_t place) const {
@@ -100,16 +128,20 @@ void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& cha
     const std::string_view name = in.text();
     const uint32_t dim_and_kind = in.u32();
     const bool sparse = (dim_and_kind & kSparseFlag) != 0;
-    const uint32_t dim = dim_and_kind & ~kSparseFlag;
-    const char* bytes = in.span(size_t{dim} * (sparse ? 8 : 4));
+    const bool multi = !sparse && (dim_and_kind & kMultiFlag) != 0;
+    const uint32_t dim = dim_and_kind & ~(sparse ? kSparseFlag : kMultiFlag);
+    const uint32_t rows = multi ? in.u32() : 1;
+    const char* bytes = in.span(size_t{dim} * (sparse ? 8 : 4) * rows);
     const int number = vector_number(name);
     if (number < 0) {
       throw Error(ErrorKind::kBadInput,
                   "Wrong input: Not existing vector name error: " + std::string(name) + " (point " + id_text(change.id) + ")", field(name));
     }
     const VectorField& config = record_.vectors[static_cast<size_t>(number)];
-    if (sparse != config.sparse) {
-      throw Error(ErrorKind::kBadInput, "Wrong input: Conversion between sparse and regular vectors failed (point " + id_text(change.id) + ", " + field(name) + ")",
+    if (sparse != config.sparse || (multi && !config.multi)) {
+      throw Error(ErrorKind::kBadInput,
+                  std::string("Wrong input: Conversion between ") + (multi ? "multi" : "sparse") + " and regular vectors failed (point " + id_text(change.id) +
+                      ", " + field(name) + ")",
                   field(name));
     }
     if (sparse) {
@@ -122,7 +154,9 @@ void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& cha
                       " (point " + id_text(change.id) + ", " + field(name) + ")",
                   field(name));
     }
-    if (!set_vector(context, change, static_cast<uint16_t>(number), bytes)) {
+    const bool set = multi ? set_multi(context, change, static_cast<uint16_t>(number), rows, [&](size_t row) { return bytes + row * dim * 4; })
+                           : set_vector(context, change, static_cast<uint16_t>(number), bytes);
+    if (!set) {
       throw Error(ErrorKind::kBadInput,
                   "Wrong input: a vector holds a value that is not finite (point " + id_text(change.id) + ", " + field(name) + ")", field(name));
     }
@@ -150,7 +184,10 @@ void Collection::read_encoded(uint32_t field, std::string_view message, WriteCon
     for (const EncodedVector& vector : point.vectors) {
       const int number = vector_number(vector.name);
       require_usual(number >= 0 && vector.bytes.size() == size_t{record_.vectors[static_cast<size_t>(number)].dim} * 4);
-      require_usual(set_vector(context, change, static_cast<uint16_t>(number), vector.bytes.data()));
+      const auto& rows = vector.rows;
+      require_usual(rows.empty() || record_.vectors[static_cast<size_t>(number)].multi);
+      require_usual(rows.empty() ? set_vector(context, change, static_cast<uint16_t>(number), vector.bytes.data())
+                                 : set_multi(context, change, static_cast<uint16_t>(number), static_cast<uint32_t>(rows.size()), [&](size_t row) { return rows[row]; }));
     }
   }
 }

@@ -14,6 +14,7 @@
 #include "../core/bitset.h"
 #include "../payload/payload.h"
 #include "../sparse/sparse_index.h"
+#include "../vector/multi_index.h"
 #include "../vector/inspect.h"
 #include "records.h"
 #include "store_walk.h"
@@ -259,13 +260,14 @@ class DataCheck {
         continue;
       }
       ++counts.vectors;
-      if (record.vectors[number].sparse) {
+      const VectorField& field = record.vectors[number];
+      if (field.sparse || field.multi) {
         // No segment has a copy.
-        const bool whole = row == StoreWalk::Row::kPresent && is_sparse_row(values);
+        const bool whole = row == StoreWalk::Row::kPresent && (field.sparse ? is_sparse_row(values) : is_multi_row(values, field.stored_bytes()));
         if (!whole) lost("its vector " + name + (row == StoreWalk::Row::kAbsent ? " is missing" : " cannot be read"));
         continue;
       }
-      const size_t size = record.vectors[number].stored_bytes();
+      const size_t size = field.stored_bytes();
       const uint8_t* copy = segments[number]->find(point->slot, listed->second);
       if (row == StoreWalk::Row::kPresent && values.size() == size) {
         if (copy != nullptr && std::memcmp(copy, values.data(), size) != 0) segments[number]->blame(point->slot, listed->second);

@@ -13,8 +13,11 @@ constexpr uint8_t kPointId = 0x0a, kPointPayload = 0x1a, kPointVectors = 0x22;
 constexpr uint8_t kIdNumber = 0x08, kIdUuid = 0x12;
 constexpr uint8_t kVectorsOne = 0x0a, kVectorsNamed = 0x12;
 constexpr uint8_t kNamedEntry = 0x0a, kEntryKey = 0x0a, kEntryValue = 0x12;
-constexpr uint8_t kFlatData = 0x0a, kDenseData = 0x0a;
+constexpr uint8_t kFlatData = 0x0a, kDenseData = 0x0a, kMultiRow = 0x0a, kFlatCount = 0x18;
 constexpr std::string_view kDense("\xaa\x06", 2);  // field 101
+constexpr std::string_view kMulti("\xba\x06", 2);  // field 103
+// Values of a multivector, as limits.ts has it: from this on it is refused.
+constexpr size_t kMultiValuesEnd = size_t{1} << 20;
 constexpr char kStoredEntry = 0x12;
 
 // A length-delimited field behind its tag; false when it runs over the end.
@@ -72,16 +75,49 @@ bool read_id(std::string_view in, PointId& id) {
   return tag == kIdUuid && take(in, text) && in.empty() && read_uuid(text, id);
 }
 
-// qdrant.Vector: one `dense` with one packed list, or one packed list in the old flat form.
-bool read_vector(std::string_view in, std::string_view& bytes) {
-  if (in.starts_with(kDense)) {
-    std::string_view dense;
-    in.remove_prefix(kDense.size());
-    if (!take(in, dense) || !in.empty() || !take(dense, kDenseData, bytes) || !dense.empty()) return false;
-  } else if (!take(in, kFlatData, bytes) || !in.empty()) {
-    return false;
+bool is_values(std::string_view bytes) { return !bytes.empty() && bytes.size() % 4 == 0; }
+
+// MultiDenseVector { vectors = 1: DenseVector { data = 1 } }, each vector one packed list.
+bool read_multi(std::string_view in, EncodedVector& vector) {
+  size_t values = 0;
+  while (!in.empty()) {
+    std::string_view dense, bytes;
+    if (!take(in, kMultiRow, dense) || !take(dense, kDenseData, bytes) || !dense.empty() || !is_values(bytes)) return false;
+    if (vector.rows.empty()) vector.bytes = bytes;
+    values += bytes.size() / 4;
+    if (bytes.size() != vector.bytes.size() || values >= kMultiValuesEnd) return false;
+    vector.rows.push_back(bytes.data());
   }
-  return !bytes.empty() && bytes.size() % 4 == 0;
+  return !vector.rows.empty();
+}
+
+// The old flat form: vectors_count = 3 behind one packed list.
+bool read_flat(std::string_view in, EncodedVector& vector) {
+  if (!take(in, kFlatData, vector.bytes) || !is_values(vector.bytes)) return false;
+  if (in.empty()) return true;
+  if (static_cast<uint8_t>(in[0]) != kFlatCount) return false;
+  WireReader reader(in.substr(1));
+  uint64_t count;
+  const size_t values = vector.bytes.size() / 4;
+  if (!reader.varint(count) || !reader.done() || count == 0 || count > values || values % count != 0 || values >= kMultiValuesEnd) return false;
+  const size_t bytes = vector.bytes.size() / count;
+  for (size_t row = 0; row < count; ++row) vector.rows.push_back(vector.bytes.data() + row * bytes);
+  vector.bytes = vector.bytes.substr(0, bytes);
+  return true;
+}
+
+// qdrant.Vector: one `dense` with one packed list, one `multi_dense` of such, or the old flat form.
+bool read_vector(std::string_view in, EncodedVector& vector) {
+  std::string_view body;
+  if (in.starts_with(kDense)) {
+    in.remove_prefix(kDense.size());
+    return take(in, body) && in.empty() && take(body, kDenseData, vector.bytes) && body.empty() && is_values(vector.bytes);
+  }
+  if (in.starts_with(kMulti)) {
+    in.remove_prefix(kMulti.size());
+    return take(in, body) && in.empty() && read_multi(body, vector);
+  }
+  return read_flat(in, vector);
 }
 
 bool read_named(std::string_view in, std::vector<EncodedVector>& vectors) {
@@ -89,11 +125,11 @@ bool read_named(std::string_view in, std::vector<EncodedVector>& vectors) {
     std::string_view entry, value;
     EncodedVector vector;
     if (!take(in, kNamedEntry, entry) || !take(entry, kEntryKey, vector.name) || !take(entry, kEntryValue, value)) return false;
-    if (!entry.empty() || !read_vector(value, vector.bytes)) return false;
+    if (!entry.empty() || !read_vector(value, vector)) return false;
     for (const auto& other : vectors) {
       if (other.name == vector.name) return false;
     }
-    vectors.push_back(vector);
+    vectors.push_back(std::move(vector));
   }
   return true;
 }
@@ -103,8 +139,8 @@ bool read_vectors(std::string_view in, std::vector<EncodedVector>& vectors) {
   if (in.empty()) return false;
   if (static_cast<uint8_t>(in[0]) == kVectorsNamed) return take(in, kVectorsNamed, body) && in.empty() && read_named(body, vectors);
   EncodedVector vector;
-  if (!take(in, kVectorsOne, body) || !in.empty() || !read_vector(body, vector.bytes)) return false;
-  vectors.push_back(vector);
+  if (!take(in, kVectorsOne, body) || !in.empty() || !read_vector(body, vector)) return false;
+  vectors.push_back(std::move(vector));
   return true;
 }
 

@@ -11,7 +11,8 @@ namespace sealpoint {
 
 struct EncodedVector {
   std::string_view name;  // "": the unnamed one
-  std::string_view bytes;  // f32 LE values, unaligned
+  std::string_view bytes;  // f32 LE values, unaligned; of a multivector its first vector
+  std::vector<const char*> rows;  // of a multivector: its vectors, all of one length
 };
 
 struct EncodedPoint {

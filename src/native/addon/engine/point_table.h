@@ -4,7 +4,7 @@
 //           u32 payload offset, u32 payload size, u32 vectors offset, u32 vectors size
 //   orders  with flag 4 (integers) or 8 (doubles): 8 bytes each row, the value that the answer is ordered by
 //   heap    payload bytes (padded to 4); vectors: u32 count, then each u32 name size, u32 dimensions, name padded to 4, f32 values; of a
-//           sparse vector u32 words + 2^31, and as values the stored row
+//           sparse vector u32 words + 2^31, and as values the stored row; of a multivector u32 words + 2^30, and as values u32 rows and they
 // An answer that needs no change on its way out, without vectors and sealed payloads, has its rows in wire form as the heap: the messages of
 // WireForm one after the other, into which the payloads' offsets then point. TypeScript copies them as they are.
 #pragma once
@@ -71,7 +71,8 @@ class PointTableWriter {
     if (form_ != WireForm::kNone && payload::begins_sealed(bytes)) form_ = WireForm::kNone;
   }
   // After set_payload of the same row: vectors of a row stand together.
-  void add_vector(size_t row, std::string_view name, const char* values, uint32_t dim, bool sparse) {
+  enum class VectorForm : uint32_t { kDense = 0, kMulti = uint32_t{1} << 30, kSparse = uint32_t{1} << 31 };
+  void add_vector(size_t row, std::string_view name, const char* values, uint32_t dim, VectorForm form) {
     make_room(name.size() + size_t{dim} * 4);
     Row& at = rows_[row];
     if (at.vectors_size == 0) {
@@ -83,7 +84,7 @@ class PointTableWriter {
     ++count;
     std::memcpy(heap_.data() + at.vectors_offset, &count, 4);
     put(static_cast<uint32_t>(name.size()));
-    put(sparse ? dim | uint32_t{1} << 31 : dim);
+    put(dim | static_cast<uint32_t>(form));
     heap_.append(name);
     pad();
     heap_.append(values, size_t{dim} * 4);

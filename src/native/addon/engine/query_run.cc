@@ -31,12 +31,6 @@ void apply_threshold(const QueryStage& stage, std::vector<Scored>& found) {
   std::erase_if(found, [&](const Scored& one) { return !(one.score >= stage.params.threshold); });
 }
 
-float raw_similarity(Distance distance, const float* a, const float* b, size_t dim) {
-  const float score = exact_score(distance, a, b, dim);
-  if (distance == Distance::kEuclid) return -score * score;
-  return distance == Distance::kManhattan ? -score : score;
-}
-
 }  // namespace
 
 Collection::QueryRun::QueryRun(const Collection& collection, const QueryStage& root) : collection_(collection), lock_(collection.state_mutex_) {
@@ -90,7 +84,8 @@ void Collection::QueryRun::plan(const FilterRequest& filter) {
 Collection::QueryRun::Field Collection::QueryRun::field_of(const QueryStage& stage) const {
   const size_t number = collection_.required_vector(stage.using_vector);
   const VectorField& field = collection_.record_.vectors[number];
-  return {number, field.sparse ? Distance::kDot : field.distance, field.sparse ? AnyVector::Kind::kSparse : AnyVector::Kind::kDense};
+  if (field.sparse) return {number, Distance::kDot, AnyVector::Kind::kSparse};
+  return {number, field.distance, field.multi ? AnyVector::Kind::kMulti : AnyVector::Kind::kDense};
 }
 
 std::vector<Scored> Collection::QueryRun::run(const QueryStage& stage, size_t limit) {
@@ -192,7 +187,7 @@ std::vector<AnyVector> Collection::QueryRun::resolve(const QueryStage& stage, co
     if (!(sum == 0)) throw Error(ErrorKind::kBadInput, "Wrong input: the query vector holds a value that is not finite", "query");
     if (field.kind != AnyVector::Kind::kSparse) {
       const size_t dim = vector.values.size() / std::max<size_t>(vector.rows, 1);
-      if (dim != config.dim) {
+      if (dim != config.dim || vector.rows == 0) {
         throw Error(ErrorKind::kBadInput,
                     "Wrong input: Vector dimension error: expected dim: " + std::to_string(config.dim) + ", got " + std::to_string(dim), "query");
       }
@@ -215,6 +210,11 @@ AnyVector Collection::QueryRun::stored(const Field& field, uint32_t slot) const 
     const SparseView of = index.get(slot);
     vector.indices.assign(of.indices, of.indices + of.count);
     vector.values.assign(of.values, of.values + of.count);
+    return vector;
+  }
+  if (field.kind == AnyVector::Kind::kMulti) {
+    vector.values = collection_.stored_multi(field.number, slot);
+    vector.rows = static_cast<uint32_t>(vector.values.size() / collection_.record_.vectors[field.number].dim);
     return vector;
   }
   vector.values.resize(collection_.record_.vectors[field.number].dim);
@@ -242,6 +242,20 @@ AnyVector Collection::QueryRun::sparse_average(const QueryStage& stage, const st
   return mean;
 }
 
+// Multivectors have no mean: as Qdrant does, all their rows are asked for, those of the negatives turned round.
+AnyVector Collection::QueryRun::all_rows(const QueryStage& stage, const Field& field, const std::vector<AnyVector>& inputs) const {
+  const VectorField& config = collection_.record_.vectors[field.number];
+  AnyVector all;
+  all.kind = AnyVector::Kind::kMulti;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const float sign = i < stage.positives ? 1 : -1;
+    for (const float value : inputs[i].values) all.values.push_back(sign * value);
+  }
+  all.rows = static_cast<uint32_t>(all.values.size() / config.dim);
+  for (size_t row = 0; row < all.rows; ++row) config.prepare(all.values.data() + row * config.dim);
+  return all;
+}
+
 // Mean of the positives, moved away from the mean of the negatives by their difference.
 AnyVector Collection::QueryRun::average(const QueryStage& stage, const Field& field, const std::vector<AnyVector>& inputs) const {
   if (stage.positives == 0) {
@@ -250,6 +264,7 @@ AnyVector Collection::QueryRun::average(const QueryStage& stage, const Field& fi
   AnyVector mean;
   mean.kind = field.kind;
   if (field.kind == AnyVector::Kind::kSparse) return sparse_average(stage, inputs);
+  if (field.kind == AnyVector::Kind::kMulti) return all_rows(stage, field, inputs);
   const size_t dim = inputs[0].values.size();
   const size_t negatives = inputs.size() - stage.positives;
   mean.values.assign(dim, 0);
@@ -299,7 +314,11 @@ std::vector<Scored> Collection::QueryRun::nearest(const QueryStage& stage, const
     search.allowed_count = scope.count;
   }
   std::vector<VectorHit> hits;
-  collection_.vectors_[field.number]->search(search, hits);
+  if (field.kind == AnyVector::Kind::kMulti) {
+    hits = collection_.nearest_multi(field.number, collection_.max_sim(field.number, query.values.data(), query.rows), search);
+  } else {
+    collection_.vectors_[field.number]->search(search, hits);
+  }
   std::vector<Scored> found;
   found.reserve(hits.size());
   for (const VectorHit& hit : hits) found.push_back({hit.slot, hit.score});
@@ -322,14 +341,20 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
   if (sparse) {
     for (const AnyVector& input : inputs) weighted.push_back(weights(stage, field, input));
   }
+  std::vector<MaxSimQuery> queries;
+  if (field.kind == AnyVector::Kind::kMulti) {
+    for (const AnyVector& input : inputs) queries.push_back(collection_.max_sim(field.number, input.values.data(), input.rows));
+  }
   uint32_t judged = 0;
+  const float* rows = nullptr;
+  size_t row_count = 0;
   const auto similarity = [&](size_t i) {
+    if (!queries.empty()) return queries[i].similarity(rows, row_count);
     if (!sparse) return raw_similarity(field.distance, inputs[i].values.data(), row.data(), dim);
     return collection_.sparse_similarity(field.number, inputs[i].indices, weighted[i], judged);
   };
   std::vector<Scored> found;
-  const auto visit = [&](uint32_t slot) {
-    if (sparse ? !collection_.sparse_[field.number].contains(slot) : !index.get(slot, row.data())) return;
+  const auto rate = [&](uint32_t slot) {
     judged = slot;
     float score = 0;
     switch (stage.kind) {
@@ -350,55 +375,22 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
     // Keeps the memory of a scan over millions small.
     if (found.size() >= 4 * limit + 4096) keep_best(found, limit);
   };
-  if (scope.all()) {
+  const auto visit = [&](uint32_t slot) {
+    if (sparse ? collection_.sparse_[field.number].contains(slot) : index.get(slot, row.data())) rate(slot);
+  };
+  if (!queries.empty()) {
+    collection_.visit_rows(field.number, scope.allowed, scope.count, [&](uint32_t slot, const float* of, size_t count) {
+      rows = of;
+      row_count = count;
+      rate(slot);
+    });
+  } else if (scope.all()) {
     collection_.ids_.live().for_each(visit);
   } else {
     scope.allowed->for_each(visit);
   }
   keep_best(found, limit);
   return found;
-}
-
-// Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) over the candidates, with Qdrant's choice among equals: the last one.
-std::vector<Scored> Collection::QueryRun::diversify(const QueryStage& stage, const Field& field, const AnyVector& query, std::vector<Scored> found,
-                                                    size_t limit) const {
-  const float lambda = 1.0f - stage.diversity;
-  std::vector<AnyVector> vectors;
-  std::vector<float> relevance;
-  const auto alike = [&](const AnyVector& vector, const AnyVector& other, uint32_t slot) {
-    if (field.kind == AnyVector::Kind::kSparse) return collection_.sparse_similarity(field.number, vector.indices, vector.values, slot);
-    return raw_similarity(field.distance, vector.values.data(), other.values.data(), vector.values.size());
-  };
-  for (const Scored& one : found) {
-    vectors.push_back(stored(field, one.slot));
-    relevance.push_back(alike(query, vectors.back(), one.slot));
-  }
-  std::vector<size_t> pending(found.size());
-  for (size_t i = 0; i < pending.size(); ++i) pending[i] = i;
-  // Greatest similarity with a chosen one, by candidate.
-  std::vector<float> nearest_chosen(found.size(), -std::numeric_limits<float>::infinity());
-  std::vector<Scored> chosen;
-  while (chosen.size() < limit && !pending.empty()) {
-    size_t best = 0;
-    float best_score = -std::numeric_limits<float>::infinity();
-    for (size_t place = 0; place < pending.size(); ++place) {
-      const size_t i = pending[place];
-      const float score = chosen.empty() ? relevance[i] : lambda * relevance[i] - (1.0f - lambda) * nearest_chosen[i];
-      if (score >= best_score) {
-        best_score = score;
-        best = place;
-      }
-    }
-    const size_t taken = pending[best];
-    pending[best] = pending.back();
-    pending.pop_back();
-    chosen.push_back(found[taken]);
-    for (const size_t i : pending) {
-      const float similarity = alike(vectors[i], vectors[taken], found[taken].slot);
-      nearest_chosen[i] = std::max(nearest_chosen[i], similarity);
-    }
-  }
-  return chosen;
 }
 
 std::vector<Scored> Collection::QueryRun::evaluate(const QueryStage& stage, const std::vector<std::vector<Scored>>& lists, size_t limit) const {

@@ -10,6 +10,13 @@
 
 namespace sealpoint {
 
+// Greater is nearer: for euclid minus the squared distance, for manhattan minus the distance.
+inline float raw_similarity(Distance distance, const float* a, const float* b, size_t dim) {
+  const float score = exact_score(distance, a, b, dim);
+  if (distance == Distance::kEuclid) return -score * score;
+  return distance == Distance::kManhattan ? -score : score;
+}
+
 class Collection::QueryRun {
  public:
   // [no lock] Plans the filters, narrows what the indexes leave open, and then holds the shared lock until the object goes or release().
@@ -46,6 +53,7 @@ class Collection::QueryRun {
   std::vector<AnyVector> resolve(const QueryStage& stage, const Field& field, std::vector<uint32_t>& mentioned) const;
   AnyVector stored(const Field& field, uint32_t slot) const;
   static AnyVector sparse_average(const QueryStage& stage, const std::vector<AnyVector>& inputs);
+  AnyVector all_rows(const QueryStage& stage, const Field& field, const std::vector<AnyVector>& inputs) const;
   AnyVector average(const QueryStage& stage, const Field& field, const std::vector<AnyVector>& inputs) const;
 
   std::vector<Scored> merge(const QueryStage& stage, size_t limit);

@@ -13,7 +13,7 @@
 
 namespace sealpoint {
 
-constexpr uint8_t kCollectionRecordVersion = 3;
+constexpr uint8_t kCollectionRecordVersion = 4;
 
 // One named vector of a collection. Its place in the list is its number in keys, so entries are never moved.
 struct VectorField {
@@ -30,8 +30,12 @@ struct VectorField {
   // A sparse field has no dimensions and always the dot product; `idf`: queries are weighted by how rare their dimensions are.
   bool sparse = false;
   bool idf = false;
+  // A point has several vectors, compared by MaxSim (vector/max_sim.h); no graph is built over them.
+  bool multi = false;
 
-  // Bytes of one vector in the store.
+  // Whether multivectors are kept in memory or read from the store when they are compared.
+  bool multi_in_memory() const { return !placement.codes_on_disk; }
+  // Bytes of one vector in the store; of a multivector one of its vectors.
   size_t stored_bytes() const { return dim * value_bytes(datatype); }
   // A prepared vector's bytes in the store: the values' own, or in `buffer`.
   std::string_view stored(const float* values, std::string& buffer) const {
@@ -61,7 +65,7 @@ struct VectorField {
     out.u8(codes.query_bits);
     out.u8(codes.group);
     out.u8(static_cast<uint8_t>((placement.codes_on_disk ? 1 : 0) | (placement.graph_on_disk ? 2 : 0) | (placement.rows_cached ? 4 : 0)));
-    out.u8(static_cast<uint8_t>((sparse ? 1 : 0) | (idf ? 2 : 0)));
+    out.u8(static_cast<uint8_t>((sparse ? 1 : 0) | (idf ? 2 : 0) | (multi ? 4 : 0)));
   }
   // Records of version 1 end with the thresholds, those of version 2 with the placement.
   static VectorField read(ByteReader& in, uint8_t version = kCollectionRecordVersion) {
@@ -86,6 +90,7 @@ struct VectorField {
     const uint8_t kind = in.u8();
     field.sparse = (kind & 1) != 0;
     field.idf = (kind & 2) != 0;
+    field.multi = (kind & 4) != 0;
     return field;
   }
 };

@@ -14,6 +14,9 @@ struct BitSums {
   uint32_t weighted = 0;  // of the slices' bits, a slice counting twice the one before
 };
 
+// Query rows that MaxSim compares with a row at a time: the lanes of one AVX-512 register, two of AVX2.
+constexpr size_t kMaxSimLanes = 16;
+
 struct Kernels {
   const char* name;
   // Sum of (code - 128) * query.
@@ -39,6 +42,9 @@ struct Kernels {
   void (*add_column)(uint32_t distance, float value, const float* column, float* out);
   // Counts over a code of `words` u64 and `count` slices as long.
   BitSums (*bit_sums)(const uint8_t* code, const uint64_t* slices, size_t words, unsigned count);
+  // MaxSim (max_sim.h). `queries` holds `blocks` blocks of kMaxSimLanes query rows, in each block dimension after dimension: of the raw
+  // similarities with `count` rows (any alignment) of `dim` floats the greatest goes into best[lane], which holds the greatest so far.
+  void (*best_rows)(uint32_t distance, const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best);
 };
 
 extern const Kernels kBaselineKernels;

@@ -155,11 +155,66 @@ SEALPOINT_AVX2 BitSums bit_sums(const uint8_t* code, const uint64_t* slices, siz
   return shared::bit_sums(code, slices, words, count);
 }
 
+// As with AVX-512; a block is two registers wide.
+template <uint32_t kDistance, size_t kRows>
+SEALPOINT_AVX2 inline void best_of(const float* queries, size_t dim, const float* rows, float* best) {
+  __m256 sums[kRows][2];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  for (size_t d = 0; d < dim; ++d) {
+    const __m256 query[2] = {_mm256_loadu_ps(queries + d * kMaxSimLanes), _mm256_loadu_ps(queries + d * kMaxSimLanes + 8)};
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) {
+      float one;
+      std::memcpy(&one, rows + r * dim + d, sizeof one);
+      const __m256 value = _mm256_set1_ps(one);
+#pragma GCC unroll 2
+      for (size_t h = 0; h < 2; ++h) {
+        if constexpr (kDistance == 2) {
+          const __m256 difference = _mm256_sub_ps(query[h], value);
+          sums[r][h] = _mm256_fnmadd_ps(difference, difference, sums[r][h]);
+        } else if constexpr (kDistance == 4) {
+          sums[r][h] = _mm256_sub_ps(sums[r][h], _mm256_andnot_ps(sign, _mm256_sub_ps(query[h], value)));
+        } else {
+          sums[r][h] = _mm256_fmadd_ps(query[h], value, sums[r][h]);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 2
+  for (size_t h = 0; h < 2; ++h) {
+    __m256 greatest = _mm256_loadu_ps(best + 8 * h);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) greatest = _mm256_max_ps(sums[r][h], greatest);
+    _mm256_storeu_ps(best + 8 * h, greatest);
+  }
+}
+
+template <uint32_t kDistance>
+SEALPOINT_AVX2 inline void best_of_all(const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best) {
+  for (size_t b = 0; b < blocks; ++b, queries += dim * kMaxSimLanes, best += kMaxSimLanes) {
+    size_t r = 0;
+    for (; r + 4 <= count; r += 4) best_of<kDistance, 4>(queries, dim, rows + r * dim, best);
+    for (; r < count; ++r) best_of<kDistance, 1>(queries, dim, rows + r * dim, best);
+  }
+}
+
+SEALPOINT_AVX2 void best_rows(uint32_t distance, const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best) {
+  if (distance == 2) {
+    best_of_all<2>(queries, blocks, dim, rows, count, best);
+  } else if (distance == 4) {
+    best_of_all<4>(queries, blocks, dim, rows, count, best);
+  } else {
+    best_of_all<0>(queries, blocks, dim, rows, count, best);
+  }
+}
+
 }  // namespace
 
 const Kernels kAvx2Kernels = {
     "avx2",    dot,        dot4, nibbles4, dot_codes,      sad,        dot_f32, l2_f32, l1_f32,
-    widen_f16, narrow_f16, widen_u8, nearest_column, add_column, bit_sums};
+    widen_f16, narrow_f16, widen_u8, nearest_column, add_column, bit_sums, best_rows};
 
 }  // namespace sealpoint
 #endif

@@ -175,12 +175,77 @@ SEALPOINT_VPOPCNT BitSums bit_sums(const uint8_t* code, const uint64_t* slices, 
   return {static_cast<uint32_t>(_mm512_reduce_add_epi64(ones)), static_cast<uint32_t>(_mm512_reduce_add_epi64(weighted))};
 }
 
+// Lanes are query rows, so nothing is summed across lanes; the sums of kRows rows and kBlocks blocks stay in registers.
+template <uint32_t kDistance, size_t kRows, size_t kBlocks>
+SEALPOINT_AVX512 inline void best_of(const float* queries, size_t dim, const float* rows, float* best) {
+  __m512 sums[kRows][kBlocks];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (size_t b = 0; b < kBlocks; ++b) sums[r][b] = _mm512_setzero_ps();
+  }
+  for (size_t d = 0; d < dim; ++d) {
+    __m512 query[kBlocks];
+#pragma GCC unroll 8
+    for (size_t b = 0; b < kBlocks; ++b) query[b] = _mm512_loadu_ps(queries + (b * dim + d) * kMaxSimLanes);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) {
+      float one;
+      std::memcpy(&one, rows + r * dim + d, sizeof one);
+      const __m512 value = _mm512_set1_ps(one);
+#pragma GCC unroll 8
+      for (size_t b = 0; b < kBlocks; ++b) {
+        if constexpr (kDistance == 2) {
+          const __m512 difference = _mm512_sub_ps(query[b], value);
+          sums[r][b] = _mm512_fnmadd_ps(difference, difference, sums[r][b]);
+        } else if constexpr (kDistance == 4) {
+          sums[r][b] = _mm512_sub_ps(sums[r][b], _mm512_abs_ps(_mm512_sub_ps(query[b], value)));
+        } else {
+          sums[r][b] = _mm512_fmadd_ps(query[b], value, sums[r][b]);
+        }
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (size_t b = 0; b < kBlocks; ++b) {
+    // A sum that is no number is passed over: the second operand is the answer then.
+    __m512 greatest = _mm512_loadu_ps(best + b * kMaxSimLanes);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) greatest = _mm512_max_ps(sums[r][b], greatest);
+    _mm512_storeu_ps(best + b * kMaxSimLanes, greatest);
+  }
+}
+
+template <uint32_t kDistance, size_t kBlocks>
+SEALPOINT_AVX512 inline void best_of_blocks(const float* queries, size_t dim, const float* rows, size_t count, float* best) {
+  size_t r = 0;
+  for (; r + 4 <= count; r += 4) best_of<kDistance, 4, kBlocks>(queries, dim, rows + r * dim, best);
+  for (; r < count; ++r) best_of<kDistance, 1, kBlocks>(queries, dim, rows + r * dim, best);
+}
+
+template <uint32_t kDistance>
+SEALPOINT_AVX512 inline void best_of_all(const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best) {
+  const size_t block = dim * kMaxSimLanes;
+  size_t b = 0;
+  for (; b + 2 <= blocks; b += 2) best_of_blocks<kDistance, 2>(queries + b * block, dim, rows, count, best + b * kMaxSimLanes);
+  if (b < blocks) best_of_blocks<kDistance, 1>(queries + b * block, dim, rows, count, best + b * kMaxSimLanes);
+}
+
+SEALPOINT_AVX512 void best_rows(uint32_t distance, const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best) {
+  if (distance == 2) {
+    best_of_all<2>(queries, blocks, dim, rows, count, best);
+  } else if (distance == 4) {
+    best_of_all<4>(queries, blocks, dim, rows, count, best);
+  } else {
+    best_of_all<0>(queries, blocks, dim, rows, count, best);
+  }
+}
 
 }  // namespace
 
 const Kernels kAvx512VnniKernels = {
     "avx512vnni", dot,        dot4, nibbles4, dot_codes,      sad,        dot_f32, l2_f32, l1_f32,
-    widen_f16,    narrow_f16, widen_u8, nearest_column, add_column, bit_sums};
+    widen_f16,    narrow_f16, widen_u8, nearest_column, add_column, bit_sums, best_rows};
 
 }  // namespace sealpoint
 #endif

@@ -98,10 +98,35 @@ BitSums bit_sums(const uint8_t* code, const uint64_t* slices, size_t words, unsi
   return shared::bit_sums(code, slices, words, count);
 }
 
+template <typename Term>
+void best_of_all(const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best, Term term) {
+  for (size_t b = 0; b < blocks; ++b, queries += dim * kMaxSimLanes, best += kMaxSimLanes) {
+    for (size_t r = 0; r < count; ++r) {
+      float sums[kMaxSimLanes] = {};
+      for (size_t d = 0; d < dim; ++d) {
+        float value;
+        std::memcpy(&value, rows + r * dim + d, sizeof value);
+        for (size_t lane = 0; lane < kMaxSimLanes; ++lane) sums[lane] += term(queries[d * kMaxSimLanes + lane], value);
+      }
+      for (size_t lane = 0; lane < kMaxSimLanes; ++lane) best[lane] = sums[lane] > best[lane] ? sums[lane] : best[lane];
+    }
+  }
+}
+
+void best_rows(uint32_t distance, const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best) {
+  if (distance == 2) {
+    best_of_all(queries, blocks, dim, rows, count, best, [](float x, float y) { return -(x - y) * (x - y); });
+  } else if (distance == 4) {
+    best_of_all(queries, blocks, dim, rows, count, best, [](float x, float y) { return -std::fabs(x - y); });
+  } else {
+    best_of_all(queries, blocks, dim, rows, count, best, [](float x, float y) { return x * y; });
+  }
+}
+
 }  // namespace
 
 const Kernels kBaselineKernels = {
     "baseline", dot,        dot4, nibbles4, dot_codes,      sad,        dot_f32, l2_f32, l1_f32,
-    widen_f16,  narrow_f16, widen_u8, nearest_column, add_column, bit_sums};
+    widen_f16,  narrow_f16, widen_u8, nearest_column, add_column, bit_sums, best_rows};
 
 }  // namespace sealpoint
