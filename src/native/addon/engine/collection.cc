@@ -65,6 +65,7 @@ VectorIndexConfig Collection::index_config(size_t vector) const {
   config.datatype = field.datatype;
   config.codes = field.codes;
   config.placement = field.placement;
+  config.cipher = store_.cipher();
   config.dir = folder_ + "/" + std::to_string(vector);
   return config;
 }

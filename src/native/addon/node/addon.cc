@@ -337,6 +337,28 @@ napi_value check_data(napi_env env, napi_callback_info info) {
   });
 }
 
+// openSealed(text path, text key of 32 bytes, u32 readThreads, u32 buildThreads, u32 memoryMb) -> u32 handle: an engine whose files are
+// all under the key. What it holds is a copy of something, so a power failure may take what is new.
+napi_value open_sealed(napi_env env, napi_callback_info info) {
+  return work_apart(env, info, "openSealed(Uint8Array)", [](std::string_view message) {
+    sealpoint::ByteReader in(message);
+    const std::string path(in.text());
+    sealpoint::EngineOptions options;
+    options.store.cipher = std::make_shared<sealpoint::FileCipher>(in.text());
+    options.store.fsync = sealpoint::FsyncPolicy::kNever;
+    options.read_threads = in.u32();
+    options.build_threads = in.u32();
+    options.memory_limit = uint64_t{in.u32()} << 20;
+    options.temporary_index_bytes = uint64_t{8} << 20;
+    auto engine = Engine::open(path, options);
+    std::lock_guard lock(handles_mutex);
+    handles()[next_handle] = {std::move(engine)};
+    sealpoint::ByteWriter out;
+    out.u32(next_handle++);
+    return std::move(out.bytes());
+  });
+}
+
 // bm25Batch(message of bm25_batch.h)
 napi_value bm25_batch(napi_env env, napi_callback_info info) {
   return work_apart(env, info, "bm25Batch(Uint8Array)", [](std::string_view message) { return sealpoint::text::bm25_batch(message); });
@@ -391,6 +413,7 @@ napi_value init(napi_env env, napi_value exports) {
   napi_add_env_cleanup_hook(env, leave, holder);
   const napi_property_descriptor functions[] = {
       {"open", nullptr, open, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"openSealed", nullptr, open_sealed, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"call", nullptr, call, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"close", nullptr, close, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},

@@ -1,5 +1,6 @@
 #include "store.h"
 
+#include "cipher_env.h"
 #include "log_check.h"
 
 #include <rocksdb/file_checksum.h>
@@ -97,7 +98,7 @@ class Store::Listener : public rocksdb::EventListener {
 };
 
 Store::Store(const std::string& path, const StoreOptions& store_options)
-    : options_(store_options), path_(path), payload_cache_(kPayloadCacheBytes) {
+    : options_(store_options), path_(path), payload_cache_(store_options.cipher != nullptr ? kSealedPayloadCacheBytes : kPayloadCacheBytes) {
   std::error_code failure;
   if (!options_.read_only) std::filesystem::create_directories(path, failure);
   if (failure) throw Error(ErrorKind::kUnavailable, "cannot create the data folder: " + failure.message());
@@ -120,7 +121,14 @@ Store::Store(const std::string& path, const StoreOptions& store_options)
   // Checksums of whole files stand in the manifest, so that damage to a blob file is found without reading each vector.
   options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();
   options.listeners.push_back(std::make_shared<Listener>(*this));
-  if (options_.env != nullptr) options.env = options_.env;
+  if (options_.cipher != nullptr) {
+    cipher_env_ = make_cipher_env(options_.cipher, options_.env);
+    options.env = cipher_env_.get();
+    // RocksDB writes its own log past the cipher.
+    options.info_log = std::make_shared<Silence>();
+  } else if (options_.env != nullptr) {
+    options.env = options_.env;
+  }
   const auto refuse_held = [&](const rocksdb::Status& status) {
     if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
       throw Error(ErrorKind::kUnavailable, "the data folder " + path + " is in use by another server");
@@ -166,6 +174,8 @@ void Store::find_losses() {
   }
   // A mark that cannot be read is no loss by itself, and the next sync writes it anew.
   if (!why.empty() && options_.read_only) losses_.push_back(why);
+  // A scan would find ciphertext. What lies under a cipher is a copy that can be made again.
+  if (options_.cipher != nullptr) return;
   const LogScan logs = scan_logs(path_ + "/store");
   losses_.insert(losses_.end(), logs.damage.begin(), logs.damage.end());
   if (options_.read_only || options_.accept_losses) return;

@@ -26,6 +26,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
 
+#include "../core/file_cipher.h"
 #include "../core/point_id.h"
 #include "../core/status.h"
 #include "payload_cache.h"
@@ -47,6 +48,8 @@ struct StoreOptions {
   bool read_only = false;
   bool accept_losses = false;
   uint32_t mark_after_ms = 2000;  // without a write for so long, what is synced is noted beside the store
+  // Everything that is derived and written beside the store is to be under it too; nullptr: files in the clear.
+  std::shared_ptr<const FileCipher> cipher;
   rocksdb::Env* env = nullptr;  // nullptr: the real one. Only the addon's own checks set it, to inject faults; the addon's door never does
 };
 
@@ -62,6 +65,7 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
+  const std::shared_ptr<const FileCipher>& cipher() const { return options_.cipher; }
   rocksdb::DB& db() { return *db_; }
   PayloadCache& payload_cache() { return payload_cache_; }
   rocksdb::ColumnFamilyHandle* meta() const { return handles_[0]; }
@@ -107,6 +111,7 @@ class Store {
   const StoreOptions options_;
   const std::string path_;
   std::vector<std::string> losses_;
+  std::unique_ptr<rocksdb::Env> cipher_env_;
   rocksdb::FileLock* lock_ = nullptr;  // of a read-only store; otherwise RocksDB holds it
   std::unique_ptr<rocksdb::DB> db_;
   std::shared_ptr<rocksdb::Cache> cache_;

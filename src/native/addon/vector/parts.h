@@ -105,6 +105,11 @@ class Segment {
         if (known_bad(rows[i])) throw_bad(rows[i]);
       }
     }
+    if (file->encrypted()) {
+      thread_local std::vector<uint8_t> room;
+      for (size_t i = 0; i < count; ++i) read(i, file->row(rows[i], room));
+      return;
+    }
     volatile size_t at = 0;
     const bool there = mapped_read([&] {
       for (size_t i = 0; i < count; ++i) {
@@ -121,6 +126,8 @@ class Segment {
   // Any other reading of mapped parts.
   template <typename Read>
   void read_mapped(Read read) const {
+    // Nothing is mapped, and what reads the file may throw.
+    if (file->encrypted()) return read();
     if (!mapped_read(read)) throw_lost(0);
   }
 

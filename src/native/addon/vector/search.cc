@@ -295,8 +295,10 @@ void VectorIndexImpl::rescore(SearchState& state) const {
     size_t count = 0;
     while (count < kScanBatch && first + count < candidates.size() && candidates[first + count].segment == &segment) {
       rows[count] = candidates[first + count].row;
-      const auto* ahead = reinterpret_cast<const char*>(segment.file->row(rows[count]));
-      for (size_t j = 0; j < bytes; j += 64) __builtin_prefetch(ahead + j);
+      if (!segment.file->encrypted()) {
+        const auto* ahead = reinterpret_cast<const char*>(segment.file->row(rows[count]));
+        for (size_t j = 0; j < bytes; j += 64) __builtin_prefetch(ahead + j);
+      }
       ++count;
     }
     state.offer_rows(segment, rows, count);

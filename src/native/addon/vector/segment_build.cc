@@ -170,7 +170,7 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   std::vector<uint32_t> place(count);  // where a row of the graph is now
   for (size_t i = 0; i < count; ++i) place[codes.order[i]] = static_cast<uint32_t>(i);
   auto placed = [&](uint32_t row) { return row == kNoRow ? kNoRow : place[row]; };
-  SegmentWriter writer(path_);
+  SegmentWriter writer(path_, config_.cipher);
   // The rows of a section from the places where they were built, a piece at a time.
   constexpr size_t kPieceRows = 1024;
   auto write_rows_of = [&](Section section, size_t row_bytes, auto fill) {

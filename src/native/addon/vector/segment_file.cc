@@ -24,7 +24,8 @@ namespace sealpoint {
 namespace {
 
 // What a walk reads, and where that is. Slots, row checks and the book are always in memory: everything reads slots, and the checks tell what is damaged.
-bool is_hot(uint32_t section, const Placement& placement) {
+bool is_hot(uint32_t section, const Placement& placement, bool encrypted) {
+  if (encrypted) return section != kRows;
   switch (section) {
     case kCodes:
     case kNorms:
@@ -39,6 +40,8 @@ bool is_hot(uint32_t section, const Placement& placement) {
 }
 
 constexpr size_t kReadPiece = 1 << 20;
+constexpr uint64_t kNonceAt = kPage - FileCipher::kNonceBytes;
+static_assert(sizeof(SegmentHeader) <= kNonceAt);
 // Codes of at least this many bytes are read by a thread of their own.
 constexpr size_t kThreadedBytes = 16 << 20;
 constexpr char kMagic[8] = {'S', 'P', 'V', 'E', 'C', 'S', 'E', 'G'};
@@ -120,7 +123,9 @@ void write_file_durably(const std::string& path, const std::string& content) {
   sync_folder(folder_of(path));
 }
 
-SegmentWriter::SegmentWriter(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+SegmentWriter::SegmentWriter(const std::string& path, std::shared_ptr<const FileCipher> cipher)
+    : path_(path), temporary_(path + ".tmp"), cipher_(std::move(cipher)) {
+  if (cipher_ != nullptr) nonce_ = FileCipher::random_nonce();
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd_ < 0) throw_io("cannot create", temporary_);
 }
@@ -131,7 +136,17 @@ SegmentWriter::~SegmentWriter() {
 }
 
 void SegmentWriter::write_at(const void* data, size_t bytes, uint64_t offset) {
-  write_fully(fd_, data, bytes, offset, temporary_);
+  if (cipher_ == nullptr) return write_fully(fd_, data, bytes, offset, temporary_);
+  const auto* at = static_cast<const uint8_t*>(data);
+  while (bytes > 0) {
+    const size_t piece = std::min(bytes, kReadPiece);
+    encrypted_.assign(at, at + piece);
+    cipher_->apply(reinterpret_cast<const uint8_t*>(nonce_.data()), offset, encrypted_.data(), piece);
+    write_fully(fd_, encrypted_.data(), piece, offset, temporary_);
+    at += piece;
+    offset += piece;
+    bytes -= piece;
+  }
 }
 
 void SegmentWriter::begin_section(Section section, size_t bytes) {
@@ -166,6 +181,7 @@ void SegmentWriter::commit(SegmentHeader header) {
   std::copy(std::begin(sections_), std::end(sections_), std::begin(header.sections));
   header.check = header_check(header);
   write_at(&header, sizeof(header), 0);
+  if (cipher_ != nullptr) write_fully(fd_, nonce_.data(), nonce_.size(), kNonceAt, temporary_);
   if (::ftruncate(fd_, static_cast<off_t>(end_)) != 0) throw_io("cannot size", temporary_);
   if (::fsync(fd_) != 0) throw_io("cannot sync", temporary_);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_io("cannot rename", temporary_);
@@ -174,6 +190,7 @@ void SegmentWriter::commit(SegmentHeader header) {
 }
 
 SegmentFile::~SegmentFile() {
+  if (fd_ >= 0) ::close(fd_);
   if (base_ != nullptr) ::munmap(const_cast<uint8_t*>(base_), bytes_);
 }
 
@@ -196,14 +213,24 @@ std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, const Ve
   struct stat info;
   if (::fstat(fd, &info) != 0) throw_io("cannot look at", path);
   file->bytes_ = static_cast<size_t>(info.st_size);
-  if (file->bytes_ < kPage || !read_fully(fd, &file->header_, sizeof(SegmentHeader), 0, path)) {
+  if (config.cipher != nullptr && file->bytes_ >= kPage) {
+    file->nonce_.resize(FileCipher::kNonceBytes);
+    if (!sealpoint::read_fully(fd, file->nonce_.data(), file->nonce_.size(), kNonceAt, path)) file->nonce_.clear();
+    file->cipher_ = config.cipher;
+  }
+  if (file->bytes_ < kPage || !file->read_fully(fd, &file->header_, sizeof(SegmentHeader), 0)) {
     why = "the file is cut short";
     return nullptr;
   }
   if (!file->check_header(config, why)) return nullptr;
-  void* base = ::mmap(nullptr, file->bytes_, PROT_READ, MAP_SHARED, fd, 0);
-  if (base == MAP_FAILED) throw_io("cannot map", path);
-  file->base_ = static_cast<const uint8_t*>(base);
+  if (file->encrypted()) {
+    file->fd_ = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (file->fd_ < 0) throw_io("cannot open", path);
+  } else {
+    void* base = ::mmap(nullptr, file->bytes_, PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) throw_io("cannot map", path);
+    file->base_ = static_cast<const uint8_t*>(base);
+  }
   if (!file->load_sections(fd, config.placement, why)) return nullptr;
   bool sound = false;
   const bool there = mapped_read([&] { sound = file->links_sound(); });
@@ -266,7 +293,7 @@ bool SegmentFile::load_section(int fd, Section which, uint8_t* to, uint8_t* lowe
   for (uint64_t done = 0; done < entry.bytes;) {
     const size_t piece = std::min<uint64_t>(kReadPiece, entry.bytes - done);
     uint8_t* const at = lower != nullptr ? buffer.get() : to + done;
-    if (!read_fully(fd, at, piece, entry.offset + done, path_)) return false;
+    if (!read_fully(fd, at, piece, entry.offset + done)) return false;
     checksum.add(at, piece);
     if (lower != nullptr) split_planes(at, piece, to + done / 2, lower + done / 2);
     done += piece;
@@ -277,21 +304,23 @@ bool SegmentFile::load_section(int fd, Section which, uint8_t* to, uint8_t* lowe
 bool SegmentFile::load_sections(int fd, const Placement& placement, std::string& why) {
   const SegmentHeader& h = header_;
   const SectionEntry& all_rows = h.sections[kRows];
-  ::madvise(const_cast<uint8_t*>(base_ + all_rows.offset), all_rows.bytes, placement.rows_cached ? MADV_WILLNEED : MADV_RANDOM);
+  if (!encrypted()) {
+    ::madvise(const_cast<uint8_t*>(base_ + all_rows.offset), all_rows.bytes, placement.rows_cached ? MADV_WILLNEED : MADV_RANDOM);
+  }
   uint8_t* to[kSectionCount] = {};
   placement_ = placement;
-  auto padded = [&](uint32_t section) { return is_hot(section, placement) ? (h.sections[section].bytes + 63) / 64 * 64 : 0; };
+  auto padded = [&](uint32_t section) { return is_hot(section, placement, encrypted()) ? (h.sections[section].bytes + 63) / 64 * 64 : 0; };
   size_t bytes = 0;
   for (uint32_t i = 0; i < kSectionCount; ++i) bytes += padded(i);
   hot_ = HotMemory(bytes);
   bytes = 0;
   for (uint32_t i = 0; i < kSectionCount; ++i) {
-    if (is_hot(i, placement)) to[i] = hot_.data() + bytes;
+    if (is_hot(i, placement, encrypted())) to[i] = hot_.data() + bytes;
     bytes += padded(i);
   }
-  for (uint32_t i = 0; i < kSectionCount; ++i) at_[i] = to[i] != nullptr ? to[i] : base_ + h.sections[i].offset;
+  for (uint32_t i = 0; i < kSectionCount; ++i) at_[i] = to[i] != nullptr || encrypted() ? to[i] : base_ + h.sections[i].offset;
   // Bytes lie to one side of zero, which leaves their upper plane too little to say.
-  const bool planes = !placement.codes_on_disk && codes().kind == CodeKind::kScalar && h.code_bytes >= kPlanesMin && datatype() != Datatype::kUint8 &&
+  const bool planes = to[kCodes] != nullptr && codes().kind == CodeKind::kScalar && h.code_bytes >= kPlanesMin && datatype() != Datatype::kUint8 &&
                       h.distance != static_cast<uint32_t>(Distance::kManhattan);
   uint8_t* const lower = planes ? to[kCodes] + h.sections[kCodes].bytes / 2 : nullptr;
   // The codes are three quarters of it all, so they are worth a thread of their own.
@@ -391,9 +420,29 @@ uint32_t SegmentFile::find_slot(uint32_t slot, uint32_t& hint) const {
   return there ? row : kNoRow;
 }
 
+bool SegmentFile::read_fully(int fd, void* data, size_t bytes, uint64_t offset) const {
+  if (!sealpoint::read_fully(fd, data, bytes, offset, path_)) return false;
+  if (encrypted()) cipher_->apply(reinterpret_cast<const uint8_t*>(nonce_.data()), offset, data, bytes);
+  return true;
+}
+
+const uint8_t* SegmentFile::row(uint32_t row, std::vector<uint8_t>& room) const {
+  if (!encrypted()) return this->row(row);
+  if (room.size() < row_bytes()) room.resize(row_bytes());
+  if (!read_fully(fd_, room.data(), row_bytes(), header_.sections[kRows].offset + row * row_bytes())) {
+    throw Error(ErrorKind::kDataLoss, "vector row " + std::to_string(row) + " of " + path_ + " cannot be read");
+  }
+  return room.data();
+}
+
 bool SegmentFile::verify_block(uint32_t block) const {
   const uint32_t first = block * kRowsPerCheck;
   const uint32_t count = std::min(kRowsPerCheck, header_.rows - first);
+  if (encrypted()) {
+    std::vector<uint8_t> rows(count * row_bytes());
+    return read_fully(fd_, rows.data(), rows.size(), header_.sections[kRows].offset + first * row_bytes()) &&
+           lane_crc32c(rows.data(), rows.size()) == row_checks_[block];
+  }
   bool sound = false;
   return mapped_read([&] {
            sound = lane_crc32c(row(first), count * row_bytes()) == row_checks_[block];
@@ -402,6 +451,7 @@ bool SegmentFile::verify_block(uint32_t block) const {
 }
 
 void SegmentFile::expect_all_rows() const {
+  if (encrypted()) return;
   ::madvise(const_cast<uint8_t*>(base_ + header_.sections[kRows].offset), header_.sections[kRows].bytes, MADV_WILLNEED);
 }
 

@@ -4,12 +4,14 @@
 // row numbers by ascending slot), codes (rows of code_bytes), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32
 // row, u32 level, u64 first} by ascending row, upper links u32[], row checks u32[] (one per kRowsPerCheck rows), the codes' book
 // f32[] (code_kinds.h), rows of the datatype [rows][dim]. Little-endian. Every section but the rows has a checksum in the header, and the header one of itself. Rows
-// that are near in the graph are near in the file, which is what makes a walk fast.
+// that are near in the graph are near in the file, which is what makes a walk fast. Under a cipher all is encrypted but the nonce, which
+// stands in the last bytes of the first page.
 #pragma once
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "checksum.h"
 #include "graph_build.h"
@@ -69,7 +71,7 @@ static_assert(sizeof(SegmentHeader) <= kPage);
 // Writes sections in any order to `path`.tmp; commit() makes it `path`, durably. Without commit the file goes away.
 class SegmentWriter {
  public:
-  explicit SegmentWriter(const std::string& path);
+  explicit SegmentWriter(const std::string& path, std::shared_ptr<const FileCipher> cipher = nullptr);
   ~SegmentWriter();
   SegmentWriter(const SegmentWriter&) = delete;
   SegmentWriter& operator=(const SegmentWriter&) = delete;
@@ -86,6 +88,9 @@ class SegmentWriter {
 
   std::string path_;
   std::string temporary_;
+  const std::shared_ptr<const FileCipher> cipher_;
+  std::string nonce_;
+  std::vector<uint8_t> encrypted_;
   int fd_ = -1;
   uint64_t end_ = kPage;
   uint64_t at_ = 0;
@@ -111,7 +116,7 @@ class SegmentFile {
   size_t bytes() const { return bytes_; }
   size_t hot_bytes() const { return hot_.bytes(); }
   // Whether a walk reads no mapped memory.
-  bool in_memory() const { return !placement_.codes_on_disk && !placement_.graph_on_disk; }
+  bool in_memory() const { return encrypted() || (!placement_.codes_on_disk && !placement_.graph_on_disk); }
   const Placement& placement() const { return placement_; }
   uint32_t rows() const { return header_.rows; }
 
@@ -129,8 +134,12 @@ class SegmentFile {
   const uint32_t* links(uint32_t row) const { return links_ + static_cast<size_t>(row) * 2 * header_.m; }
   // Links of a row on a level from 1 up; nullptr when it is not there.
   const uint32_t* upper_links(uint32_t row, uint32_t level) const;
-  // As it is stored.
+  // Rows are read from the file one by one, into memory that is the caller's.
+  bool encrypted() const { return cipher_ != nullptr; }
+  // As it is stored; not of an encrypted file.
   const uint8_t* row(uint32_t row) const { return rows_ + row * row_bytes(); }
+  // The same of any file: mapped, or read into `room`. Throws kDataLoss when an encrypted file is cut short.
+  const uint8_t* row(uint32_t row, std::vector<uint8_t>& room) const;
   size_t row_bytes() const { return header_.dim * value_bytes(datatype()); }
   Datatype datatype() const { return static_cast<Datatype>(header_.datatype); }
   // How its codes were made.
@@ -147,6 +156,7 @@ class SegmentFile {
 
  private:
   SegmentFile() = default;
+  bool read_fully(int fd, void* data, size_t bytes, uint64_t offset) const;
   bool check_header(const VectorIndexConfig& config, std::string& why) const;
   bool load_sections(int fd, const Placement& placement, std::string& why);
   bool load_section(int fd, Section which, uint8_t* to, uint8_t* lower) const;
@@ -157,6 +167,9 @@ class SegmentFile {
   }
 
   std::string path_;
+  std::shared_ptr<const FileCipher> cipher_;
+  std::string nonce_;
+  int fd_ = -1;  // of an encrypted file
   SegmentHeader header_{};
   const uint8_t* base_ = nullptr;
   size_t bytes_ = 0;

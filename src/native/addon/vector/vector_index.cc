@@ -244,7 +244,7 @@ VectorIndexStats VectorIndexImpl::stats() const {
   for (const auto& tail : tails_) stats.tail += tail->bytes();
   for (const auto& segment : segments_) {
     stats.indexed += segment->live;
-    stats.mapped += segment->file->bytes();
+    if (!segment->file->encrypted()) stats.mapped += segment->file->bytes();
     stats.graph += segment->file->hot_bytes();
   }
   stats.anonymous += stats.tail + stats.graph;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../core/bitset.h"
+#include "../core/file_cipher.h"
 
 namespace sealpoint {
 
@@ -68,6 +69,8 @@ struct VectorIndexConfig {
   uint64_t full_scan_threshold_kb = 10000;  // below this many kilobytes of live f32 vectors, searches scan
   uint64_t indexing_threshold_kb = 10000;   // a tail above this wants a build
   std::string dir;                          // folder of this index's files; exists
+  // Segments are written under it, and nothing of them is mapped: rows are read and decrypted when they are asked for.
+  std::shared_ptr<const FileCipher> cipher;
 };
 
 // How a search went, for Explain: segments by what was done with them.

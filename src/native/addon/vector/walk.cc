@@ -161,7 +161,8 @@ void CodeScorer::score(const uint32_t* rows, size_t count, float* out) const {
     return;
   }
   if (rows_ != nullptr) {
-    for (size_t i = 0; i < count; ++i) out[i] = rows_->key_of_stored(file_.row(rows[i]));
+    thread_local std::vector<uint8_t> room;
+    for (size_t i = 0; i < count; ++i) out[i] = rows_->key_of_stored(file_.row(rows[i], room));
     return;
   }
   if (distance_ == Distance::kManhattan) {
