@@ -12,7 +12,8 @@ import {
   startRestServer,
 } from "./api/rest/index.ts";
 import { fullAccess, limits } from "./core/index.ts";
-import { createSharedChanges, guardEngine } from "./engine/index.ts";
+import { SealedIndexes } from "./engine/embedded/index.ts";
+import { AttachmentTable, createSharedChanges, guardEngine } from "./engine/index.ts";
 import {
   createAuthenticator,
   createLog,
@@ -24,7 +25,7 @@ import {
   type ServerConfig,
   type Settings,
 } from "./ops/index.ts";
-import { exactIndexes, S5Hub } from "./s5/index.ts";
+import { S5Hub } from "./s5/index.ts";
 import { collectionSinks, SnapshotsService, StreamRegistry } from "./services/index.ts";
 import { type Database, openDatabase, type RpcThreads, startRpcThreads } from "./threads/index.ts";
 
@@ -96,12 +97,18 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   );
   const begunMs = performance.now();
   const changes = createSharedChanges();
-  const database = openDatabase(config, changes);
+  const attachments = new AttachmentTable();
+  const database = openDatabase(config, changes, attachments);
   addDatabaseMetrics(metrics, database);
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
   const s5 = new S5Hub({
     config: config.s5,
-    indexes: exactIndexes((dimensions) => database.embedded.createMemoryIndex(dimensions)),
+    indexes: new SealedIndexes({
+      folder: join(config.dataDir, "s5"),
+      attachments,
+      memoryLimitMegabytes: config.memoryLimitMegabytes,
+      collectionExists: (name) => database.engine.collectionExists(name),
+    }),
     collections: collectionSinks(database.engine),
   });
   addS5Metrics(metrics, s5);
@@ -122,7 +129,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   try {
     door =
       config.rpcThreads > 1
-        ? await startRpcThreads({ config, log, changes, ...shared })
+        ? await startRpcThreads({ config, log, changes, attachments, ...shared })
         : await startGrpcServer({ ...common, port: config.grpcPort, metrics, ...tables });
     rest = await startRestServer({
       ...common,

@@ -1,3 +1,4 @@
+export { type Attached, type Attachments, AttachmentTable, attachedEngine } from "./attached.ts";
 export * from "./engine.ts";
 export { guardEngine } from "./guarded.ts";
 export { createSharedChanges, sealEngine, sealedSkippedOf } from "./sealed.ts";

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { DomainError, type ErrorKind, limits } from "../core/index.ts";
+import { NativeReader, NativeWriter } from "./bytes.ts";
 
 /** src/native/addon/core/status.h has the same numbers. */
 const kinds: Record<number, ErrorKind> = {
@@ -71,6 +72,7 @@ interface Addon {
     collectionMemoryMegabytes: number,
     temporaryIndexMiB: number,
   ): number;
+  openSealed(message: Uint8Array): Promise<ArrayBuffer>;
   call(handle: number, operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer>;
   close(handle: number): Promise<void>;
   sealBatch(message: Uint8Array): Promise<ArrayBuffer>;
@@ -158,6 +160,38 @@ export class NativeEngine {
     } catch (error) {
       throw toDomainError(error);
     }
+  }
+
+  /**
+   * An engine whose files are all encrypted under a key of 32 bytes; opened off the event loop. What it holds is a copy of something: a power
+   * failure may take what was not flushed.
+   */
+  static async openSealed(path: string, key: Uint8Array, options: NativeOptions = {}): Promise<NativeEngine> {
+    const addon = load();
+    const message = new NativeWriter()
+      .text(path)
+      .blob(key)
+      .u32(options.readThreads ?? 0)
+      .u32(options.buildThreads ?? 0)
+      .u32(options.memoryLimitMegabytes ?? 0)
+      .done();
+    try {
+      return new NativeEngine(addon, new NativeReader(await addon.openSealed(message)).u32());
+    } catch (error) {
+      throw toDomainError(error);
+    } finally {
+      message.fill(0);
+    }
+  }
+
+  /** Of an engine that another thread of the process has open, and closes. */
+  static ofHandle(handle: number): NativeEngine {
+    return new NativeEngine(load(), handle);
+  }
+
+  /** Names this engine to the other threads of the process. */
+  get number(): number {
+    return this.handle;
   }
 
   /**

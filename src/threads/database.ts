@@ -2,7 +2,7 @@
 import { createServiceTables } from "../api/grpc/handlers/index.ts";
 import type { GrpcServerOptions, ServiceBinding } from "../api/grpc/index.ts";
 import { type EmbeddedEngine, openEmbeddedEngine } from "../engine/embedded/index.ts";
-import { guardEngine, sealEngine } from "../engine/index.ts";
+import { type Attachments, attachedEngine, guardEngine, sealEngine } from "../engine/index.ts";
 import type { ServerConfig } from "../ops/index.ts";
 import type { S5Backend } from "../s5/index.ts";
 import type { Streams } from "../services/index.ts";
@@ -18,9 +18,9 @@ export interface Database {
 }
 
 /** `changes`: of createSharedChanges, the same for every thread. The first thread to open waits until all is loaded; the others find it open. */
-export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer): Database {
+export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer, attachments: Attachments): Database {
   const embedded = openEmbeddedEngine(config);
-  const engine = sealEngine(embedded, changes);
+  const engine = sealEngine(attachedEngine(embedded, attachments), changes);
   return {
     embedded,
     engine,

@@ -1,9 +1,11 @@
 /** Starts, asks and ends the threads that serve the gRPC port together. */
 import { Worker } from "node:worker_threads";
 import { reservePort } from "../api/grpc/index.ts";
+import type { AttachmentTable } from "../engine/index.ts";
 import { type Logger, type ServerConfig, type ThreadFigures, ThreadPort } from "../ops/index.ts";
 import { type S5Backend, serveS5 } from "../s5/index.ts";
 import { type Streams, serveStreams } from "../services/index.ts";
+import { serveAttachments } from "./remote-attachments.ts";
 
 export interface RpcWorkerData {
   /** With the port that is served, never 0. */
@@ -28,6 +30,7 @@ export interface RpcThreadsOptions {
   readonly changes: SharedArrayBuffer;
   readonly s5: S5Backend;
   readonly streams: Streams;
+  readonly attachments: AttachmentTable;
 }
 
 /** Young generation of a thread: bin/sealpoint.mjs gives the whole process 4 MB semi-spaces, three of which make one of these. */
@@ -73,7 +76,7 @@ export async function startRpcThreads(options: RpcThreadsOptions): Promise<RpcTh
   };
 }
 
-function startThread({ config, log, changes, s5, streams }: RpcThreadsOptions, name: string): Thread {
+function startThread({ config, log, changes, s5, streams, attachments }: RpcThreadsOptions, name: string): Thread {
   const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
   const worker = new Worker(new URL(`./rpc-worker${extension}`, import.meta.url), {
     name,
@@ -85,6 +88,7 @@ function startThread({ config, log, changes, s5, streams }: RpcThreadsOptions, n
   });
   const port = new ThreadPort(worker);
   serveS5(port, s5);
+  serveAttachments(port, attachments);
   serveStreams(port, streams);
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   const thread: Thread = { name, worker, port, ended, ending: false };

@@ -8,6 +8,7 @@ import { createAuthenticator, createLog, FigureBook, ThreadPort } from "../ops/i
 import { RemoteS5 } from "../s5/index.ts";
 import { RemoteStreams } from "../services/index.ts";
 import { openDatabase } from "./database.ts";
+import { RemoteAttachments } from "./remote-attachments.ts";
 import type { RpcWorkerData } from "./rpc-threads.ts";
 
 if (parentPort === null) throw new Error("rpc-worker.ts runs in a worker thread only");
@@ -16,7 +17,7 @@ const { config, name, changes } = workerData as RpcWorkerData;
 const main = new ThreadPort(own);
 const log = createLog(config.logLevel).child({ thread: name });
 const figures = new FigureBook(name);
-const database = openDatabase(config, changes);
+const database = openDatabase(config, changes, new RemoteAttachments(main));
 const server = startGrpcServer({
   host: config.host,
   port: config.grpcPort,

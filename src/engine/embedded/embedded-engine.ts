@@ -38,6 +38,7 @@ import type {
   ExplainRequest,
   FacetCounts,
   NearestQuery,
+  PointInput,
   PointsOfGroup,
   PointTable,
   ScrollCursor,
@@ -53,6 +54,7 @@ import {
   encodeEncodedWrite,
   encodeExplain,
   encodeGet,
+  encodeReplace,
   encodeScroll,
   encodeSearches,
   encodeWrite,
@@ -106,13 +108,16 @@ const facetHeaderSize = 4;
 const changeAttemptsMax = 8;
 
 export function openEmbeddedEngine(options: EmbeddedOptions): EmbeddedEngine {
-  const native = NativeEngine.open(options.dataDir, options);
+  const snapshotsDir = options.snapshotsDir ?? join(options.dataDir, "snapshots");
+  return EmbeddedEngine.over(NativeEngine.open(options.dataDir, options), resolve(snapshotsDir));
+}
+
+function snapshotsOf(native: NativeEngine, folder: string): EmbeddedSnapshots {
   const realName = async (name: string): Promise<string> => {
     const answer = await native.call(operations.collectionInfo, new NativeWriter().text(name).done());
     return new NativeReader(answer).text();
   };
-  const snapshotsDir = options.snapshotsDir ?? join(options.dataDir, "snapshots");
-  return new EmbeddedEngine(native, new EmbeddedSnapshots(native, resolve(snapshotsDir), realName));
+  return new EmbeddedSnapshots(native, folder, realName);
 }
 
 export class EmbeddedEngine implements Engine {
@@ -122,6 +127,10 @@ export class EmbeddedEngine implements Engine {
   constructor(native: NativeEngine, snapshots: EmbeddedSnapshots) {
     this.native = native;
     this.snapshots = snapshots;
+  }
+
+  static over(native: NativeEngine, snapshotsDir: string): EmbeddedEngine {
+    return new EmbeddedEngine(native, snapshotsOf(native, snapshotsDir));
   }
 
   async createCollection(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void> {
@@ -267,6 +276,16 @@ export class EmbeddedEngine implements Engine {
     const message = encoded instanceof NativeWriter ? encoded : await encoded;
     try {
       return readWriteResult(await this.native.call(operations.write, message.done()));
+    } finally {
+      message.release();
+    }
+  }
+
+  /** In one moment the points of these ids go, and others come; no id is in both. For indexes that are copies of something. */
+  async replacePoints(name: string, ids: readonly PointId[], points: readonly PointInput[]): Promise<void> {
+    const message = await encodeReplace(name, ids, points);
+    try {
+      await this.native.call(operations.write, message.done());
     } finally {
       message.release();
     }

@@ -6,6 +6,7 @@ import type {
   Filter,
   MemoryPlacement,
   PayloadSelector,
+  PointId,
   Quantization,
   VectorParams,
   VectorsSelector,
@@ -274,6 +275,17 @@ export function encodeWrite(
       break;
   }
   return out;
+}
+
+export function encodeReplace(
+  name: string,
+  ids: readonly PointId[],
+  points: readonly PointInput[],
+): Promise<NativeWriter> {
+  const out = new NativeWriter(upsertSize(points) + ids.length * 17 + name.length * 3 + 256);
+  writeHead(out, name, { wait: true }).u8(20).u32(ids.length);
+  for (const id of ids) out.id(id);
+  return writePointsInSlices(out.u32(points.length), points);
 }
 
 const exactFlag = 1;

@@ -277,6 +277,16 @@ void Collection::parse_operation(ByteReader& in, std::string_view body, WriteCon
     parse_points(in, context, kind);
     return;
   }
+  // Points that go, and others that come in the same moment.
+  if (kind == 20) {
+    for (uint32_t left = in.u32(); left > 0; --left) {
+      Change& change = change_of(context, in.id());
+      change.touched = true;
+      change.removed = true;
+    }
+    parse_points(in, context, 1);
+    return;
+  }
   if (kind == 9) {
     const bool replace = in.u8() != 0;
     const uint32_t count = in.u32();

@@ -20,6 +20,7 @@ constexpr size_t kMiB = 1024 * 1024;
 // Together they bound what the store holds in memory; the rest of the data stays in the page cache.
 constexpr size_t kBlockCacheBytes = 16 * kMiB;
 constexpr size_t kPayloadCacheBytes = 16 * kMiB;
+constexpr size_t kSealedPayloadCacheBytes = 1 * kMiB;
 constexpr size_t kMemtableBytes = 32 * kMiB;
 // Bounds what a start after kill -9 has to replay.
 constexpr uint64_t kLogBytesMax = 96 * kMiB;

@@ -1,0 +1,138 @@
+/**
+ * The file that makes an encrypted folder one that can be opened again: `{name}.index`, 12 bytes of magic, the folder's name (32 hexadecimal
+ * digits), a nonce of 12 bytes, and under AES-256-GCM with a key derived from the owner's: u32 length of a JSON head, the head, the note, and
+ * the packed ids of each chunk. The magic and the folder are its additional data.
+ */
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+const magic = Buffer.from("SEALS5IDX001", "latin1");
+const folderDigits = 32;
+const nonceBytes = 12;
+const tagBytes = 16;
+const suffix = ".index";
+
+export interface SavedIndex {
+  /** Name of the folder with its files. */
+  readonly folder: string;
+  /** Of the files. */
+  readonly key: Uint8Array;
+  readonly dimensions: number;
+  readonly rows: number;
+  readonly note: Uint8Array;
+  /** Ids of each chunk's rows, packed. */
+  readonly chunks: ReadonlyMap<number, Uint8Array>;
+}
+
+interface Head {
+  readonly key: string;
+  readonly dimensions: number;
+  readonly rows: number;
+  readonly noteBytes: number;
+  readonly chunks: readonly (readonly [chunk: number, bytes: number])[];
+}
+
+const keyOf = (key: Uint8Array): Uint8Array =>
+  new Uint8Array(hkdfSync("sha256", key, new Uint8Array(), "sealpoint s5 index v1", 32));
+
+function pathOf(root: string, name: string): string {
+  if (!/^[0-9a-zA-Z_-]{1,128}$/.test(name)) throw new Error("the name of a saved index is letters and digits");
+  return join(root, name + suffix);
+}
+
+/** Durable when it is done; a stop before leaves what was there. */
+export async function writeSaved(root: string, name: string, key: Uint8Array, saved: SavedIndex): Promise<void> {
+  const chunks = [...saved.chunks];
+  const head: Head = {
+    key: Buffer.from(saved.key).toString("hex"),
+    dimensions: saved.dimensions,
+    rows: saved.rows,
+    noteBytes: saved.note.length,
+    chunks: chunks.map(([chunk, ids]) => [chunk, ids.length]),
+  };
+  const text = Buffer.from(JSON.stringify(head), "utf8");
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(text.length);
+  const start = Buffer.concat([magic, Buffer.from(saved.folder, "latin1")]);
+  const nonce = randomBytes(nonceBytes);
+  const wrapping = keyOf(key);
+  const cipher = createCipheriv("aes-256-gcm", wrapping, nonce).setAAD(start);
+  const parts = [start, nonce];
+  for (const part of [length, text, saved.note, ...chunks.map(([, ids]) => ids)]) parts.push(cipher.update(part));
+  parts.push(cipher.final(), cipher.getAuthTag());
+  wrapping.fill(0);
+  text.fill(0);
+  const path = pathOf(root, name);
+  const file = await open(`${path}.partial`, "w", 0o600);
+  try {
+    for (const part of parts) await file.writeFile(part);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.partial`, path);
+  const folder = await open(dirname(path), "r");
+  await folder.sync().finally(() => folder.close());
+}
+
+/** Undefined when there is none, or none that opens under this key. */
+export async function readSaved(root: string, name: string, key: Uint8Array): Promise<SavedIndex | undefined> {
+  const bytes = await readFile(pathOf(root, name)).catch(() => undefined);
+  const start = magic.length + folderDigits;
+  if (bytes === undefined || bytes.length < start + nonceBytes + tagBytes) return undefined;
+  if (!bytes.subarray(0, magic.length).equals(magic)) return undefined;
+  const wrapping = keyOf(key);
+  let opened: Buffer;
+  try {
+    const decipher = createDecipheriv("aes-256-gcm", wrapping, bytes.subarray(start, start + nonceBytes));
+    decipher.setAAD(bytes.subarray(0, start)).setAuthTag(bytes.subarray(-tagBytes));
+    opened = Buffer.concat([decipher.update(bytes.subarray(start + nonceBytes, -tagBytes)), decipher.final()]);
+  } catch {
+    return undefined;
+  } finally {
+    wrapping.fill(0);
+  }
+  const textEnd = 4 + opened.readUInt32LE(0);
+  // What opens under the key was written by writeSaved.
+  const head = JSON.parse(opened.toString("utf8", 4, textEnd)) as Head;
+  opened.fill(0, 4, textEnd);
+  const chunks = new Map<number, Uint8Array>();
+  let at = textEnd + head.noteBytes;
+  for (const [chunk, size] of head.chunks) {
+    chunks.set(chunk, Uint8Array.prototype.slice.call(opened, at, at + size));
+    at += size;
+  }
+  return {
+    folder: bytes.toString("latin1", magic.length, start),
+    key: Buffer.from(head.key, "hex"),
+    dimensions: head.dimensions,
+    rows: head.rows,
+    note: Uint8Array.prototype.slice.call(opened, textEnd, textEnd + head.noteBytes),
+    chunks,
+  };
+}
+
+/** The folder that is saved under a name, whoever may open it. */
+export async function savedFolder(root: string, name: string): Promise<string | undefined> {
+  const bytes = await readFile(pathOf(root, name)).catch(() => undefined);
+  if (bytes === undefined || !bytes.subarray(0, magic.length).equals(magic)) return undefined;
+  return bytes.toString("latin1", magic.length, magic.length + folderDigits);
+}
+
+export async function removeSaved(root: string, name: string): Promise<void> {
+  await rm(pathOf(root, name), { force: true });
+}
+
+/** Folders that nothing saved names, and halves of files. */
+export async function removeUnsaved(root: string): Promise<void> {
+  const entries = await readdir(root).catch(() => []);
+  const kept = new Set<string | undefined>();
+  for (const entry of entries) {
+    if (entry.endsWith(suffix)) kept.add(await savedFolder(root, entry.slice(0, -suffix.length)));
+  }
+  for (const entry of entries) {
+    if (entry.endsWith(suffix) || kept.has(entry)) continue;
+    await rm(join(root, entry), { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,428 @@
+/**
+ * Indexes of S5 sessions: each an engine of its own, whose files (rows, metadata, codes and graph) are encrypted from the first byte under a
+ * random key that lies in memory. Saving an index puts that key, under the owner's, into a file beside them; what is not saved goes with its
+ * session. Rows and metadata are decrypted block by block when a search asks for them.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type CollectionConfig, DomainError, type EncodedPayload, type PointId, sealingOff } from "../../core/index.ts";
+import { NativeEngine, NativeWriter, operations } from "../../native/index.ts";
+import {
+  type IndexHit,
+  type IndexNote,
+  type IndexQuery,
+  originalIdKey,
+  type RecordBatch,
+  type SessionIndex,
+  type SessionIndexes,
+  toPointId,
+} from "../../s5/index.ts";
+import { TimeSlices } from "../../seal/index.ts";
+import { decodePayload, encodePayload, omitEntries, payloadKeys, pickEntries } from "../../wire/index.ts";
+import type { Attached, AttachmentTable } from "../attached.ts";
+import type { PointInput, PointTable } from "../engine.ts";
+import { EmbeddedEngine } from "./embedded-engine.ts";
+import { packIds, unpackIds } from "./packed-ids.ts";
+import { readSaved, removeSaved, removeUnsaved, type SavedIndex, savedFolder, writeSaved } from "./saved-index.ts";
+
+/** How another thread of the process reaches what is attached. */
+export interface EmbeddedAttachment {
+  readonly name: string;
+  readonly collection: string;
+  /** Number of the native engine. */
+  readonly handle: number;
+}
+
+const collection = "index";
+/** Points of one write: large enough to cost little each, small enough that a search waits for none of them for long. */
+const writePoints = 1_024;
+const buildPollMs = 25;
+/** Where the metadata has an `_id` of its own, the record's id is kept under this key. */
+const secondIdKey = "__id";
+const idKeys: ReadonlySet<string> = new Set([originalIdKey, secondIdKey]);
+
+export interface SealedIndexesOptions {
+  /** `{dataDir}/s5`: its content is this object's alone. */
+  readonly folder: string;
+  readonly attachments: AttachmentTable;
+  /** Of the process, in MiB; 0: none. */
+  readonly memoryLimitMegabytes?: number;
+  /** Whether Qdrant's calls know a collection of this name. */
+  readonly collectionExists: (name: string) => Promise<boolean>;
+}
+
+interface Opened {
+  readonly native: NativeEngine;
+  readonly engine: EmbeddedEngine;
+}
+
+export class SealedIndexes implements SessionIndexes {
+  readonly #options: SealedIndexesOptions;
+  /** What a stop left behind is gone. */
+  readonly #swept: Promise<void>;
+
+  constructor(options: SealedIndexesOptions) {
+    this.#options = options;
+    this.#swept = removeUnsaved(options.folder).catch(() => undefined);
+  }
+
+  async create({ dimensions }: { readonly dimensions: number }): Promise<SessionIndex> {
+    const saved: SavedIndex = {
+      folder: randomBytes(16).toString("hex"),
+      key: randomBytes(32),
+      dimensions,
+      rows: 0,
+      note: new Uint8Array(),
+      chunks: new Map(),
+    };
+    const { native, engine } = await this.#open(saved);
+    try {
+      await engine.createCollection(collection, configOf(dimensions), sealingOff);
+      return new SealedIndex(this.#options, native, engine, saved, undefined);
+    } catch (error) {
+      await engine.close();
+      await this.#forget(saved.folder);
+      throw error;
+    }
+  }
+
+  async open(
+    name: string,
+    key: Uint8Array,
+  ): Promise<{ readonly index: SessionIndex; readonly note: IndexNote } | undefined> {
+    const saved = await readSaved(this.#options.folder, name, key);
+    if (saved === undefined) return undefined;
+    let opened: Opened | undefined;
+    try {
+      opened = await this.#open(saved);
+      const { pointsCount, config } = await opened.engine.collectionInfo(collection);
+      if (pointsCount !== saved.rows || config.vectors[""]?.size !== saved.dimensions) {
+        throw new DomainError("data_loss", "rows of a saved index are missing");
+      }
+      const index = new SealedIndex(this.#options, opened.native, opened.engine, saved, name);
+      await index.look();
+      return { index, note: saved.note };
+    } catch (error) {
+      await opened?.engine.close();
+      if (error instanceof DomainError && error.kind === "exhausted") throw error;
+      // Damaged: it can be loaded again.
+      await this.remove(name);
+      return undefined;
+    }
+  }
+
+  async remove(name: string): Promise<boolean> {
+    const folder = await savedFolder(this.#options.folder, name);
+    await removeSaved(this.#options.folder, name);
+    if (folder === undefined) return false;
+    await this.#forget(folder);
+    return true;
+  }
+
+  async #open({ folder, key }: SavedIndex): Promise<Opened> {
+    await this.#swept;
+    const path = join(this.#options.folder, folder);
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    const { memoryLimitMegabytes } = this.#options;
+    const native = await NativeEngine.openSealed(path, key, { memoryLimitMegabytes });
+    return { native, engine: EmbeddedEngine.over(native, path) };
+  }
+
+  #forget(folder: string): Promise<void> {
+    return rm(join(this.#options.folder, folder), { recursive: true, force: true });
+  }
+}
+
+function configOf(dimensions: number): CollectionConfig {
+  return {
+    vectors: { "": { size: dimensions, distance: "cosine" } },
+    hnsw: { m: 16, efConstruct: 128, fullScanThreshold: 10_000 },
+    indexingThreshold: 10_000,
+    onDiskPayload: true,
+    echo: "",
+  };
+}
+
+class SealedIndex implements SessionIndex, Attached {
+  readonly engine: EmbeddedEngine;
+  readonly collection = collection;
+  readonly dimensions: number;
+  readonly #options: SealedIndexesOptions;
+  readonly #native: NativeEngine;
+  readonly #folder: string;
+  readonly #key: Uint8Array;
+  readonly #chunks: Map<number, Uint8Array>;
+  #staged: { readonly chunkId: number; readonly points: readonly PointInput[] }[] = [];
+  #rows: number;
+  #bytes = 0;
+  #graphReady = false;
+  #savedAs: string | undefined;
+  #attachedAs: string | undefined;
+  #closed = false;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    options: SealedIndexesOptions,
+    native: NativeEngine,
+    engine: EmbeddedEngine,
+    saved: SavedIndex,
+    savedAs: string | undefined,
+  ) {
+    this.#options = options;
+    this.#native = native;
+    this.engine = engine;
+    this.#folder = saved.folder;
+    this.#key = saved.key;
+    this.dimensions = saved.dimensions;
+    this.#rows = saved.rows;
+    this.#chunks = new Map(saved.chunks);
+    this.#savedAs = savedAs;
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  get bytes(): number {
+    let ids = 0;
+    for (const packed of this.#chunks.values()) ids += packed.length;
+    return this.#bytes + ids;
+  }
+
+  get graphReady(): boolean {
+    return this.#graphReady;
+  }
+
+  /** Number of the native engine, for the other threads of the process. */
+  get handle(): number {
+    return this.#native.number;
+  }
+
+  /** Counts anew what is there. */
+  async look(): Promise<void> {
+    const { memory, status, pointsCount } = await this.engine.collectionInfo(collection);
+    this.#bytes = memory.tail + memory.ids + memory.graph + memory.payloadIndexes;
+    this.#graphReady = status === "green";
+    this.#rows = pointsCount;
+  }
+
+  add(batch: RecordBatch): Promise<void> {
+    return this.#inTurn(async () => {
+      const { chunkId } = batch;
+      const points = await this.#take(batch);
+      await this.#changing();
+      for (let first = 0; first < points.length; first += writePoints) {
+        const part = points.slice(first, first + writePoints);
+        await this.engine.write(collection, { kind: "upsert", points: part }, { wait: true });
+      }
+      this.#keep(
+        chunkId,
+        points.map(({ id }) => id),
+      );
+      wipe(points);
+      await this.look();
+    });
+  }
+
+  stage(batch: RecordBatch): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#staged.push({ chunkId: batch.chunkId, points: await this.#take(batch) });
+    });
+  }
+
+  publish(droppedChunks: readonly number[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const staged = this.#staged;
+      this.#staged = [];
+      const points = staged.flatMap((chunk) => chunk.points);
+      const stays = new Set(points.map(({ id }) => id));
+      const gone: PointId[] = [];
+      for (const chunk of droppedChunks) {
+        for (const id of unpackIds(this.#chunks.get(chunk) ?? new Uint8Array())) if (!stays.has(id)) gone.push(id);
+      }
+      await this.#changing();
+      await this.engine.replacePoints(collection, gone, points);
+      for (const chunk of droppedChunks) this.#chunks.delete(chunk);
+      for (const chunk of staged) {
+        this.#keep(
+          chunk.chunkId,
+          chunk.points.map(({ id }) => id),
+        );
+        wipe(chunk.points);
+      }
+      await this.look();
+    });
+  }
+
+  discard(): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const { points } of this.#staged) wipe(points);
+      this.#staged = [];
+    });
+  }
+
+  async search({ vector, k, threshold, filter, exact, ef }: IndexQuery): Promise<IndexHit[]> {
+    if (this.#closed) throw closed();
+    const query = {
+      using: "",
+      vector,
+      limit: k,
+      offset: 0,
+      payload: { kind: "all" },
+      vectors: { kind: "none" },
+      ...(threshold === undefined ? {} : { scoreThreshold: threshold }),
+      ...(filter === undefined ? {} : { filter }),
+      ...(exact === true ? { exact } : {}),
+      ...(ef === undefined ? {} : { hnswEf: ef }),
+    } as const;
+    try {
+      return toHits(await this.engine.search(collection, query));
+    } catch (error) {
+      throw this.#closed ? closed() : error;
+    }
+  }
+
+  async buildGraph(signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#closed) throw closed();
+      const { status, optimizerError } = await this.engine.collectionInfo(collection);
+      if (optimizerError !== undefined) throw new Error(`the graph cannot be built: ${optimizerError}`);
+      if (status === "green") break;
+      await sleep(buildPollMs, undefined, { signal }).catch(() => signal?.throwIfAborted());
+    }
+    await this.look();
+  }
+
+  save(name: string, key: Uint8Array, note: IndexNote): Promise<void> {
+    const owner = Uint8Array.from(key);
+    return this.#inTurn(async () => {
+      // All of it lies in tables from here on, which need no log.
+      await this.#native.call(operations.flush, new NativeWriter(0).done());
+      const { folder } = this.#options;
+      const before = await savedFolder(folder, name);
+      await writeSaved(folder, name, owner, {
+        folder: this.#folder,
+        key: this.#key,
+        dimensions: this.dimensions,
+        rows: this.#rows,
+        note,
+        chunks: this.#chunks,
+      });
+      this.#savedAs = name;
+      if (before !== undefined && before !== this.#folder) {
+        await rm(join(folder, before), { recursive: true, force: true });
+      }
+    }).finally(() => owner.fill(0));
+  }
+
+  async attach(name: string): Promise<void> {
+    if (this.#closed) throw closed();
+    const { attachments, collectionExists } = this.#options;
+    if (await collectionExists(name)) {
+      throw new DomainError("already_exists", `Wrong input: Collection \`${name}\` already exists!`);
+    }
+    await this.detach(this.#attachedAs ?? "");
+    attachments.set(name, this);
+    this.#attachedAs = name;
+  }
+
+  async detach(name: string): Promise<boolean> {
+    if (this.#attachedAs !== name) return false;
+    this.#attachedAs = undefined;
+    this.#options.attachments.delete(name);
+    return true;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.detach(this.#attachedAs ?? "");
+    // A write that is under way is refused by the engine or done.
+    await this.engine.close();
+    await this.#last;
+    for (const { points } of this.#staged) wipe(points);
+    this.#staged = [];
+    this.#key.fill(0);
+    this.#chunks.clear();
+    if (this.#savedAs === undefined) {
+      await rm(join(this.#options.folder, this.#folder), { recursive: true, force: true });
+    }
+  }
+
+  /** What is on disk would be older than its rows: until the next save it is loaded anew after a stop. */
+  async #changing(): Promise<void> {
+    if (this.#savedAs === undefined) return;
+    await removeSaved(this.#options.folder, this.#savedAs);
+    this.#savedAs = undefined;
+  }
+
+  #keep(chunkId: number, ids: readonly PointId[]): void {
+    const packed = packIds(ids);
+    const before = this.#chunks.get(chunkId);
+    this.#chunks.set(chunkId, before === undefined ? packed : Buffer.concat([before, packed]));
+  }
+
+  /** The batch as points. */
+  async #take(batch: RecordBatch): Promise<PointInput[]> {
+    const { ids, pointIds, vectors, dimensions, metadata, metadataOffsets } = batch;
+    const slices = new TimeSlices();
+    const points: PointInput[] = [];
+    for (let row = 0; row < pointIds.length; row++) {
+      if (slices.due()) await slices.yield();
+      const id = pointIds[row] as PointId;
+      const own = metadata.subarray(metadataOffsets[row], metadataOffsets[row + 1]);
+      points.push({
+        id,
+        payload: withId(own, id, ids[row] as string),
+        vectors: [["", vectors.subarray(row * dimensions, (row + 1) * dimensions)]],
+      });
+    }
+    return points;
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(() => {
+      if (this.#closed) throw closed();
+      return run();
+    });
+    this.#last = done.catch(() => undefined);
+    return done.catch((error: unknown) => {
+      throw this.#closed ? closed() : error;
+    });
+  }
+}
+
+/** The metadata with the record's own id where the point's does not read as it. */
+function withId(metadata: EncodedPayload, pointId: PointId, id: string): EncodedPayload {
+  if (String(pointId) === id) return metadata;
+  const key = payloadKeys(metadata).includes(originalIdKey) ? secondIdKey : originalIdKey;
+  return Buffer.concat([omitEntries(metadata, new Set([key])), encodePayload({ [key]: id })]);
+}
+
+function toHits(found: PointTable): IndexHit[] {
+  return Array.from({ length: found.length }, (_, row) => {
+    const pointId = found.id(row);
+    const payload = found.payload(row) ?? new Uint8Array();
+    const kept = decodePayload(pickEntries(payload, idKeys));
+    for (const key of [secondIdKey, originalIdKey]) {
+      const id = kept[key];
+      if (typeof id !== "string" || id === String(pointId) || toPointId(id) !== pointId) continue;
+      return { id, score: found.score(row), metadata: omitEntries(payload, new Set([key])) };
+    }
+    return { id: String(pointId), score: found.score(row), metadata: Uint8Array.from(payload) };
+  });
+}
+
+function wipe(points: readonly PointInput[]): void {
+  for (const { payload, vectors } of points) {
+    payload.fill(0);
+    for (const [, vector] of vectors) if (vector instanceof Float32Array) vector.fill(0);
+  }
+}
+
+function closed(): DomainError {
+  return new DomainError("not_found", "Not found: the session index is closed");
+}
