@@ -25,6 +25,12 @@ export interface Bounds<T> {
 
 export type Condition =
   | { readonly kind: "match_keyword"; readonly key: string; readonly value: string }
+  /** Texts that hold all words of `text`, one of them, or all of them in a row; and strings that begin with it. */
+  | {
+      readonly kind: "match_text" | "match_text_any" | "match_phrase" | "match_prefix";
+      readonly key: string;
+      readonly text: string;
+    }
   | { readonly kind: "match_integer"; readonly key: string; readonly value: bigint }
   | { readonly kind: "match_bool"; readonly key: string; readonly value: boolean }
   | { readonly kind: "match_any_keywords"; readonly key: string; readonly values: readonly string[] }

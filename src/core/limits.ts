@@ -31,6 +31,10 @@ export const limits = {
   filterConditionsMax: 10_000,
   /** Values of one match_any or match_except, points of one polygon: each is compared with every candidate's values. */
   filterValuesMax: 100_000,
+  /** UTF-8 bytes of the text of one match by text, phrase or prefix. */
+  filterTextBytesMax: 65_536,
+  /** Stop words of one text index's own, of 64 bytes on average. */
+  stopwordsMax: 10_000,
   /** UTF-8 bytes of a payload key in a filter, selector or index. */
   jsonPathBytesMax: 4_096,
   /** Keys and brackets of one such path; a payload is no deeper. */

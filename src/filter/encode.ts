@@ -11,7 +11,7 @@
  *       range: u8 flags (1 lt, 2 lte, 4 gt, 8 gte), f64 for each in this order | datetime_range: the same in i64 | values_count: in u64
  *       geo_box: f64 lon, lat (top left), lon, lat (bottom right) | geo_radius: f64 lon, lat, metres
  *       geo_polygon: u32 rings (the exterior first), each u32 points, f64 lon, lat...
- *       is_empty, is_null: nothing | nested: filter
+ *       is_empty, is_null: nothing | nested: filter | match_text, match_text_any, match_phrase, match_prefix: text
  *     without a key: has_id u32 count, ids (u8 0 and u64, or u8 1 and 16 bytes) | has_vector text | slice u32 total, u32 index | filter filter
  *
  * A program lives as long as its request: the format may change with the addon.
@@ -50,6 +50,10 @@ const kinds: Record<Condition["kind"], number> = {
   has_vector: 17,
   nested: 18,
   filter: 19,
+  match_text: 21,
+  match_text_any: 22,
+  match_phrase: 23,
+  match_prefix: 24,
   slice: 30,
 };
 
@@ -111,6 +115,15 @@ class FilterEncoder {
     switch (condition.kind) {
       case "match_keyword":
         this.#text(condition.value);
+        break;
+      case "match_text":
+      case "match_text_any":
+      case "match_phrase":
+      case "match_prefix":
+        if (Buffer.byteLength(condition.text) > limits.filterTextBytesMax) {
+          throw badInput(`a text can have ${limits.filterTextBytesMax} bytes`, `${field}.match`);
+        }
+        this.#text(condition.text);
         break;
       case "match_integer":
         this.#i64(condition.value, `${field}.match.integer`);

@@ -1,6 +1,7 @@
 /** Payload indexes: CreateFieldIndexCollection to core types and PayloadSchemaInfo back. */
 import { create, fromJsonString, toJsonString } from "@bufbuild/protobuf";
 import {
+  type PayloadIndexParams,
   PayloadIndexParamsSchema,
   type PayloadSchemaInfo,
   PayloadSchemaInfoSchema,
@@ -9,7 +10,7 @@ import {
 import { type CreateFieldIndexCollection, FieldType } from "../../gen/qdrant/points_pb.js";
 import { badInput, type FieldIndex, type FieldIndexType } from "../core/index.ts";
 import { checkOrdering } from "./ordering.ts";
-import { unsupported } from "./vectors.ts";
+import { checkTextParams } from "./text-params.ts";
 
 const fieldTypes: Readonly<Record<number, FieldIndexType>> = {
   [FieldType.FieldTypeKeyword]: "keyword",
@@ -52,17 +53,30 @@ export function mapCreateFieldIndex(message: CreateFieldIndexCollection): Create
   if (paramsCase !== undefined && paramsCase !== `${type}IndexParams`) {
     throw badInput("field_index_params: they are not those of the field's type", "field_index_params");
   }
-  if (type === "text") throw unsupported("text indexes", "field_type");
+  const params = fieldIndexParams === undefined ? undefined : checkParams(fieldIndexParams);
   return {
     collection: message.collectionName,
     wait: message.wait ?? false,
     key,
     type,
-    params:
-      paramsCase === undefined
-        ? ""
-        : toJsonString(PayloadIndexParamsSchema, fieldIndexParams as NonNullable<typeof fieldIndexParams>),
+    params: params === undefined || paramsCase === undefined ? "" : toJsonString(PayloadIndexParamsSchema, params),
   };
+}
+
+function checkParams(params: PayloadIndexParams): PayloadIndexParams {
+  const one = params.indexParams;
+  if (one.case === "textIndexParams") {
+    return create(PayloadIndexParamsSchema, {
+      indexParams: { case: "textIndexParams", value: checkTextParams(one.value) },
+    });
+  }
+  if (one.case === "integerIndexParams" && one.value.lookup === false && one.value.range === false) {
+    throw badInput(
+      "Validation error: the 'lookup' and 'range' capabilities can't be both disabled",
+      "field_index_params.integer_index_params.lookup",
+    );
+  }
+  return params;
 }
 
 export function toPayloadSchemaInfo(index: FieldIndex): PayloadSchemaInfo {

@@ -190,11 +190,13 @@ function toMatch(match: Match, key: string, field: string): Condition {
     case "exceptIntegers":
       return { kind: "match_except_integers", key, values: one.value.integers };
     case "text":
-    case "phrase":
-    case "prefix":
-      throw unsupported(`${one.case} matches`, field);
+      return { kind: "match_text", key, text: one.value };
     case "textAny":
-      throw unsupported("text_any matches", field);
+      return { kind: "match_text_any", key, text: one.value };
+    case "phrase":
+      return { kind: "match_phrase", key, text: one.value };
+    case "prefix":
+      return { kind: "match_prefix", key, text: one.value };
     default:
       throw badInput("Malformed Match condition", field);
   }

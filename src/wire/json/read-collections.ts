@@ -120,6 +120,7 @@ export function readFieldSchema(
   // A flag in JSON, a message that is there or not in protobuf.
   const prefix = member(object, "prefix");
   if (prefix !== undefined) given.prefix = toBoolean(prefix, `${at}.prefix`) ? {} : null;
+  if (type === "text") given.tokenizer ??= "word";
   const params = readFields(PayloadIndexParamsSchema, { [`${type}_index_params`]: given }, at, 1);
   return { fieldType, params: params as unknown as PayloadIndexParams };
 }

@@ -279,14 +279,14 @@ struct Context final : FilterContext {
     return vectors.contains({std::string(name), slot});
   }
   bool slot_of(const PointId& id, uint32_t& slot) const override {
-    for (slot = 0; slot < ids.size(); ++slot) {
-      if (ids[slot] == id && live_slots.test(slot)) return true;
-    }
-    return false;
+    for (slot = 0; slot < ids.size() && !(ids[slot] == id && live_slots.test(slot));) ++slot;
+    return slot < ids.size();
   }
   PointId id_of(uint32_t slot) const override { return ids[slot]; }
   size_t slots() const override { return ids.size(); }
   const Bitset& live() const override { return live_slots; }
+  const filter::TextFields* text_fields() const override { return indexes == nullptr ? nullptr : (texts = indexes->text_fields()).get(); }
+  mutable std::shared_ptr<const filter::TextFields> texts;
   bool is_uuid_field(std::string_view key) const override { return indexes != nullptr && indexes->is_uuid_field(key); }
 };
 

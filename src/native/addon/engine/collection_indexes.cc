@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "../filter/field_index.h"
 #include "../payload/payload.h"
 #include "collection.h"
 #include "collection_view.h"
@@ -279,7 +280,7 @@ void Collection::want(const std::vector<WantedIndex>& wanted, size_t candidates)
       if (++state.times < 2 && candidates < kWorthAtOnce) continue;
       // Asked for once; should it be dropped, it may be asked for again.
       state = {0, now + 1000};
-      fills_.push_back({IndexedField{each.key, each.type, ""}, true, nullptr, false, nullptr});
+      fills_.push_back({IndexedField{each.key, each.type, each.type == FieldType::kText ? filter::kPresenceOnly : ""}, true, nullptr, false, nullptr});
       post = true;
     }
   }

@@ -224,6 +224,7 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
     now.snapshot = snapshot;
     for (const auto& vector : record_.vectors) now.vector_names.push_back(vector.name);
     now.uuid_fields = view.uuid_fields;
+    now.text_fields = view.text_fields;
   }
   lock.unlock();
 

@@ -45,6 +45,7 @@ Collection::View Collection::view(const FilterRequest& filter) const {
   view.count = plan.count;
   if (!view.exact) {
     view.uuid_fields = indexes_->uuid_fields();
+    view.text_fields = indexes_->text_fields();
     view.ids.reserve(view.count);
     view.slots().for_each([&](uint32_t slot) { view.ids.push_back(ids_.id(slot)); });
   }

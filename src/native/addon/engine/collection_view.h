@@ -25,7 +25,7 @@ inline PointId id_of_key(rocksdb::Slice key) {
 // A filter's view of the state; only while the shared lock is held.
 class Collection::LockedContext : public FilterContext {
  public:
-  explicit LockedContext(const Collection& collection) : collection_(collection) {}
+  explicit LockedContext(const Collection& collection) : collection_(collection), texts_(collection.indexes_->text_fields()) {}
   bool has_vector(std::string_view name, uint32_t slot) const override {
     const int vector = collection_.vector_number(name);
     return vector >= 0 && slot < collection_.vector_versions_[static_cast<size_t>(vector)].size() &&
@@ -48,9 +48,11 @@ class Collection::LockedContext : public FilterContext {
     return collection_.vectors_[number]->stats().live;
   }
   bool is_uuid_field(std::string_view key) const override { return collection_.indexes_->is_uuid_field(key); }
+  const filter::TextFields* text_fields() const override { return texts_.get(); }
 
  private:
   const Collection& collection_;
+  const std::shared_ptr<const filter::TextFields> texts_;
 };
 
 // What a read saw when it began.
@@ -65,6 +67,7 @@ struct Collection::View {
   const Bitset& slots() const { return *mask; }
   std::vector<std::string> vector_names;
   std::vector<std::string> uuid_fields;  // keys with a uuid index, which compares by value; canonical
+  std::shared_ptr<const filter::TextFields> text_fields;
   std::vector<PointId> ids;  // of `slots`, ascending slot, when the view was opened with ids
 };
 
@@ -103,6 +106,7 @@ class Collection::SnapshotContext : public FilterContext {
   bool is_uuid_field(std::string_view key) const override {
     return std::find(view_.uuid_fields.begin(), view_.uuid_fields.end(), key) != view_.uuid_fields.end();
   }
+  const filter::TextFields* text_fields() const override { return view_.text_fields.get(); }
 
  private:
   const Collection& collection_;

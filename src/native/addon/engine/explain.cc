@@ -85,6 +85,7 @@ std::string Collection::explain(ByteReader& in) const {
     view = this->view(filter);
     plan_us = clock.us();
     view.uuid_fields = indexes_->uuid_fields();
+    view.text_fields = indexes_->text_fields();
     candidates = view.filtered ? view.count : points;
     exact = view.exact && root.exact;
   }

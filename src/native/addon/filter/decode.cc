@@ -11,7 +11,7 @@
 //     datetime_range: the same in i64 | values_count: the same in u64
 //     geo_box: f64 lon, lat (top left), lon, lat (bottom right) | geo_radius: f64 lon, lat, metres
 //     geo_polygon: u32 rings (the exterior first), each u32 points, f64 lon, lat...
-//     is_empty, is_null: nothing | nested: filter
+//     is_empty, is_null: nothing | nested: filter | match_text, match_text_any, match_phrase, match_prefix: text
 //   without a key: has_id u32 count, ids (u8 0 and u64, or u8 1 and 16 bytes) | has_vector text | filter filter
 //
 // A program is checked here in full, whoever wrote it: depth, counts and sizes are bounded before anything is
@@ -21,16 +21,18 @@
 
 #include "../core/bytes.h"
 #include "../core/status.h"
+#include "text_field.h"
 #include "tree.h"
 
 namespace sealpoint::filter {
 namespace {
 
-// core/limits.ts: filterDepthMax, filterConditionsMax, idsPerRequestMax, filterValuesMax.
+// core/limits.ts: filterDepthMax, filterConditionsMax, idsPerRequestMax, filterValuesMax, filterTextBytesMax.
 constexpr size_t kDepthMax = 32;
 constexpr size_t kConditionsMax = 10'000;
 constexpr size_t kIdsMax = 1'000'000;
 constexpr size_t kValuesMax = 100'000;
+constexpr size_t kTextBytesMax = 64 * 1024;
 
 [[noreturn]] void fail(const std::string& what) { throw Error(ErrorKind::kBadInput, "filter: " + what, "filter"); }
 
@@ -74,7 +76,7 @@ class Decoder {
   Condition condition(size_t depth) {
     Condition out;
     const uint8_t kind = in_.u8();
-    if ((kind < 1 || kind > 19) && kind != static_cast<uint8_t>(ConditionKind::kSlice)) fail("unknown kind of condition");
+    if ((kind < 1 || kind > 24 || kind == 20) && kind != static_cast<uint8_t>(ConditionKind::kSlice)) fail("unknown kind of condition");
     out.kind = static_cast<ConditionKind>(kind);
     if (out.kind != ConditionKind::kHasId && out.kind != ConditionKind::kHasVector &&
         out.kind != ConditionKind::kFilter && out.kind != ConditionKind::kSlice) {
@@ -84,6 +86,16 @@ class Decoder {
     switch (out.kind) {
       case ConditionKind::kMatchKeyword:
         out.keywords.emplace_back(in_.text());
+        break;
+      case ConditionKind::kMatchText:
+      case ConditionKind::kMatchTextAny:
+      case ConditionKind::kMatchPhrase:
+        out.text = in_.text();
+        if (out.text.size() > kTextBytesMax) fail("a text of more than " + std::to_string(kTextBytesMax) + " bytes");
+        out.tokens = TextField::plain().query(out.text);
+        break;
+      case ConditionKind::kMatchPrefix:
+        out.text = in_.text();
         break;
       case ConditionKind::kMatchInteger:
         out.integers.push_back(in_.i64());

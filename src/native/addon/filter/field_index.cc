@@ -11,6 +11,8 @@ IndexParams IndexParams::parse(FieldType type, const std::string& params) {
   const auto has = [&](const char* text) { return params.find(text) != std::string::npos; };
   IndexParams out;
   if (type == FieldType::kKeyword || type == FieldType::kUuid) out.tenant = has("\"isTenant\":true");
+  if (type == FieldType::kKeyword) out.prefix = has("\"prefix\":{");
+  if (type == FieldType::kText && params != kPresenceOnly) out.text = std::make_shared<TextField>(params);
   if (type == FieldType::kInteger) {
     out.lookup = !has("\"lookup\":false");
     out.range = !has("\"range\":false");

@@ -10,6 +10,7 @@
 #include "cardinality.h"
 #include "filter.h"
 #include "slot_set.h"
+#include "text_field.h"
 #include "tree.h"
 #include "values.h"
 
@@ -40,6 +41,8 @@ struct IndexParams {
   bool tenant = false;  // is_tenant: slots with one value have one number
   bool lookup = true;   // an integer index that is asked for equal values
   bool range = true;    // an integer index that is asked for ranges
+  bool prefix = false;  // a keyword index that keeps its values in order
+  std::shared_ptr<const TextField> text;  // of a text index; without it, it knows only what is there
   static IndexParams parse(FieldType type, const std::string& params);
 };
 
@@ -126,6 +129,10 @@ class FieldIndex {
   std::array<SlotSet, kCountsMax> counts_;
 };
 
+// The text index that the server makes for itself, for is_empty, is_null and values_count: its parameters.
+inline constexpr const char* kPresenceOnly = "presence";
+
 std::unique_ptr<FieldIndex> make_geo_index(const payload::Path& path);
+std::unique_ptr<FieldIndex> make_text_index(const payload::Path& path, std::shared_ptr<const TextField> field);
 
 }  // namespace sealpoint::filter

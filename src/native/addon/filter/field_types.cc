@@ -2,6 +2,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <map>
 #include <unordered_map>
 #include <utility>
 
@@ -18,7 +19,8 @@ using payload::Value;
 
 class KeywordIndex final : public FieldIndex {
  public:
-  KeywordIndex(const payload::Path& path, bool uuid, bool grouped) : FieldIndex(path), uuid_(uuid), grouped_(grouped) {}
+  KeywordIndex(const payload::Path& path, bool uuid, const IndexParams& params)
+      : FieldIndex(path), uuid_(uuid), grouped_(params.tenant), ordered_(params.prefix) {}
 
   uint32_t group_of(uint32_t slot) const override { return slot < groups_.size() ? groups_[slot] : 0; }
   bool has_facets() const override { return true; }
@@ -48,6 +50,7 @@ class KeywordIndex final : public FieldIndex {
         if (at == postings_.end()) {
           text_bytes_ += text.size() > 15 ? text.size() + 1 : 0;
           at = postings_.emplace(text, Posting()).first;
+          if (ordered_) in_order_.emplace(at->first, &at->second);
         }
         at->second.insert(slot);
         // A slot with several values stands with the first of them.
@@ -57,6 +60,7 @@ class KeywordIndex final : public FieldIndex {
         if (at->second.count() == 0) {
           text_bytes_ -= text.size() > 15 ? text.size() + 1 : 0;
           if (grouped_) group_numbers_.erase(at->first);
+          if (ordered_) in_order_.erase(at->first);
           postings_.erase(at);
         }
       }
@@ -81,17 +85,46 @@ class KeywordIndex final : public FieldIndex {
         return exactly(listed(condition));
       case ConditionKind::kExceptKeywords:
         return except(listed(condition));
+      case ConditionKind::kMatchPrefix: {
+        // UUIDs are kept in one spelling, and a prefix is of the text as it is.
+        if (uuid_) return {};
+        SlotSet slots;
+        for_each_with_prefix(condition.text, [&](const Posting& posting) { posting.add_to(slots); });
+        return exactly(std::move(slots));
+      }
       default:
         return {};
     }
   }
+  // In order when the index keeps one, else by a look at every value, which is still less than reading payloads.
+  template <typename Visit>
+  void for_each_with_prefix(std::string_view prefix, Visit visit) const {
+    if (ordered_) {
+      for (auto at = in_order_.lower_bound(prefix); at != in_order_.end() && at->first.starts_with(prefix); ++at) visit(*at->second);
+      return;
+    }
+    for (const auto& [text, posting] : postings_) {
+      if (text.starts_with(prefix)) visit(posting);
+    }
+  }
   uint64_t typed_bytes() const override {
     uint64_t total = postings_.bucket_count() * sizeof(void*) + text_bytes_ + groups_.capacity() * sizeof(uint32_t);
+    total += in_order_.size() * (sizeof(std::string_view) + 5 * sizeof(void*));
     for (const auto& [text, number] : group_numbers_) total += sizeof(text) + text.capacity() + 3 * sizeof(void*);
     for (const auto& [text, posting] : postings_) total += sizeof(text) + 2 * sizeof(void*) + posting.bytes();
     return total;
   }
   bool estimate_typed(const Condition& condition, Cardinality& out) const override {
+    if (condition.kind == ConditionKind::kMatchPrefix && !uuid_) {
+      out = {};
+      for_each_with_prefix(condition.text, [&](const Posting& posting) {
+        out.min = std::max<uint64_t>(out.min, posting.count());
+        out.max += posting.count();
+      });
+      if (multi_.empty()) out.min = out.max;
+      out = Cardinality{out.min, out.max, out.max}.bounded(held_.count());
+      return true;
+    }
     if (condition.kind != ConditionKind::kMatchKeyword && condition.kind != ConditionKind::kAnyKeywords &&
         condition.kind != ConditionKind::kExceptKeywords) {
       return false;
@@ -120,7 +153,9 @@ class KeywordIndex final : public FieldIndex {
 
   const bool uuid_;
   const bool grouped_;
+  const bool ordered_;
   std::unordered_map<std::string, Posting, TextHash, std::equal_to<>> postings_;
+  std::map<std::string_view, const Posting*> in_order_;  // of postings_, whose entries stay where they are
   uint64_t text_bytes_ = 0;
   std::vector<std::string> found_;
   std::vector<uint32_t> groups_;  // by slot
@@ -411,10 +446,10 @@ class BoolIndex final : public FieldIndex {
   bool found_[2] = {};
 };
 
-// Text conditions come with a later issue; until then the index answers only is_empty, is_null and values_count.
-class TextIndex final : public FieldIndex {
+// Answers only is_empty, is_null and values_count, which every index does.
+class PresenceIndex final : public FieldIndex {
  public:
-  explicit TextIndex(const payload::Path& path) : FieldIndex(path) {}
+  explicit PresenceIndex(const payload::Path& path) : FieldIndex(path) {}
 
  private:
   bool collect(const Value& value) override { return value.kind == Kind::kString; }
@@ -429,9 +464,9 @@ class TextIndex final : public FieldIndex {
 std::unique_ptr<FieldIndex> FieldIndex::create(const payload::Path& path, FieldType type, const IndexParams& params) {
   switch (type) {
     case FieldType::kKeyword:
-      return std::make_unique<KeywordIndex>(path, false, params.tenant);
+      return std::make_unique<KeywordIndex>(path, false, params);
     case FieldType::kUuid:
-      return std::make_unique<KeywordIndex>(path, true, params.tenant);
+      return std::make_unique<KeywordIndex>(path, true, params);
     case FieldType::kInteger:
       return std::make_unique<IntegerIndex>(path, params);
     case FieldType::kFloat:
@@ -443,9 +478,10 @@ std::unique_ptr<FieldIndex> FieldIndex::create(const payload::Path& path, FieldT
     case FieldType::kGeo:
       return make_geo_index(path);
     case FieldType::kText:
+      if (params.text != nullptr) return make_text_index(path, params.text);
       break;
   }
-  return std::make_unique<TextIndex>(path);
+  return std::make_unique<PresenceIndex>(path);
 }
 
 }  // namespace sealpoint::filter

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +18,8 @@ namespace sealpoint {
 
 namespace filter {
 struct Condition;
+class TextField;
+using TextFields = std::map<std::string, std::shared_ptr<const TextField>, std::less<>>;
 }
 
 // The numbers are qdrant.FieldType's.
@@ -53,6 +56,9 @@ class FilterContext {
     static_cast<void>(key);
     return false;
   }
+  // The fields with a text index, whose tokenizers decide what texts match; nullptr when there are none. Answer with
+  // PayloadIndexes::text_fields.
+  virtual const filter::TextFields* text_fields() const { return nullptr; }
 };
 
 struct FilterPoint {
@@ -154,6 +160,7 @@ class PayloadIndexes {
   virtual bool empty() const = 0;
   virtual bool is_uuid_field(std::string_view key) const = 0;  // for FilterContext
   virtual std::vector<std::string> uuid_fields() const = 0;    // canonical
+  virtual std::shared_ptr<const filter::TextFields> text_fields() const = 0;  // nullptr when there are none
   // One point, all indexes. `payload` is what the point held (erase) or holds now (insert).
   virtual void insert(uint32_t slot, std::string_view payload) = 0;
   virtual void erase(uint32_t slot, std::string_view payload) = 0;

@@ -18,7 +18,7 @@ class Build final : public FieldIndexBuild {
     const payload::Path path = payload::Path::parse(key, "field_name");
     canonical = path.canonical();
     const IndexParams parsed = IndexParams::parse(type, params);
-    entry = IndexEntry{key, type, params, parsed.tenant, FieldIndex::create(path, type, parsed)};
+    entry = IndexEntry{key, type, params, parsed.tenant, FieldIndex::create(path, type, parsed), parsed.text};
   }
   void insert(uint32_t slot, std::string_view payload) override { entry.index->insert(slot, payload); }
   void erase(uint32_t slot, std::string_view payload) override { entry.index->erase(slot, payload); }
@@ -38,7 +38,7 @@ class Indexes final : public PayloadIndexes {
     const auto at = find(key);
     if (at == indexes_.end()) return false;
     indexes_.erase(at);
-    find_groups();
+    changed();
     return true;
   }
   bool has_index(const std::string& key) const override {
@@ -63,6 +63,7 @@ class Indexes final : public PayloadIndexes {
     }
     return keys;
   }
+  std::shared_ptr<const TextFields> text_fields() const override { return texts_; }
   void insert(uint32_t slot, std::string_view payload) override {
     for (auto& [canonical, entry] : indexes_) entry.index->insert(slot, payload);
     for (auto& [key, temporary] : temporaries_) temporary.index->insert(slot, payload);
@@ -126,7 +127,7 @@ class Indexes final : public PayloadIndexes {
     // Its own temporary one has nothing more to answer.
     temporaries_.erase({build.canonical, build.entry.type});
     indexes_[build.canonical] = std::move(build.entry);
-    find_groups();
+    changed();
   }
   std::vector<TemporaryIndexInfo> temporaries() const override {
     std::vector<TemporaryIndexInfo> infos;
@@ -144,6 +145,14 @@ class Indexes final : public PayloadIndexes {
   IndexMap::const_iterator find(const std::string& key) const {
     return indexes_.find(payload::Path::parse(key, "key").canonical());
   }
+  void changed() {
+    auto texts = std::make_shared<TextFields>();
+    for (const auto& [canonical, entry] : indexes_) {
+      if (entry.text != nullptr) texts->emplace(canonical, entry.text);
+    }
+    texts_ = texts->empty() ? nullptr : std::move(texts);
+    find_groups();
+  }
   // With several tenants' indexes the first by name counts.
   void find_groups() {
     const auto at =
@@ -154,6 +163,7 @@ class Indexes final : public PayloadIndexes {
   IndexMap indexes_;
   TemporaryMap temporaries_;
   const FieldIndex* groups_ = nullptr;
+  std::shared_ptr<const TextFields> texts_;  // made anew with each change, since reads keep theirs
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // One payload against one filter, with Qdrant's semantics (lib/segment's condition and query checkers, 1.19).
 #include "datetime.h"
+#include "text_field.h"
 #include "tree.h"
 
 namespace sealpoint::filter {
@@ -14,6 +15,7 @@ struct Scope {
   const FilterContext& context;
   std::string_view entries;
   uint32_t map_field;
+  const payload::Path* nested = nullptr;  // where the element stands; known when a field has a text index
 };
 
 bool check_filter(const FilterTree& tree, const Scope& scope);
@@ -37,6 +39,8 @@ bool check_value(const Condition& condition, const Value& value, bool by_uuid) {
     case ConditionKind::kExceptIntegers:
       if (value.kind != Kind::kInteger) return value.kind != Kind::kNull;
       return !condition.has_integer(value.integer);
+    case ConditionKind::kMatchPrefix:
+      return value.kind == Kind::kString && value.body.starts_with(condition.text);
     case ConditionKind::kMatchBool:
       return value.kind == Kind::kBool && value.flag == condition.flag;
     case ConditionKind::kRange:
@@ -101,11 +105,40 @@ bool check_values_count(const Condition& condition, const Scope& scope) {
   return found || (missing && condition.counts.contains(0));
 }
 
+// With a text index the tokens of all values of a point count together, as they do in the index; elsewhere each value counts by itself.
+bool check_text(const Condition& condition, const Scope& scope) {
+  const TextMatch match = condition.kind == ConditionKind::kMatchText      ? TextMatch::kAll
+                          : condition.kind == ConditionKind::kMatchTextAny ? TextMatch::kAny
+                                                                           : TextMatch::kPhrase;
+  const TextField* field = nullptr;
+  if (const TextFields* fields = scope.context.text_fields()) {
+    const auto at = fields->find(scope.nested == nullptr ? condition.key : scope.nested->extend(condition.path).canonical());
+    if (at != fields->end()) field = at->second.get();
+  }
+  if (field != nullptr && match == TextMatch::kPhrase && !field->phrases()) return false;
+  const bool together = field != nullptr && scope.nested == nullptr;
+  const std::vector<std::string> own = field == nullptr ? std::vector<std::string>() : field->query(condition.text);
+  const std::vector<std::string>& tokens = field == nullptr ? condition.tokens : own;
+  if (tokens.empty()) return false;
+  TextCheck check(field == nullptr ? TextField::plain() : *field, match, tokens);
+  bool found = false;
+  for_each_flat_value(scope.entries, scope.map_field, condition.path, [&](const Value& value) {
+    if (value.kind != Kind::kString) return true;
+    found = check.take(value.body);
+    if (!together) check.forget();
+    return !found;
+  });
+  return found;
+}
+
 bool check_nested(const Condition& condition, const Scope& scope) {
   bool found = false;
+  payload::Path path;
+  if (scope.context.text_fields() != nullptr) path = (scope.nested == nullptr ? condition.path : scope.nested->extend(condition.path)).array_key();
+  const payload::Path* const nested = path.items.empty() ? nullptr : &path;
   payload::for_each_value(scope.entries, scope.map_field, condition.path.array_key(), [&](const Value& value) {
     if (value.kind != Kind::kStruct) return true;
-    found = check_filter(*condition.inner, Scope{nullptr, scope.context, value.body, payload::kStructField});
+    found = check_filter(*condition.inner, Scope{nullptr, scope.context, value.body, payload::kStructField, nested});
     return !found;
   });
   return found;
@@ -125,6 +158,10 @@ bool check_condition(const Condition& condition, const Scope& scope) {
       return scope.point != nullptr && scope.context.has_vector(condition.vector_name, scope.point->slot);
     case ConditionKind::kSlice:
       return scope.point != nullptr && condition.slice.contains(scope.point->id);
+    case ConditionKind::kMatchText:
+    case ConditionKind::kMatchTextAny:
+    case ConditionKind::kMatchPhrase:
+      return check_text(condition, scope);
     case ConditionKind::kNested:
       return check_nested(condition, scope);
     case ConditionKind::kFilter:

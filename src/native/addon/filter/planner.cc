@@ -13,75 +13,6 @@ constexpr size_t kMinShouldStepsMax = 4096;
 // Indexes that one plan asks for.
 constexpr size_t kWantedMax = 8;
 
-const char* name_of(ConditionKind kind) {
-  switch (kind) {
-    case ConditionKind::kMatchKeyword:
-    case ConditionKind::kMatchInteger:
-    case ConditionKind::kMatchBool:
-      return "match";
-    case ConditionKind::kAnyKeywords:
-    case ConditionKind::kAnyIntegers:
-      return "match_any";
-    case ConditionKind::kExceptKeywords:
-    case ConditionKind::kExceptIntegers:
-      return "match_except";
-    case ConditionKind::kRange:
-      return "range";
-    case ConditionKind::kDatetimeRange:
-      return "datetime_range";
-    case ConditionKind::kGeoBox:
-      return "geo_bounding_box";
-    case ConditionKind::kGeoRadius:
-      return "geo_radius";
-    case ConditionKind::kGeoPolygon:
-      return "geo_polygon";
-    case ConditionKind::kValuesCount:
-      return "values_count";
-    case ConditionKind::kIsEmpty:
-      return "is_empty";
-    case ConditionKind::kIsNull:
-      return "is_null";
-    case ConditionKind::kHasId:
-      return "has_id";
-    case ConditionKind::kHasVector:
-      return "has_vector";
-    case ConditionKind::kNested:
-      return "nested";
-    case ConditionKind::kFilter:
-      return "filter";
-    case ConditionKind::kSlice:
-      return "slice";
-  }
-  return "";
-}
-
-// The type of an index that would answer the condition exactly. Presence is kept by an index of every type; one of text
-// keeps nothing else. No type is uuid: such an index changes what its field's conditions mean.
-FieldType type_for(ConditionKind kind) {
-  switch (kind) {
-    case ConditionKind::kMatchInteger:
-    case ConditionKind::kAnyIntegers:
-    case ConditionKind::kExceptIntegers:
-      return FieldType::kInteger;
-    case ConditionKind::kMatchBool:
-      return FieldType::kBool;
-    case ConditionKind::kRange:
-      return FieldType::kFloat;
-    case ConditionKind::kDatetimeRange:
-      return FieldType::kDatetime;
-    case ConditionKind::kGeoBox:
-    case ConditionKind::kGeoRadius:
-    case ConditionKind::kGeoPolygon:
-      return FieldType::kGeo;
-    case ConditionKind::kValuesCount:
-    case ConditionKind::kIsEmpty:
-    case ConditionKind::kIsNull:
-      return FieldType::kText;
-    default:
-      return FieldType::kKeyword;
-  }
-}
-
 // Nested: an element without the key fulfils these, and leaves no trace in an index.
 bool of_absence(ConditionKind kind) { return kind == ConditionKind::kIsEmpty || kind == ConditionKind::kValuesCount; }
 
@@ -370,6 +301,7 @@ Planner::Found Planner::find(const Condition& condition, const std::string& key)
 }
 
 void Planner::want(const Condition& condition, const std::string& key) {
+  if (of_text(condition.kind)) return;
   WantedIndex wanted{key, type_for(condition.kind)};
   const auto permanent = indexes_.find(key);
   if (permanent != indexes_.end()) {

@@ -19,6 +19,7 @@ struct IndexEntry {
   std::string params;
   bool tenant = false;
   std::unique_ptr<FieldIndex> index;
+  std::shared_ptr<const TextField> text = nullptr;  // of a text index
 };
 
 struct TemporaryIndex {
@@ -30,6 +31,9 @@ using IndexMap = std::map<std::string, IndexEntry, std::less<>>;  // by canonica
 using TemporaryMap = std::map<std::pair<std::string, FieldType>, TemporaryIndex>;
 
 int64_t steady_ms();
+const char* name_of(ConditionKind kind);
+bool of_text(ConditionKind kind);
+FieldType type_for(ConditionKind kind);
 
 // Made for one plan.
 class Planner {

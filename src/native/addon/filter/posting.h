@@ -73,6 +73,14 @@ class Posting {
     }
   }
 
+  // Leaves of the set what is here too.
+  void intersect(SlotSet& set) const {
+    if (set_) return set.and_with(*set_);
+    SlotSet mine;
+    add_to(mine);
+    set.and_with(mine);
+  }
+
   size_t bytes() const {
     return sizeof(Posting) + (list_ ? sizeof(*list_) + list_->capacity() * sizeof(uint32_t) : 0) +
            (set_ ? sizeof(*set_) + set_->bytes() : 0);

@@ -37,6 +37,10 @@ enum class ConditionKind : uint8_t {
   kHasVector = 17,
   kNested = 18,
   kFilter = 19,
+  kMatchText = 21,
+  kMatchTextAny = 22,
+  kMatchPhrase = 23,
+  kMatchPrefix = 24,
   kSlice = 30,
 };
 
@@ -54,6 +58,8 @@ struct Condition {
   ConditionKind kind = ConditionKind::kFilter;
   payload::Path path;
   std::string key;                    // canonical text of path
+  std::string text;                   // of a match by text, phrase or prefix
+  std::vector<std::string> tokens;    // of `text`, as it is compared with a field that has no text index
   std::vector<std::string> keywords;  // sorted; one for a match
   std::vector<std::string> uuids;     // keywords in the canonical form of a UUID where they are one; sorted
   std::vector<int64_t> integers;      // sorted; one for a match

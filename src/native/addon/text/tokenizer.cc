@@ -144,16 +144,22 @@ bool Tokenizer::prepare(std::string_view word, bool drop_stopwords, bool check_m
 }
 
 void Tokenizer::document(std::string_view text, const Sink& sink) const {
+  document(text, PlacedSink([&](std::string_view token, size_t) { sink(token); }));
+}
+
+void Tokenizer::document(std::string_view text, const PlacedSink& sink) const {
   std::string token;
+  size_t place = 0;
   const bool prefixes = options_.kind == TokenizerKind::kPrefix;
   words(text, [&](std::string_view word) {
     if (!prepare(word, true, !prefixes, token)) return;
-    if (!prefixes) return sink(token);
+    const size_t here = place++;
+    if (!prefixes) return sink(token, here);
     const size_t length = length_of(token);
     const size_t longest = options_.max_length.value_or(std::numeric_limits<size_t>::max());
     for (size_t n = std::max<size_t>(1, options_.min_length.value_or(1)); n <= longest; ++n) {
-      if (n >= length) return sink(token);
-      sink(std::string_view(token).substr(0, end_of(token, n)));
+      if (n >= length) return sink(token, here);
+      sink(std::string_view(token).substr(0, end_of(token, n)), here);
     }
   });
 }

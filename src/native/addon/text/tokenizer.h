@@ -51,11 +51,14 @@ std::string fold_to_ascii(std::string_view text);
 class Tokenizer {
  public:
   using Sink = std::function<void(std::string_view token)>;
+  using PlacedSink = std::function<void(std::string_view token, size_t place)>;
 
   // The stemmer's name must be empty or pass is_stemmer().
   explicit Tokenizer(TokenizerOptions options);
   // Tokens in the order of the text, repeated as they repeat; each view lives until `sink` returns.
   void document(std::string_view text, const Sink& sink) const;
+  // document() with the number of the word that a token is of, from 0; words that give no token have none. Prefixes share their word's.
+  void document(std::string_view text, const PlacedSink& sink) const;
   void query(std::string_view text, const Sink& sink) const;
 
  private:
