@@ -72,7 +72,7 @@ function checkParams(params: PayloadIndexParams): PayloadIndexParams {
   }
   if (one.case === "integerIndexParams" && one.value.lookup === false && one.value.range === false) {
     throw badInput(
-      "Validation error: the 'lookup' and 'range' capabilities can't be both disabled",
+      "Validation error in body: [lookup: the 'lookup' and 'range' capabilities can't be both disabled]",
       "field_index_params.integer_index_params.lookup",
     );
   }

@@ -13,7 +13,6 @@ import { FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
 import { type Bounds, badInput, type Condition, type Filter, type GeoPoint, limits } from "../core/index.ts";
 import { decodePieces } from "./messages.ts";
 import { mapPointIds } from "./point-id.ts";
-import { unsupported } from "./vectors.ts";
 
 interface Budget {
   conditions: number;
