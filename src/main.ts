@@ -11,7 +11,7 @@ import {
   type RestServer,
   startRestServer,
 } from "./api/rest/index.ts";
-import { fullAccess, limits } from "./core/index.ts";
+import { type Access, fullAccess, limits } from "./core/index.ts";
 import { SealedIndexes } from "./engine/embedded/index.ts";
 import { AttachmentTable, createSharedChanges, guardEngine } from "./engine/index.ts";
 import {
@@ -69,12 +69,17 @@ type Door = Omit<RpcThreads, "figures" | "end"> & Partial<RpcThreads>;
 function restApi(
   { engine }: Database,
   { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
+  { responses, methods }: Pick<Metrics, "responses" | "methods">,
 ): RestApi {
   const full = directCalls(services);
   const made = new Map<string, ReturnType<CallsFor>>();
+  const engineFor = (access: Access) => (access === fullAccess ? engine : guardEngine(engine, access));
   return {
+    responses,
+    methods,
+    infoOf: (access, collection) => engineFor(access).collectionInfo(collection),
     exists: guarded.exists,
-    snapshotsFor: (access) => new SnapshotsService(access === fullAccess ? engine : guardEngine(engine, access)),
+    snapshotsFor: (access) => new SnapshotsService(engineFor(access)),
     callsFor(access) {
       if (access === fullAccess) return full;
       const name = JSON.stringify(access.kind === "global" ? access.mode : [...access.rules].sort());
@@ -136,7 +141,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       port: config.httpPort,
       ready: () => ready,
       metrics: metrics.registry,
-      api: restApi(database, tables),
+      api: restApi(database, tables, metrics),
       cors: config.cors,
     });
   } catch (error) {

@@ -13,6 +13,8 @@ export const limits = {
   restBodyBytesWaitingMax: 512 * 1024 * 1024,
   /** Shorter REST answers are not packed: it would cost more than it saves. */
   restPackedBytesMin: 4 * 1024,
+  /** Characters of a REST answer that are joined, packed and sent at a time; longer answers go out in pieces. */
+  restPieceChars: 64 * 1024,
   /** Points in one unary write. */
   pointsPerRequestMax: 100_000,
   /** Characters of a collection's or alias's name: Qdrant's limit, and a file name's. */

@@ -104,6 +104,11 @@ export class FigureBook {
     if (bucket >= 0) figures.buckets[bucket] = (figures.buckets[bucket] ?? 0) + 1;
   }
 
+  /** The calls alone: the loop's figures go on. */
+  calls(): Pick<ThreadFigures, "methods"> {
+    return { methods: this.#methods };
+  }
+
   /** Starts the loop's figures anew. */
   read(): ThreadFigures {
     // The monitor's own timer interval is part of what it records.
@@ -134,7 +139,7 @@ export class FigureBook {
 }
 
 /** The calls of all threads together, by method in the order of their names. */
-export function sumMethods(threads: readonly ThreadFigures[]): [string, MethodFigures][] {
+export function sumMethods(threads: readonly Pick<ThreadFigures, "methods">[]): [string, MethodFigures][] {
   const sums = new Map<string, MethodFigures>();
   for (const { methods } of threads) {
     for (const [method, figures] of methods) {

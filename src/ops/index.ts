@@ -1,9 +1,10 @@
 export * from "./authenticator.ts";
 export * from "./config.ts";
-export { Durations, FigureBook, type ThreadFigures } from "./figures.ts";
+export { Durations, FigureBook, type MethodFigures, type ThreadFigures } from "./figures.ts";
 export * from "./identity.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
+export { ResponseBook } from "./responses.ts";
 export {
   defaultPortalUrl,
   describeS5Config,

@@ -12,6 +12,8 @@ import {
   sumMethods,
   type ThreadFigures,
 } from "./figures.ts";
+import { registerGrpcResponses, registerProcess, registerRestResponses, type Sample } from "./qdrant-metrics.ts";
+import { ResponseBook } from "./responses.ts";
 
 export interface LabelledValue {
   readonly labels: Readonly<Record<string, string>>;
@@ -19,6 +21,10 @@ export interface LabelledValue {
 }
 
 export interface Metrics {
+  /** What the REST door answers is noted here. */
+  readonly responses: ResponseBook;
+  /** The calls of all threads that serve, by method. */
+  methods(): Promise<[string, MethodFigures][]>;
   readonly registry: { metrics(): Promise<string>; readonly contentType: string };
   onCallStart(method: string): void;
   onCallEnd(method: string, code: number, seconds: number): void;
@@ -44,6 +50,12 @@ export function createMetrics(
   let threads: readonly ThreadFigures[] = [];
   collectDefaultMetrics({ register: registry });
   registerCalls(registry, () => sumMethods(threads), codeName);
+  const responses = new ResponseBook();
+  const register: Parameters<typeof registerProcess>[0] = (name, help, type, read) =>
+    registerSamples(registry, name, help, type, async () => read());
+  registerRestResponses(register, responses);
+  registerGrpcResponses(register, () => sumMethods(threads));
+  registerProcess(register);
   // Alone, the main thread's figures carry no label.
   const byThread = (read: (figures: ThreadFigures) => number) => async () =>
     threads.map((figures) => ({
@@ -69,6 +81,8 @@ export function createMetrics(
   );
 
   return {
+    responses,
+    methods: async () => sumMethods([own.calls(), ...(await readOthers())]),
     registry: {
       contentType: registry.contentType,
       async metrics() {
@@ -119,12 +133,6 @@ function histogramSamples(name: string, { bounds, counts, count, sum }: Duration
     { metricName: `${name}_sum`, labels: {}, value: sum },
     { metricName: `${name}_count`, labels: {}, value: count },
   ];
-}
-
-interface Sample {
-  readonly metricName?: string;
-  readonly labels: Readonly<Record<string, string | number>>;
-  readonly value: number;
 }
 
 /** Registers what prom-client's registry asks of a metric: a name, a kind and a reader. */

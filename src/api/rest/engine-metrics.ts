@@ -1,7 +1,7 @@
 /** The engine's figures for /metrics, read at each scrape. Only the collections that hold most memory have lines of their own. */
 import { type CollectionInfo, limits } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
-import type { LabelledValue, Metrics } from "../../ops/index.ts";
+import { apiVersion, type LabelledValue, type Metrics } from "../../ops/index.ts";
 
 type Figure = readonly [name: string, help: string, read: (info: CollectionInfo) => number];
 
@@ -22,6 +22,19 @@ const figures: readonly Figure[] = [
   ["sealpoint_collection_graph_bytes", "Memory of codes and graphs.", (info) => info.memory.graph],
 ];
 
+/** Qdrant's own names, so that its dashboards work; the label is the collection's name. */
+const qdrantFigures: readonly Figure[] = [
+  ["collection_points", "Points of a collection.", (info) => info.pointsCount],
+  [
+    "collection_running_optimizations",
+    "Whether graphs of a collection are being built.",
+    ({ status }) => (status === "yellow" ? 1 : 0),
+  ],
+  ["collection_active_replicas_min", "Of a single node: 1.", () => 1],
+  ["collection_active_replicas_max", "Of a single node: 1.", () => 1],
+  ["collection_dead_replicas", "Of a single node: 0.", () => 0],
+];
+
 /** One round over the collections serves all figures of a scrape. */
 const roundMs = 500;
 
@@ -37,6 +50,26 @@ export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
       (await infos()).map((info): LabelledValue => ({ labels: { collection: info.name }, value: read(info) })),
     );
   }
+  for (const [name, help, read] of qdrantFigures) {
+    metrics.addGauges(name, help, async () =>
+      (await infos()).map((info): LabelledValue => ({ labels: { id: info.name }, value: read(info) })),
+    );
+  }
+  metrics.addGauges("app_info", "The server's name and version.", async () => [
+    { labels: { name: "qdrant", version: apiVersion }, value: 1 },
+  ]);
+  metrics.addGauge("app_status_recovery_mode", "Whether the server runs in recovery mode: never.", () => 0);
+  metrics.addGauge("cluster_enabled", "Whether the server is part of a cluster: never.", () => 0);
+  metrics.addGauge("collections_total", "Collections.", async () => (await engine.listCollections()).length);
+  metrics.addGauge(
+    "collections_vector_total",
+    "Vectors of the collections that hold most memory, were every point to have all of its vectors.",
+    async () =>
+      (await infos()).reduce((sum, { pointsCount, config }) => {
+        const names = Object.keys(config.vectors).length + Object.keys(config.sparseVectors ?? {}).length;
+        return sum + pointsCount * names;
+      }, 0),
+  );
 }
 
 async function readInfos(engine: Engine): Promise<CollectionInfo[]> {

@@ -2,6 +2,7 @@
 import { apiVersion } from "../../ops/index.ts";
 import { restSchemas } from "../../wire/index.ts";
 import { type Route, routes } from "./routes.ts";
+import { stateRoutes } from "./server-state.ts";
 import { snapshotRoutes } from "./snapshots.ts";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -114,11 +115,24 @@ export function openApi(): JsonObject {
       responses,
     };
   }
+  for (const { method, url, summary } of stateRoutes) {
+    const path = url.replace(/:(\w+)/g, "{$1}");
+    paths[path] ??= {};
+    const name = url.replace(/[^a-zA-Z]+(\w)/g, (_all, first: string) => first.toUpperCase());
+    const responses: Json = {
+      "200": { description: "the answer" },
+      "4XX": answered("what is wrong with the request", { $ref: "#/components/schemas/Failure" }),
+    };
+    (paths[path] as Record<string, Json>)[method.toLowerCase()] = {
+      tags: ["Service"],
+      summary,
+      operationId: `${method.toLowerCase()}${name}`,
+      parameters: pathParameters(url),
+      responses,
+    };
+  }
   for (const [path, summary] of [
     ["/", "Name and version"],
-    ["/cluster", "Cluster status: disabled"],
-    ["/issues", "Issues: none"],
-    ["/telemetry", "Telemetry"],
     ["/metrics", "Metrics in Prometheus' format"],
     ["/healthz", "Health"],
     ["/livez", "Liveness"],

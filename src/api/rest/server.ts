@@ -1,8 +1,7 @@
 /** The HTTP port: Qdrant's REST API over the handlers of the gRPC door, with identity, health and metrics beside it. */
 import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { promisify } from "node:util";
-import { createGunzip, gzip } from "node:zlib";
+import { createGunzip } from "node:zlib";
 import cors from "@fastify/cors";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from "fastify";
 import type { Logger } from "pino";
@@ -18,6 +17,7 @@ import {
 import {
   type Authenticator,
   apiVersion,
+  type ResponseBook,
   readTlsContext,
   serverTitle,
   type TlsFiles,
@@ -26,10 +26,12 @@ import {
 import { TimeSlices } from "../../seal/index.ts";
 import { renderRestAnswer } from "../../wire/index.ts";
 import { Bodies } from "./bodies.ts";
-import { type CallsFor, nextRequestId, RestCall } from "./call.ts";
+import { nextRequestId, RestCall } from "./call.ts";
 import { failureText, toFailure } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import { type Route, routes } from "./routes.ts";
+import { sendAnswer } from "./send.ts";
+import { type StateApi, serveServerState, stateRoutes } from "./server-state.ts";
 import { type SnapshotsFor, serveSnapshotFiles, snapshotRoutes } from "./snapshots.ts";
 
 export interface RestServerOptions {
@@ -48,8 +50,7 @@ export interface RestServerOptions {
   readonly cors?: boolean;
 }
 
-export interface RestApi {
-  readonly callsFor: CallsFor;
+export interface RestApi extends StateApi {
   readonly snapshotsFor: SnapshotsFor;
   /** Judges a token's claim on a stored point. */
   readonly exists: (claim: ValueExists) => Promise<boolean>;
@@ -64,7 +65,6 @@ export interface RestServer {
 const openPaths: ReadonlySet<string> = new Set(["/", "/healthz", "/livez", "/readyz", "/openapi.json"]);
 const json = "application/json";
 const plainText = "text/plain; charset=utf-8";
-const gzipAsync = promisify(gzip);
 
 /** What the key's check found, for the handler. */
 const grants = new WeakMap<FastifyRequest, Access>();
@@ -94,18 +94,20 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
     await app.register(cors, { origin: "*", methods: ["GET", "PUT", "POST", "PATCH", "DELETE"] });
   acceptBodies(app);
   checkKeys(app, options);
+  if (api !== undefined) noteResponses(app, api.responses);
   app.setErrorHandler((error, request, reply) => fail(request, reply, log, error));
-  const served = [...basicRoutes(options), ...(api === undefined ? [] : [...routes, ...snapshotRoutes])];
+  const served = [
+    ...basicRoutes(options),
+    ...(api === undefined ? [] : [...routes, ...snapshotRoutes, ...stateRoutes]),
+  ];
   answerUnknown(app, served);
   serveBasics(app, options);
   if (api !== undefined) {
     for (const route of routes) serveRoute(app, route, api, bodies, log, draining.signal);
-    serveServerState(app, api, log, draining.signal);
-    await serveSnapshotFiles(
-      app,
-      api.snapshotsFor,
-      (request) => grants.get(request) ?? fullAccess,
-      (request, reply, result) => reply.type(json).send(ok(request, result)),
+    const accessOf = (request: FastifyRequest): Access => grants.get(request) ?? fullAccess;
+    serveServerState(app, api, { accessOf, ok, log, draining: draining.signal });
+    await serveSnapshotFiles(app, api.snapshotsFor, accessOf, (request, reply, result) =>
+      reply.type(json).send(ok(request, result)),
     );
   }
 
@@ -197,7 +199,7 @@ type Served = Pick<Route, "method" | "url">;
 
 function basicRoutes({ api }: RestServerOptions): Served[] {
   const paths = ["/", "/healthz", "/livez", "/readyz", "/metrics"];
-  if (api !== undefined) paths.push("/openapi.json", "/telemetry", "/cluster", "/issues");
+  if (api !== undefined) paths.push("/openapi.json");
   return paths.map((url) => ({ method: "GET", url }));
 }
 
@@ -235,38 +237,42 @@ function serveBasics(app: FastifyInstance, { ready, metrics, api }: RestServerOp
   app.get("/openapi.json", (_request, reply) => reply.type(json).send(document));
 }
 
+/** As Qdrant names the parts of its paths. */
+const partNames: Readonly<Record<string, string>> = {
+  name: "collection_name",
+  field: "field_name",
+  vector: "vector_name",
+  snapshot: "snapshot_name",
+  shard: "shard_id",
+  peer: "peer_id",
+};
+/** Of the server itself: what asks for them would count itself. */
+const uncounted: ReadonlySet<string> = new Set(["/metrics", "/healthz", "/livez", "/readyz"]);
+
+function noteResponses(app: FastifyInstance, responses: ResponseBook): void {
+  const endpoints = new Map<string, string>();
+  app.addHook("onResponse", async (request, reply) => {
+    const { url } = request.routeOptions;
+    if (url === undefined || uncounted.has(url)) return;
+    let endpoint = endpoints.get(url);
+    if (endpoint === undefined) {
+      endpoint = url.replace(/:(\w+)/g, (_all, part: string) => `{${partNames[part] ?? part}}`);
+      endpoints.set(url, endpoint);
+    }
+    responses.observe(request.method, endpoint, reply.statusCode, reply.elapsedTime / 1_000);
+  });
+}
+
 /** When a request came. */
 const began = new WeakMap<FastifyRequest, number>();
 
 function secondsOf(request: FastifyRequest): number {
-  return (performance.now() - (began.get(request) ?? performance.now())) / 1_000;
+  const now = performance.now();
+  return (now - (began.get(request) ?? now)) / 1_000;
 }
 
 function ok(request: FastifyRequest, result: string): string {
   return `{"result":${result},"status":"ok","time":${secondsOf(request)}}`;
-}
-
-/** What REST has and gRPC has not. */
-function serveServerState(app: FastifyInstance, { callsFor }: RestApi, log: Logger, draining: AbortSignal): void {
-  app.get("/cluster", (request, reply) => reply.type(json).send(ok(request, '{"status":"disabled"}')));
-  app.get("/issues", (request, reply) => reply.type(json).send(ok(request, '{"issues":[]}')));
-  app.get("/telemetry", async (request, reply) => {
-    const access = grants.get(request) ?? fullAccess;
-    requireGlobalRead(access);
-    const list = callsFor(access).get("/qdrant.Collections/List");
-    const call = new RestCall("/qdrant.Collections/List", request, reply, log, draining);
-    const bytes = (await list?.(new Uint8Array(0), call)) ?? new Uint8Array(0);
-    const { collections } = JSON.parse(await renderRestAnswer("collections", bytes, [], new TimeSlices())) as {
-      readonly collections: readonly unknown[];
-    };
-    const result = {
-      id: "sealpoint",
-      app: { name: serverTitle, version: apiVersion },
-      collections: { number_of_collections: collections.length },
-      cluster: { enabled: false },
-    };
-    return reply.type(json).send(ok(request, JSON.stringify(result)));
-  });
 }
 
 function serveRoute(
@@ -293,8 +299,8 @@ function serveRoute(
       if (handle === undefined) throw new Error(`${rpc} has no handler`);
       const answer = await handle(bytes, call);
       const result = await renderRestAnswer(route.answer, answer, payload, new TimeSlices());
-      if (result === "") throw noPoint(path.id ?? "");
-      return send(request, reply, ok(request, result));
+      if (result[0] === "") throw noPoint(path.id ?? "");
+      return sendAnswer(request, reply, ['{"result":', ...result, `,"status":"ok","time":${secondsOf(request)}}`]);
     },
   });
 }
@@ -310,16 +316,4 @@ function toQuery(query: unknown): Readonly<Record<string, string | undefined>> {
     found[key] = Array.isArray(value) ? value.at(-1) : value;
   }
   return found;
-}
-
-const acceptsGzip = /\b(?:gzip|\*)(?!\s*;\s*q=0(?:\.0*)?(?:\s*,|$))/;
-
-async function send(request: FastifyRequest, reply: FastifyReply, text: string): Promise<FastifyReply> {
-  reply.type(json);
-  const accepted = request.headers["accept-encoding"];
-  if (text.length < limits.restPackedBytesMin || typeof accepted !== "string" || !acceptsGzip.test(accepted)) {
-    return reply.send(text);
-  }
-  const packed = await gzipAsync(text, { level: 1 });
-  return reply.header("content-encoding", "gzip").header("vary", "accept-encoding").send(packed);
 }

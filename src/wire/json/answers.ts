@@ -6,6 +6,7 @@ import type { PointId } from "../../../gen/qdrant/qdrant_common_pb.js";
 import * as s from "../../../gen/qdrant/snapshots_service_pb.js";
 import type { Pauses } from "../answers.ts";
 import { ByteReader } from "../proto-bytes.ts";
+import { Pieces } from "./pieces.ts";
 import { collectionInfoText, Raw, textOf } from "./write-config.ts";
 import {
   eachField,
@@ -18,38 +19,45 @@ import {
   unsignedText,
 } from "./write-values.ts";
 
-/** `payload`: of encodeRestRequest. Gives the text of `result`. */
-type Render = (bytes: Uint8Array, payload: readonly boolean[], pauses: Pauses) => string | Promise<string>;
+/** `payload`: of encodeRestRequest. Gives the text of `result`, in pieces where it may be long. */
+type Render = (bytes: Uint8Array, payload: readonly boolean[], pauses: Pauses) => string | Promise<Pieces>;
 
-/** Points are many only here, so pauses come between them. */
-async function listText(
+/** A list of what stands under `tag`. Members are many only here, so pauses come between them. */
+async function pushList(
+  into: Pieces,
   r: ByteReader,
   tag: number,
   write: (r: ByteReader) => string,
   pauses: Pauses,
   other?: (tag: number) => boolean,
-): Promise<string> {
-  const parts: string[] = [];
+): Promise<Pieces> {
+  let before = "[";
   while (r.pos < r.end) {
     const found = r.uint32();
     if (found === tag) {
-      parts.push(write(r));
+      into.push(before).push(write(r));
+      before = ",";
       if (pauses.due()) await pauses.yield();
     } else if (other?.(found) !== true) r.skip(found);
   }
-  return `[${parts.join(",")}]`;
+  return into.push(before === "[" ? "[]" : "]");
 }
 
 const scoredList: Render = (bytes, payload, pauses) =>
-  listText(new ByteReader(bytes), 0x0a, (r) => scoredText(r, payload[0] === true), pauses);
+  pushList(new Pieces(), new ByteReader(bytes), 0x0a, (r) => scoredText(r, payload[0] === true), pauses);
 
-const queryPoints: Render = async (bytes, payload, pauses) => `{"points":${await scoredList(bytes, payload, pauses)}}`;
+const queryPoints: Render = async (bytes, payload, pauses) => {
+  const into = new Pieces().push('{"points":');
+  await pushList(into, new ByteReader(bytes), 0x0a, (r) => scoredText(r, payload[0] === true), pauses);
+  return into.push("}");
+};
 
 /** BatchResult { result = 1 } under field 1. */
 const batches =
-  (wrap: (list: string) => string): Render =>
+  (head: string, tail: string): Render =>
   async (bytes, payload, pauses) => {
-    const parts: string[] = [];
+    const into = new Pieces();
+    let count = 0;
     const r = new ByteReader(bytes);
     while (r.pos < r.end) {
       const tag = r.uint32();
@@ -59,10 +67,13 @@ const batches =
       }
       r.range();
       const inner = new ByteReader(bytes, r.start, r.stop);
-      const shown = payload[parts.length] === true;
-      parts.push(wrap(await listText(inner, 0x0a, (one) => scoredText(one, shown), pauses)));
+      const shown = payload[count] === true;
+      into.push(count === 0 ? "[" : ",").push(head);
+      await pushList(into, inner, 0x0a, (one) => scoredText(one, shown), pauses);
+      into.push(tail);
+      count += 1;
     }
-    return `[${parts.join(",")}]`;
+    return into.push(count === 0 ? "[]" : "]");
   };
 
 /** GroupId { unsigned_value = 1, integer_value = 2, string_value = 3 } */
@@ -71,58 +82,65 @@ function groupIdText(r: ByteReader): string {
   eachField(r, (tag) => {
     if (tag === 0x08) text = unsignedText(r);
     else if (tag === 0x10) text = BigInt.asIntN(64, r.int64()).toString();
-    else if (tag === 0x1a) {
-      r.range();
-      text = stringText(Buffer.from(r.bytes.buffer, r.bytes.byteOffset + r.start, r.stop - r.start).toString("utf8"));
-    } else return false;
+    else if (tag === 0x1a) text = utf8Text(r);
+    else return false;
     return true;
   });
   return text;
 }
 
 /** GroupsResult { groups = 1: PointGroup { id = 1, hits = 2, lookup = 3 } } under field 1. */
-const groups: Render = (bytes, payload) => {
+const groups: Render = async (bytes, payload, pauses) => {
   const shown = payload[0] === true;
-  const list: string[] = [];
-  const r = new ByteReader(bytes);
-  const readGroup = (): void => {
-    let id = "null";
-    const hits: string[] = [];
-    let lookup: string | undefined;
-    eachField(r, (tag) => {
-      if (tag === 0x0a) id = inside(r, () => groupIdText(r));
-      else if (tag === 0x12) hits.push(scoredText(r, shown));
-      else if (tag === 0x1a) lookup = recordText(r, true);
-      else return false;
-      return true;
+  const readGroup = (r: ByteReader): string =>
+    inside(r, () => {
+      let id = "null";
+      const hits: string[] = [];
+      let lookup: string | undefined;
+      eachField(r, (tag) => {
+        if (tag === 0x0a) id = inside(r, () => groupIdText(r));
+        else if (tag === 0x12) hits.push(scoredText(r, shown));
+        else if (tag === 0x1a) lookup = recordText(r, true);
+        else return false;
+        return true;
+      });
+      return `{"hits":[${hits.join(",")}],"id":${id}${lookup === undefined ? "" : `,"lookup":${lookup}`}}`;
     });
-    list.push(`{"hits":[${hits.join(",")}],"id":${id}${lookup === undefined ? "" : `,"lookup":${lookup}`}}`);
-  };
+  const into = new Pieces().push('{"groups":');
+  const r = new ByteReader(bytes);
+  let inner = new ByteReader(bytes, 0, 0);
   eachField(r, (tag) => {
     if (tag !== 0x0a) return false;
-    inside(r, () =>
-      eachField(r, (inner) => {
-        if (inner !== 0x0a) return false;
-        inside(r, readGroup);
-        return true;
-      }),
-    );
+    r.range();
+    inner = new ByteReader(bytes, r.start, r.stop);
     return true;
   });
-  return `{"groups":[${list.join(",")}]}`;
+  await pushList(into, inner, 0x0a, readGroup, pauses);
+  return into.push("}");
 };
 
 const records: Render = (bytes, payload, pauses) =>
-  listText(new ByteReader(bytes), 0x0a, (r) => recordText(r, payload[0] === true), pauses);
+  pushList(new Pieces(), new ByteReader(bytes), 0x0a, (r) => recordText(r, payload[0] === true), pauses);
 
 /** The one point; "" when there is none. */
-const record: Render = async (bytes, payload, pauses) => (await records(bytes, payload, pauses)).slice(1, -1);
+const record: Render = (bytes, payload) => {
+  const r = new ByteReader(bytes);
+  let text = "";
+  eachField(r, (tag) => {
+    if (tag !== 0x0a) return false;
+    text = recordText(r, payload[0] === true);
+    return true;
+  });
+  return text;
+};
 
 /** ScrollResponse { next_page_offset = 1, result = 2 } */
 const scrolled: Render = async (bytes, payload, pauses) => {
   let next = "null";
   const r = new ByteReader(bytes);
-  const points = await listText(
+  const into = new Pieces().push('{"points":');
+  await pushList(
+    into,
     r,
     0x12,
     (one) => recordText(one, payload[0] === true),
@@ -133,8 +151,44 @@ const scrolled: Render = async (bytes, payload, pauses) => {
       return true;
     },
   );
-  return `{"points":${points},"next_page_offset":${next}}`;
+  return into.push(`,"next_page_offset":${next}}`);
 };
+
+/** FacetHit { value = 1: FacetValue { string_value = 1, integer_value = 2, bool_value = 3 }, count = 2 } under field 1. */
+const facet: Render = async (bytes, _payload, pauses) => {
+  const into = new Pieces().push('{"hits":');
+  await pushList(into, new ByteReader(bytes), 0x0a, (r) => inside(r, () => facetHitText(r)), pauses);
+  return into.push("}");
+};
+
+function facetHitText(r: ByteReader): string {
+  let value = "null";
+  let count = "0";
+  eachField(r, (tag) => {
+    if (tag === 0x0a) value = inside(r, () => facetValueText(r));
+    else if (tag === 0x10) count = unsignedText(r);
+    else return false;
+    return true;
+  });
+  return `{"value":${value},"count":${count}}`;
+}
+
+function facetValueText(r: ByteReader): string {
+  let text = "null";
+  eachField(r, (tag) => {
+    if (tag === 0x0a) text = utf8Text(r);
+    else if (tag === 0x10) text = BigInt.asIntN(64, r.int64()).toString();
+    else if (tag === 0x18) text = r.int64() === 0n ? "false" : "true";
+    else return false;
+    return true;
+  });
+  return text;
+}
+
+function utf8Text(r: ByteReader): string {
+  r.range();
+  return stringText(Buffer.from(r.bytes.buffer, r.bytes.byteOffset + r.start, r.stop - r.start).toString("utf8"));
+}
 
 const statuses: Readonly<Record<number, string>> = {
   [p.UpdateStatus.Acknowledged]: "acknowledged",
@@ -148,7 +202,10 @@ function updateText({ operationId, status }: p.UpdateResult): string {
   return `{"operation_id":${id},"status":"${statuses[status] ?? "completed"}"}`;
 }
 
-function decoded<S extends DescMessage>(desc: S, write: (message: MessageShape<S>) => string): Render {
+function decoded<S extends DescMessage>(
+  desc: S,
+  write: (message: MessageShape<S>) => string,
+): (bytes: Uint8Array) => string {
   return (bytes) => write(fromBinary(desc, bytes));
 }
 
@@ -163,10 +220,6 @@ const aliases = decoded(c.ListAliasesResponseSchema, (message) =>
 );
 
 const done = decoded(c.CollectionOperationResponseSchema, ({ result }) => String(result));
-
-function facetValue({ value }: p.FacetHit): string | bigint | boolean | null {
-  return value?.variant.value ?? null;
-}
 
 function pointId(id: PointId | undefined): bigint | string | null {
   return id?.pointIdOptions.value ?? null;
@@ -191,16 +244,14 @@ const renderers = {
   updates: decoded(p.UpdateBatchResponseSchema, ({ result }) => `[${result.map(updateText).join(",")}]`),
   scoredList,
   queryPoints,
-  scoredLists: batches((list) => list),
-  queryBatch: batches((list) => `{"points":${list}}`),
+  scoredLists: batches("", ""),
+  queryBatch: batches('{"points":', "}"),
   groups,
   records,
   record,
   scrolled,
   count: decoded(p.CountResponseSchema, ({ result }) => `{"count":${result?.count ?? 0n}}`),
-  facet: decoded(p.FacetResponseSchema, ({ hits }) =>
-    textOf({ hits: hits.map((hit) => ({ value: facetValue(hit), count: hit.count })) }),
-  ),
+  facet,
   matrixPairs: decoded(p.SearchMatrixPairsResponseSchema, ({ result }) =>
     textOf({
       pairs: (result?.pairs ?? []).map(({ a, b, score }) => ({
@@ -249,11 +300,13 @@ const renderers = {
 
 export type RestAnswerName = keyof typeof renderers;
 
-export function renderRestAnswer(
+/** The text of `result`: "" for a point that is not there, in pieces where it may be long. */
+export async function renderRestAnswer(
   name: RestAnswerName,
   bytes: Uint8Array,
   payload: readonly boolean[],
   pauses: Pauses,
-): string | Promise<string> {
-  return renderers[name](bytes, payload, pauses);
+): Promise<readonly string[]> {
+  const text = await renderers[name](bytes, payload, pauses);
+  return typeof text === "string" ? [text] : text.finish();
 }

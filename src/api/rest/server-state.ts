@@ -1,0 +1,225 @@
+/** What REST has and gRPC has not: the server's own state, and the routes of a cluster as a single node answers them. */
+import { randomUUID } from "node:crypto";
+import { availableParallelism } from "node:os";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Logger } from "pino";
+import {
+  type Access,
+  badInput,
+  type CollectionInfo,
+  DomainError,
+  requireCollection,
+  requireGlobalRead,
+  requireManage,
+} from "../../core/index.ts";
+import { apiVersion, type MethodFigures, type ResponseBook, serverTitle } from "../../ops/index.ts";
+import { TimeSlices } from "../../seal/index.ts";
+import { renderRestAnswer } from "../../wire/index.ts";
+import { type CallsFor, RestCall } from "./call.ts";
+
+export interface StateRoute {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly url: string;
+  readonly summary: string;
+}
+
+const shard = "/collections/:name/shards/:shard";
+
+/** Refused, whatever they ask: their sentence is in `refusals`. */
+const clusterRoutes: readonly StateRoute[] = [
+  { method: "POST", url: "/cluster/recover", summary: "Recover the cluster's consensus: refused" },
+  { method: "DELETE", url: "/cluster/peer/:peer", summary: "Remove a peer: refused" },
+  { method: "PUT", url: "/quotas", summary: "Change quotas: refused" },
+];
+
+const shardRoutes: readonly StateRoute[] = [
+  { method: "GET", url: `${shard}/snapshots`, summary: "List a shard's snapshots: refused" },
+  { method: "POST", url: `${shard}/snapshots`, summary: "Create a shard's snapshot: refused" },
+  { method: "GET", url: `${shard}/snapshot`, summary: "Stream a shard's snapshot: refused" },
+  { method: "GET", url: `${shard}/snapshots/:snapshot`, summary: "Download a shard's snapshot: refused" },
+  { method: "DELETE", url: `${shard}/snapshots/:snapshot`, summary: "Delete a shard's snapshot: refused" },
+  { method: "PUT", url: `${shard}/snapshots/recover`, summary: "Recover a shard: refused" },
+  { method: "POST", url: `${shard}/snapshots/upload`, summary: "Recover a shard from an upload: refused" },
+];
+
+const readRoutes: readonly StateRoute[] = [
+  { method: "GET", url: "/cluster", summary: "Cluster status: disabled" },
+  { method: "GET", url: "/cluster/telemetry", summary: "Telemetry of the cluster: this node's" },
+  { method: "GET", url: "/issues", summary: "Issues: none" },
+  { method: "DELETE", url: "/issues", summary: "Forget all issues" },
+  { method: "GET", url: "/quotas", summary: "Quotas: none" },
+  { method: "GET", url: "/telemetry", summary: "Telemetry" },
+  { method: "GET", url: "/collections/:name/optimizations", summary: "Optimizations of a collection" },
+];
+
+export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...clusterRoutes, ...shardRoutes];
+
+export interface StateApi {
+  readonly callsFor: CallsFor;
+  readonly infoOf: (access: Access, collection: string) => Promise<CollectionInfo>;
+  readonly responses: ResponseBook;
+  /** gRPC's calls so far, by method. */
+  readonly methods: () => Promise<[string, MethodFigures][]>;
+}
+
+export interface StateServing {
+  readonly accessOf: (request: FastifyRequest) => Access;
+  readonly ok: (request: FastifyRequest, result: string) => string;
+  readonly log: Logger;
+  readonly draining: AbortSignal;
+}
+
+const json = "application/json";
+
+export function serveServerState(app: FastifyInstance, api: StateApi, serving: StateServing): void {
+  const { accessOf, ok } = serving;
+  const send = (request: FastifyRequest, reply: FastifyReply, result: unknown): FastifyReply =>
+    reply.type(json).send(ok(request, JSON.stringify(result)));
+  const id = randomUUID();
+  const startup = new Date().toISOString();
+
+  app.get("/cluster", (request, reply) => send(request, reply, { status: "disabled" }));
+  app.get("/cluster/telemetry", async (request, reply) => {
+    requireGlobalRead(accessOf(request));
+    return send(request, reply, { collections: {}, cluster: { enabled: false, number_of_peers: 0, peers: {} } });
+  });
+  app.get("/issues", async (request, reply) => {
+    requireGlobalRead(accessOf(request));
+    return send(request, reply, { issues: [] });
+  });
+  app.delete("/issues", async (request, reply) => {
+    requireManage(accessOf(request));
+    return send(request, reply, true);
+  });
+  app.get("/quotas", async (request, reply) => {
+    requireGlobalRead(accessOf(request));
+    return send(request, reply, { config: { enabled: false }, usage: {} });
+  });
+  app.get("/telemetry", async (request, reply) => {
+    const access = accessOf(request);
+    requireGlobalRead(access);
+    const level = detailsLevel(request);
+    const names = await collectionNames(api.callsFor(access), request, reply, serving);
+    return send(request, reply, {
+      id,
+      app: {
+        name: serverTitle,
+        version: apiVersion,
+        startup,
+        features: {
+          debug: false,
+          service_debug_feature: false,
+          recovery_mode: false,
+          gpu: false,
+          rocksdb: true,
+          staging: false,
+        },
+        ...(level < 1
+          ? {}
+          : { system: { is_docker: false, container_runtime: "none", cores: availableParallelism() } }),
+      },
+      collections: { number_of_collections: names.length },
+      cluster: { enabled: false },
+      requests: { rest: { responses: restOf(api.responses) }, grpc: { responses: grpcOf(await api.methods()) } },
+    });
+  });
+  app.get("/collections/:name/optimizations", async (request, reply) => {
+    const { name } = request.params as { readonly name: string };
+    const { status, pointsCount, indexedVectorsCount, segmentsCount } = await api.infoOf(accessOf(request), name);
+    const waiting = status === "yellow" ? Math.max(0, pointsCount - indexedVectorsCount) : 0;
+    return send(request, reply, {
+      summary: {
+        queued_optimizations: waiting === 0 ? 0 : 1,
+        queued_segments: waiting === 0 ? 0 : 1,
+        queued_points: waiting,
+        idle_segments: segmentsCount,
+      },
+      running: [],
+    });
+  });
+
+  for (const { method, url } of clusterRoutes) {
+    app.route({
+      method,
+      url,
+      handler: async (request) => {
+        requireManage(accessOf(request));
+        // The text is Qdrant's.
+        throw badInput("Bad request: Distributed mode disabled");
+      },
+    });
+  }
+  for (const { method, url } of shardRoutes) {
+    app.route({
+      method,
+      url,
+      handler: async (request) => {
+        const { name } = request.params as { readonly name: string };
+        const access = accessOf(request);
+        requireCollection(access, name, method === "GET" ? "r" : "rw");
+        await api.infoOf(access, name);
+        throw new DomainError(
+          "unimplemented",
+          "snapshots of single shards are not served: this server is a single node, take the collection's snapshots",
+        );
+      },
+    });
+  }
+}
+
+function detailsLevel(request: FastifyRequest): number {
+  const { details_level: given } = request.query as { readonly details_level?: string };
+  if (given === undefined) return 0;
+  if (!/^\d{1,9}$/.test(given))
+    throw badInput("Format error in query parameters: details_level is no level", "details_level");
+  return Number(given);
+}
+
+async function collectionNames(
+  calls: ReturnType<CallsFor>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { log, draining }: StateServing,
+): Promise<readonly unknown[]> {
+  const method = "/qdrant.Collections/List";
+  const list = calls.get(method);
+  const call = new RestCall(method, request, reply, log, draining);
+  const bytes = (await list?.(new Uint8Array(0), call)) ?? new Uint8Array(0);
+  const pieces = await renderRestAnswer("collections", bytes, [], new TimeSlices());
+  return (JSON.parse(pieces.join("")) as { readonly collections: readonly unknown[] }).collections;
+}
+
+type Statistics = Record<string, Record<string, object>>;
+
+const micros = (seconds: number): number => Math.round(seconds * 1e6);
+
+function restOf(book: ResponseBook): Statistics {
+  const found: Statistics = {};
+  for (const { method, endpoint, status, durations, secondsMin, secondsMax, lastMs } of book.all()) {
+    const key = `${method} ${endpoint}`;
+    found[key] ??= {};
+    (found[key] as Record<string, object>)[status] = {
+      count: durations.count,
+      avg_duration_micros: micros(durations.sum / durations.count),
+      min_duration_micros: micros(secondsMin),
+      max_duration_micros: micros(secondsMax),
+      total_duration_micros: micros(durations.sum),
+      last_responded: new Date(lastMs).toISOString(),
+    };
+  }
+  return found;
+}
+
+function grpcOf(methods: readonly (readonly [string, MethodFigures])[]): Statistics {
+  return Object.fromEntries(
+    methods.map(([method, { codes, count, secondsTotal }]) => [
+      method,
+      Object.fromEntries(
+        [...codes].map(([code, calls]) => [
+          code,
+          { count: calls, ...(codes.size === 1 ? { avg_duration_micros: micros(secondsTotal / count) } : {}) },
+        ]),
+      ),
+    ]),
+  );
+}

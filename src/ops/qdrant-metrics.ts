@@ -1,0 +1,125 @@
+/** The names that Qdrant's /metrics has for requests and for the process, so that its dashboards and alerts work unchanged. Ours stand beside. */
+import { readFile } from "node:fs/promises";
+import { durationBuckets, type MethodFigures } from "./figures.ts";
+import type { ResponseBook, ResponseFigures } from "./responses.ts";
+
+export interface Sample {
+  readonly metricName?: string;
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+}
+
+type Kind = "counter" | "gauge" | "histogram";
+export type Register = (name: string, help: string, type: Kind, read: () => Sample[] | Promise<Sample[]>) => void;
+
+const lowestFailure = 400;
+
+export function registerRestResponses(register: Register, book: ResponseBook): void {
+  const of =
+    (value: (one: ResponseFigures) => number, keep: (one: ResponseFigures) => boolean = () => true) =>
+    () =>
+      book
+        .all()
+        .filter(keep)
+        .map((one) => ({ labels: labelsOf(one), value: value(one) }));
+  const total = (one: ResponseFigures): number => one.durations.count;
+  register("rest_responses_total", "Responses through the REST API.", "counter", of(total));
+  const failed = of(total, ({ status }) => status >= lowestFailure);
+  register("rest_responses_fail_total", "Failed responses through the REST API.", "counter", failed);
+  for (const [which, value] of [
+    ["avg", (one: ResponseFigures) => one.durations.sum / Math.max(one.durations.count, 1)],
+    ["min", (one: ResponseFigures) => one.secondsMin],
+    ["max", (one: ResponseFigures) => one.secondsMax],
+  ] as const) {
+    const help = `Duration of responses through the REST API, ${which}.`;
+    register(`rest_responses_${which}_duration_seconds`, help, "gauge", of(value));
+  }
+  const name = "rest_responses_duration_seconds";
+  register(name, "Durations of responses through the REST API.", "histogram", () =>
+    book
+      .all()
+      .flatMap((one) => histogram(name, labelsOf(one), one.durations.counts, one.durations.count, one.durations.sum)),
+  );
+}
+
+function labelsOf({ method, endpoint, status }: ResponseFigures): Sample["labels"] {
+  return { method, endpoint, status: String(status) };
+}
+
+/** Durations are of all statuses of a method together. */
+export function registerGrpcResponses(register: Register, entries: () => [string, MethodFigures][]): void {
+  const of = (read: (figures: MethodFigures) => number) => () =>
+    entries().map(([endpoint, figures]) => ({ labels: { endpoint }, value: read(figures) }));
+  const byStatus = (keep: (code: number) => boolean) => () =>
+    entries().flatMap(([endpoint, { codes }]) =>
+      [...codes]
+        .filter(([code]) => keep(code))
+        .map(([code, value]) => ({ labels: { endpoint, status: String(code) }, value })),
+    );
+  register(
+    "grpc_responses_total",
+    "Responses through the gRPC API.",
+    "counter",
+    byStatus(() => true),
+  );
+  register(
+    "grpc_responses_fail_total",
+    "Failed responses through the gRPC API.",
+    "counter",
+    byStatus((code) => code !== 0),
+  );
+  register(
+    "grpc_responses_avg_duration_seconds",
+    "Average duration of responses through the gRPC API.",
+    "gauge",
+    of((figures) => figures.secondsTotal / Math.max(figures.count, 1)),
+  );
+  const name = "grpc_responses_duration_seconds";
+  register(name, "Durations of responses through the gRPC API.", "histogram", () =>
+    entries().flatMap(([endpoint, { buckets, count, secondsTotal }]) =>
+      histogram(name, { endpoint }, buckets, count, secondsTotal),
+    ),
+  );
+}
+
+function histogram(
+  name: string,
+  labels: Sample["labels"],
+  buckets: ArrayLike<number>,
+  count: number,
+  sum: number,
+): Sample[] {
+  let below = 0;
+  const rows: Sample[] = durationBuckets.map((le, i) => {
+    below += buckets[i] ?? 0;
+    return { metricName: `${name}_bucket`, labels: { le, ...labels }, value: below };
+  });
+  return [
+    ...rows,
+    { metricName: `${name}_bucket`, labels: { le: "+Inf", ...labels }, value: count },
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count },
+  ];
+}
+
+/** jemalloc's figures that Qdrant has beside these (metadata, retained) have no counterpart here. */
+export function registerProcess(register: Register): void {
+  const one = (value: number): Sample[] => [{ labels: {}, value }];
+  const status = async (field: string): Promise<Sample[]> => {
+    const text = await readFile("/proc/self/status", "utf8").catch(() => "");
+    const found = new RegExp(`^${field}:\\s+(\\d+)( kB)?`, "m").exec(text);
+    return found === null ? [] : one(Number(found[1]) * (found[2] === undefined ? 1 : 1024));
+  };
+  register("memory_resident_bytes", "Physical memory of the process, mapped files included.", "gauge", () =>
+    status("VmRSS"),
+  );
+  register("memory_active_bytes", "Physical memory of the process that is its own.", "gauge", () => status("RssAnon"));
+  register("memory_allocated_bytes", "Memory that the process asked for.", "gauge", () => status("VmData"));
+  register("process_threads", "Threads of the process.", "gauge", () => status("Threads"));
+  register("process_minor_page_faults_total", "Page faults that needed no disk.", "counter", () =>
+    one(process.resourceUsage().minorPageFault),
+  );
+  register("process_major_page_faults_total", "Page faults that needed a disk.", "counter", () =>
+    one(process.resourceUsage().majorPageFault),
+  );
+}

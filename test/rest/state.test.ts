@@ -1,0 +1,190 @@
+/** What REST has and gRPC has not, and answers that go out in pieces: against the server as a process. */
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { addonBuilt, ServerProcess } from "../e2e/server-process.ts";
+
+const keys = { main: "the-main-key-of-this-test", reader: "the-readers-key-of-it" };
+const count = 12_000;
+
+let server: ServerProcess;
+beforeAll(async () => {
+  if (!addonBuilt) return;
+  const env = { SEALPOINT_API_KEY: keys.main, SEALPOINT_READ_ONLY_API_KEY: keys.reader };
+  server = await ServerProcess.start({ logLevel: "warn", env });
+  await call("PUT", "/collections/state", { vectors: { size: 2, distance: "Dot" } });
+  await call("PUT", "/collections/state/index?wait=true", { field_name: "tag", field_schema: "keyword" });
+  const points = Array.from({ length: count }, (_, id) => ({
+    id,
+    vector: [id, 1],
+    payload: { tag: `täg ${id % 5_000}`, n: id },
+  }));
+  await call("PUT", "/collections/state/points?wait=true", { points });
+}, 60_000);
+afterAll(async () => {
+  await server?.stop();
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: answers are looked into, member by member
+type Loose = any;
+
+async function call(
+  method: string,
+  path: string,
+  body?: unknown,
+  key = keys.main,
+): Promise<{ code: number; json: Loose; headers: Headers }> {
+  const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, {
+    method,
+    headers: { "api-key": key, "accept-encoding": "identity" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  return { code: response.status, json: text.startsWith("{") ? JSON.parse(text) : text, headers: response.headers };
+}
+
+describe.skipIf(!addonBuilt)("state", () => {
+  test("answers as a single node does", async () => {
+    const result = async (path: string) => (await call("GET", path)).json.result;
+    expect(await result("/cluster")).toEqual({ status: "disabled" });
+    expect(await result("/cluster/telemetry")).toEqual({
+      collections: {},
+      cluster: { enabled: false, number_of_peers: 0, peers: {} },
+    });
+    expect(await result("/issues")).toEqual({ issues: [] });
+    expect((await call("DELETE", "/issues")).json.result).toBe(true);
+    expect(await result("/quotas")).toEqual({ config: { enabled: false }, usage: {} });
+    expect(await result("/collections/state/cluster")).toMatchObject({
+      shard_count: 1,
+      local_shards: [{ shard_id: 0, points_count: count, state: "Active" }],
+    });
+    const summary = {
+      queued_optimizations: expect.any(Number),
+      queued_segments: expect.any(Number),
+      queued_points: expect.any(Number),
+    };
+    expect(await result("/collections/state/optimizations")).toMatchObject({ summary, running: [] });
+    expect((await call("GET", "/collections/nowhere/optimizations")).code).toBe(404);
+  });
+
+  test("refuses what a cluster would do, with a sentence", async () => {
+    for (const [method, path] of [
+      ["POST", "/cluster/recover"],
+      ["DELETE", "/cluster/peer/1"],
+      ["PUT", "/quotas"],
+    ] as const) {
+      const { code, json } = await call(method, path);
+      expect([path, code, json.status.error]).toEqual([path, 400, "Bad request: Distributed mode disabled"]);
+      expect((await call(method, path, undefined, keys.reader)).code).toBe(403);
+    }
+    for (const [method, path] of [
+      ["GET", "/collections/state/shards/0/snapshots"],
+      ["POST", "/collections/state/shards/0/snapshots"],
+      ["GET", "/collections/state/shards/0/snapshot"],
+      ["PUT", "/collections/state/shards/0/snapshots/recover"],
+    ] as const) {
+      const { code, json } = await call(method, path);
+      expect([code, json.status.error]).toEqual([405, expect.stringContaining("single node")]);
+    }
+    expect((await call("GET", "/collections/nowhere/shards/0/snapshots")).code).toBe(404);
+    expect((await call("DELETE", "/issues", undefined, keys.reader)).code).toBe(403);
+  });
+
+  test("telemetry has Qdrant's shape, and counts requests by route", async () => {
+    await call("POST", "/collections/state/points/count", {});
+    await call("POST", "/collections/nowhere/points/count", {});
+    const { result, time } = (await call("GET", "/telemetry?details_level=3")).json;
+    expect(time).toBeGreaterThanOrEqual(0);
+    expect(result).toMatchObject({
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      app: {
+        name: "qdrant - vector search engine",
+        startup: expect.stringMatching(/^\d{4}-.*Z$/),
+        system: { cores: expect.any(Number) },
+      },
+      collections: { number_of_collections: 1 },
+      cluster: { enabled: false },
+    });
+    const { "200": good, "404": bad } =
+      result.requests.rest.responses["POST /collections/{collection_name}/points/count"];
+    expect([good.count, bad.count]).toEqual([1, 1]);
+    expect(good.max_duration_micros).toBeGreaterThanOrEqual(good.min_duration_micros);
+    expect((await call("GET", "/telemetry?details_level=much")).code).toBe(400);
+  });
+
+  test("metrics have Qdrant's names beside ours, by route", async () => {
+    await call("POST", "/collections/state/points/scroll", { limit: 1 });
+    const text: string = (await call("GET", "/metrics")).json;
+    const labels = 'method="POST",endpoint="/collections/{collection_name}/points/scroll",status="200"';
+    const figure = (line: string) =>
+      Number(
+        text
+          .split("\n")
+          .find((one) => one.startsWith(`${line} `))
+          ?.split(" ")
+          .at(-1),
+      );
+    expect(figure(`rest_responses_total{${labels}}`)).toBeGreaterThanOrEqual(1);
+    expect(figure(`rest_responses_duration_seconds_bucket{le="+Inf",${labels}}`)).toBe(
+      figure(`rest_responses_total{${labels}}`),
+    );
+    expect(figure(`rest_responses_duration_seconds_sum{${labels}}`)).toBeGreaterThan(0);
+    expect(figure('collection_points{id="state"}')).toBe(count);
+    expect(figure("collections_total")).toBe(1);
+    expect(figure("collections_vector_total")).toBe(count);
+    expect(figure("cluster_enabled")).toBe(0);
+    expect(figure("memory_resident_bytes")).toBeGreaterThan(1e7);
+    expect(text).toMatch(/^app_info\{name="qdrant",version="[\d.]+"\} 1$/m);
+    expect(text).not.toContain('endpoint="/metrics"');
+    expect(text).toContain("sealpoint_collection_points");
+  });
+});
+
+describe.skipIf(!addonBuilt)("long answers", () => {
+  test("are whole, packed or not, though they go out in pieces", async () => {
+    const path = "/collections/state/points/scroll";
+    const { json, headers } = await call("POST", path, { limit: count, with_vector: true });
+    expect(headers.get("content-length")).toBeNull();
+    expect(json.result.points).toHaveLength(count);
+    const wanted = (id: number) => ({ id, payload: { tag: `täg ${id % 5_000}`, n: id }, vector: [id, 1] });
+    for (const [id, point] of json.result.points.entries()) expect(point).toEqual(wanted(id));
+    expect([json.result.next_page_offset, json.status]).toEqual([null, "ok"]);
+    const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, {
+      method: "POST",
+      headers: { "api-key": keys.main, "accept-encoding": "gzip" },
+      body: JSON.stringify({ limit: count, with_vector: true }),
+      // @ts-expect-error: undici unpacks unless told otherwise, and has no type for it here
+      decompress: false,
+    });
+    const bytes = Buffer.from(await response.arrayBuffer());
+    const text = bytes[0] === 0x1f ? gunzipSync(bytes).toString() : bytes.toString();
+    expect(response.headers.get("content-encoding")).toBe("gzip");
+    expect(JSON.parse(text).result).toEqual(json.result);
+  });
+
+  test("batches, groups and facets too", async () => {
+    const search = { query: [1, 0], limit: 3_000, with_payload: true };
+    const { json } = await call("POST", "/collections/state/points/query/batch", {
+      searches: [search, search, { query: [0, 1], limit: 2 }],
+    });
+    expect(json.result.map(({ points }: Loose) => points.length)).toEqual([3_000, 3_000, 2]);
+    expect(json.result[0]).toEqual(json.result[1]);
+    const grouped = (
+      await call("POST", "/collections/state/points/query/groups", {
+        query: [1, 0],
+        group_by: "tag",
+        limit: 2_000,
+        group_size: 2,
+      })
+    ).json;
+    expect(grouped.result.groups).toHaveLength(2_000);
+    expect(grouped.result.groups[0].hits).toHaveLength(2);
+    const facet = (await call("POST", "/collections/state/facet", { key: "tag", limit: 6_000 })).json.result.hits;
+    expect(facet).toHaveLength(5_000);
+    expect([facet[0], facet.at(-1)]).toEqual([
+      { value: "täg 0", count: 3 },
+      { value: "täg 4999", count: 2 },
+    ]);
+    expect((await call("POST", "/collections/state/facet", { key: "nothing" })).code).toBe(400);
+    expect((await call("POST", "/collections/state/facet", { key: "tag", limit: 0 })).code).toBe(422);
+  });
+});
