@@ -19,6 +19,7 @@ import { Snapshots } from "../../gen/qdrant/snapshots_service_pb.js";
 import { healthService } from "../../src/api/grpc/descriptors.ts";
 import { startServer } from "../../src/main.ts";
 import { createLog, readConfig } from "../../src/ops/index.ts";
+import { clientsPart } from "./clients.ts";
 import type { Json, Probe, Row } from "./probes.ts";
 import { rows } from "./rows.ts";
 
@@ -241,6 +242,13 @@ Each call is sent with an empty message. "served" means that a handler judged it
 ${rpcs.join("\n")}
 
 Beside these, \`grpc.health.v1.Health/Watch\`, reflection (v1 and v1alpha) and \`sealpoint.v1\` (Ingest, S5, Sealing) are served.
+
+## Clients
+
+One table of calls (\`test/compat/table.json\`) through Qdrant's own clients, as they are published; \`test/compat/table.test.ts\` runs it and compares every answer. "-": the client has no such call.
+Written by \`node scripts/compatibility/write-clients.ts\`.
+
+${clientsPart()}
 
 ## Capabilities
 

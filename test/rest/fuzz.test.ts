@@ -25,7 +25,7 @@ interface Document {
 
 test.skipIf(!addonBuilt || !installed)(
   "no request of the document's form is the server's fault",
-  { timeout: 180_000 },
+  { timeout: 400_000 },
   async () => {
     const server = await ServerProcess.start({ logLevel: "warn" });
     const folder = mkdtempSync(join(tmpdir(), "sealpoint-fuzz-"));
@@ -35,6 +35,13 @@ test.skipIf(!addonBuilt || !installed)(
       await put("/collections/fuzzed", { vectors: { size: 2, distance: "Dot" } });
       const points = [1, 2, 3].map((id) => ({ id, vector: [id, 1], payload: { n: id, t: "x" } }));
       expect((await put("/collections/fuzzed/points?wait=true", { points })).status).toBe(200);
+      // Ordered reads and facets need them.
+      for (const [field_name, field_schema] of [
+        ["n", "integer"],
+        ["t", "keyword"],
+      ]) {
+        expect((await put("/collections/fuzzed/index?wait=true", { field_name, field_schema })).status).toBe(200);
+      }
       const document = (await (await fetch(`${url}/openapi.json`)).json()) as Document;
       // What reads and writes points meets a collection that is there; the collection itself is made and deleted under other names.
       for (const [path, methods] of Object.entries(document.paths)) {
@@ -63,7 +70,7 @@ test.skipIf(!addonBuilt || !installed)(
       args.push("--max-examples", String(examples), "--seed", seed, "--no-color");
       const { stdout } = await execute(schemathesis, args, {
         cwd: folder,
-        timeout: 170_000,
+        timeout: 390_000,
         maxBuffer: 64 << 20,
       }).catch((error: { stdout?: string }) => {
         throw new Error(error.stdout?.slice(-8_000));
