@@ -34,7 +34,8 @@ interface Answer {
 type Ask = (method: DescMethod, request: Json) => Promise<Answer>;
 type Outcome = "works" | "accepted" | "echoed" | "UNIMPLEMENTED" | "not served";
 
-const setUp: readonly (readonly [string, Json])[] = [
+/** Fills the collections `plain` and `named`. */
+export const setUp: readonly (readonly [string, Json])[] = [
   [
     "qdrant.Collections/Create",
     { collection_name: "plain", vectors_config: { params: { size: 4, distance: "Cosine" } } },
@@ -133,7 +134,7 @@ function askServer(client: Client, method: DescMethod, request: Json): Promise<A
   });
 }
 
-function methodOf(path: string): DescMethod {
+export function methodOf(path: string): DescMethod {
   const [service, name] = path.split("/");
   const found = services.find((one) => one.typeName === service)?.methods.find((one) => one.name === name);
   if (found === undefined) throw new Error(`${path}: no such call`);
