@@ -26,6 +26,7 @@ Further variables:
   SEALPOINT_FSYNC                            always (default), interval or never: when writes reach the disk
   SEALPOINT_FSYNC_INTERVAL_MS                with interval: milliseconds between syncs (default 1000)
   SEALPOINT_TEMPORARY_INDEX_MIB              MiB for indexes that the server makes for itself (default 64, 0: none)
+  SEALPOINT_DISK_RESERVE_MB                  MiB that writes leave free on the disk (default 64, of a small disk a sixteenth)
   S5_PORTAL_URL                              portals that S5.Load reads from (default http://127.0.0.1:5522)
 
 A host other than loopback needs an API key and TLS, or --insecure.`,

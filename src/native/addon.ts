@@ -71,6 +71,7 @@ interface Addon {
     memoryMegabytes: number,
     collectionMemoryMegabytes: number,
     temporaryIndexMiB: number,
+    diskReserveMegabytes: number,
   ): number;
   openSealed(message: Uint8Array): Promise<ArrayBuffer>;
   call(handle: number, operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer>;
@@ -103,6 +104,9 @@ export function toDomainError(error: unknown): unknown {
   return new DomainError(kind, error.message, field === undefined ? {} : { details: { field } });
 }
 
+/** The addon decides: an unsigned 32-bit number that no setting has. */
+const automatic = 0xffff_ffff;
+
 /** store/store.h has the same numbers. */
 const fsyncPolicies = { always: 0, interval: 1, never: 2 } as const;
 
@@ -128,6 +132,8 @@ export interface NativeOptions {
   readonly collectionMemoryLimitMegabytes?: number;
   /** MiB that indexes which the engine makes for itself may take in all; 0: none are made. */
   readonly temporaryIndexMiB?: number;
+  /** MiB that writes leave free on the disk; 0: none. Unless set 64, or a sixteenth of a small disk. */
+  readonly diskReserveMegabytes?: number;
 }
 
 export class NativeEngine {
@@ -155,6 +161,7 @@ export class NativeEngine {
         options.memoryLimitMegabytes ?? 0,
         options.collectionMemoryLimitMegabytes ?? 0,
         options.temporaryIndexMiB ?? limits.temporaryIndexMiBDefault,
+        options.diskReserveMegabytes ?? automatic,
       );
       return new NativeEngine(addon, handle);
     } catch (error) {

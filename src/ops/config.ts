@@ -43,6 +43,8 @@ export interface ServerConfig {
   /** The same for each collection. */
   readonly collectionMemoryLimitMegabytes: number;
   readonly s5: S5Config;
+  /** MiB that writes leave free on the disk; the engine decides when absent. */
+  readonly diskReserveMegabytes?: number;
 }
 
 /** What the command line may say; it wins over the environment. */
@@ -104,6 +106,7 @@ export function readConfig(
       parseMegabytes("SEALPOINT_MEMORY_LIMIT_MB", text("SEALPOINT_MEMORY_LIMIT_MB")) ?? defaultMemoryLimit(),
     collectionMemoryLimitMegabytes:
       parseMegabytes("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB", text("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB")) ?? 0,
+    diskReserveMegabytes: parseMegabytes("SEALPOINT_DISK_RESERVE_MB", text("SEALPOINT_DISK_RESERVE_MB")),
     temporaryIndexMiB: parseTemporaryIndexMiB(text("SEALPOINT_TEMPORARY_INDEX_MIB")),
   };
   if (config.grpcPort !== 0 && config.grpcPort === config.httpPort) {

@@ -48,6 +48,8 @@ const connections = (): number => (rpcThreads() > 1 ? rpcThreads() * 3 : 1);
 export interface ServerOptions {
   readonly logLevel?: string;
   readonly env?: Record<string, string>;
+  /** A folder in one that the server's end removes; a temporary one unless given. */
+  readonly dataDir?: string;
 }
 
 export class ServerProcess {
@@ -67,10 +69,14 @@ export class ServerProcess {
   }
 
   static async start(options: ServerOptions = {}): Promise<ServerProcess> {
-    const dataDir = join(mkdtempSync(join(tmpdir(), "sealpoint-e2e-")), "data");
+    const dataDir = options.dataDir ?? join(mkdtempSync(join(tmpdir(), "sealpoint-e2e-")), "data");
     const server = new ServerProcess(dataDir, await freePort(), await freePort(), options);
     await server.restart();
     return server;
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid;
   }
 
   get address(): string {

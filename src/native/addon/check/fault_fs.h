@@ -93,6 +93,7 @@ class FaultFs : public rocksdb::FileSystemWrapper {
   std::atomic<bool> dead{false};       // the power is off: nothing is written any more
   std::atomic<bool> fail_sync{false};
   std::atomic<int64_t> space{-1};      // bytes that still fit; -1: no end
+  std::atomic<bool> lies{false};       // says that there is room when there is none, as with a quota
 
   // After everything that writes is closed.
   void cut(std::mt19937& random) {
@@ -113,6 +114,11 @@ class FaultFs : public rocksdb::FileSystemWrapper {
     names_.created(path);
     result->reset(new File(std::move(file), *this, path));
     return status;
+  }
+  IOStatus GetFreeSpace(const std::string& path, const IOOptions& options, uint64_t* free, IODebugContext* context) override {
+    if (space < 0 || lies) return target()->GetFreeSpace(path, options, free, context);
+    *free = static_cast<uint64_t>(space);
+    return IOStatus::OK();
   }
   IOStatus NewDirectory(const std::string& path, const IOOptions& options, std::unique_ptr<rocksdb::FSDirectory>* result,
                         IODebugContext* context) override {
@@ -137,13 +143,15 @@ class FaultFs : public rocksdb::FileSystemWrapper {
     std::lock_guard lock(mutex_);
     const std::string kept = names_.keep(path);
     const auto status = target()->DeleteFile(path, options, context);
-    if (status.ok()) names_.removed(path, kept);
+    if (!status.ok()) return status;
+    names_.removed(path, kept);
+    if (space >= 0) space += static_cast<int64_t>(std::max(files_[path].size, files_[path].allocated));
     return status;
   }
 
  private:
   struct State {
-    uint64_t size = 0, synced = 0;
+    uint64_t size = 0, synced = 0, allocated = 0;
   };
   static IOStatus off() { return IOStatus::IOError("the power is off"); }
 
@@ -152,6 +160,12 @@ class FaultFs : public rocksdb::FileSystemWrapper {
     File(std::unique_ptr<rocksdb::FSWritableFile>&& file, FaultFs& owner, std::string path)
         : FSWritableFileOwnerWrapper(std::move(file)), owner_(owner), path_(std::move(path)) {}
     IOStatus Append(const rocksdb::Slice& data, const IOOptions& options, IODebugContext* context) override {
+      return PositionedAppend(data, place_, options, context);
+    }
+    IOStatus Append(const rocksdb::Slice& data, const IOOptions& options, const rocksdb::DataVerificationInfo&, IODebugContext* context) override {
+      return Append(data, options, context);
+    }
+    IOStatus PositionedAppend(const rocksdb::Slice& data, uint64_t offset, const IOOptions& options, IODebugContext* context) override {
       if (owner_.dead) return off();
       rocksdb::Slice part = data;
       int64_t left = owner_.space;
@@ -159,13 +173,18 @@ class FaultFs : public rocksdb::FileSystemWrapper {
         part = rocksdb::Slice(data.data(), std::min<size_t>(data.size(), static_cast<size_t>(left)));
         owner_.space = left - static_cast<int64_t>(part.size());
       }
-      const auto status = target()->Append(part, options, context);
+      const auto status = target()->PositionedAppend(part, offset, options, context);
       std::lock_guard lock(owner_.mutex_);
-      owner_.files_[path_].size += part.size();
+      place_ = offset + part.size();
+      owner_.files_[path_].size = std::max(owner_.files_[path_].size, place_);
       return part.size() < data.size() ? IOStatus::NoSpace("the disk is full") : status;
     }
-    IOStatus Append(const rocksdb::Slice& data, const IOOptions& options, const rocksdb::DataVerificationInfo&, IODebugContext* context) override {
-      return Append(data, options, context);
+    IOStatus Allocate(uint64_t offset, uint64_t size, const IOOptions& options, IODebugContext* context) override {
+      if (owner_.dead) return off();
+      const auto status = target()->Allocate(offset, size, options, context);
+      std::lock_guard lock(owner_.mutex_);
+      owner_.files_[path_].allocated = offset + size;
+      return status;
     }
     IOStatus Truncate(uint64_t size, const IOOptions& options, IODebugContext* context) override {
       if (owner_.dead) return off();
@@ -187,6 +206,7 @@ class FaultFs : public rocksdb::FileSystemWrapper {
    private:
     FaultFs& owner_;
     const std::string path_;
+    uint64_t place_ = 0;
   };
 
   class Folder : public rocksdb::FSDirectoryWrapper {

@@ -237,7 +237,7 @@ void Collection::drop(rocksdb::WriteBatch& batch) {
     const std::string from = Store::cid_prefix(cid_), to = Store::cid_prefix(cid_ + 1);
     for (auto* family : {store_.points(), store_.payloads(), store_.vectors()}) batch.DeleteRange(family, from, to);
   }
-  store_.write(batch);
+  store_.write(batch, WriteUse::kMakesRoom);
   dropped_ = true;
 }
 
@@ -372,6 +372,7 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
         room.grow(build->memory_bytes(), "the index build is postponed: it");
         // A segment must hold nothing that a power cut could undo: the operation's number would be given again, and the row be taken for its vector.
         store_.sync();
+        store_.require_room(build->memory_bytes());
         succeeded = build->run(cancel, threads);
       } catch (const std::exception& failure) {
         error = failure.what();

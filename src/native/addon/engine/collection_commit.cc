@@ -46,6 +46,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
   const bool indexed = !indexes_->empty();
   size_t fresh = 0;
   size_t written = 0;
+  WriteUse use = WriteUse::kMakesRoom;
   // What memory grows by at most. Payloads count where they are indexed, as much as they grow.
   uint64_t growth = 0;
   std::string stored;
@@ -66,6 +67,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
       }
       continue;
     }
+    if (!change.set.empty() || (change.payload && !change.payload->empty())) use = WriteUse::kGrows;
     PointRecord point;
     point.slot = exists ? change.slot : ids_.free_slot(fresh++);
     point.version = operation;
@@ -116,7 +118,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
   }
   take_memory(growth);
   try {
-    store_.write(batch);
+    store_.write(batch, use);
   } catch (...) {
     booking_.shrink(growth);
     throw;

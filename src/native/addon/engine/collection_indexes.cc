@@ -87,7 +87,7 @@ WriteOutcome Collection::drop_index(const std::string& key) {
   rocksdb::WriteBatch batch;
   batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
   batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
-  store_.write(batch);
+  store_.write(batch, WriteUse::kMakesRoom);
   std::unique_lock lock(state_mutex_);
   indexes_->drop_index(key);
   ++indexes_state_;

@@ -469,8 +469,8 @@ void Engine::close() {
     if (closed_) return;
     closed_ = true;
   }
-  closing_ = true;
-  stop_optimizer_ = true;
+  closing_ = stop_optimizer_ = true;
+  store_->give_up();
   optimize_wake_.notify_all();
   if (optimizer_.joinable()) optimizer_.join();
   filler_->stop();

@@ -58,8 +58,9 @@ std::string Sha256::hex() {
   return text;
 }
 
-SnapshotFileWriter::SnapshotFileWriter(std::string path, bool full, const std::optional<SnapshotBase>& base, const std::atomic<bool>& cancel)
-    : path_(std::move(path)), cancel_(cancel) {
+SnapshotFileWriter::SnapshotFileWriter(std::string path, bool full, const std::optional<SnapshotBase>& base, const std::atomic<bool>& cancel,
+                                       std::function<void(uint64_t)> room)
+    : path_(std::move(path)), cancel_(cancel), room_(std::move(room)) {
   file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file_ < 0) file_failed("cannot make", path_);
   ByteWriter head;
@@ -80,6 +81,7 @@ SnapshotFileWriter::~SnapshotFileWriter() {
 }
 
 void SnapshotFileWriter::append(std::string_view bytes) {
+  if (room_ != nullptr) room_(bytes.size());
   sha_.add(bytes);
   size_ += bytes.size();
   while (!bytes.empty()) {

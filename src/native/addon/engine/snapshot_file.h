@@ -17,6 +17,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,10 +53,11 @@ class Sha256 {
   std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
 };
 
-// A new file that is gone again unless finish() was reached. Throws kExhausted on a full disk.
+// A new file that is gone again unless finish() was reached. Throws kExhausted on a full disk, and what `room` throws, which is told how many bytes come next.
 class SnapshotFileWriter {
  public:
-  SnapshotFileWriter(std::string path, bool full, const std::optional<SnapshotBase>& base, const std::atomic<bool>& cancel);
+  SnapshotFileWriter(std::string path, bool full, const std::optional<SnapshotBase>& base, const std::atomic<bool>& cancel,
+                     std::function<void(uint64_t)> room = nullptr);
   ~SnapshotFileWriter();
   void row(SnapshotBlock kind, std::string_view key, std::string_view value);
   void block(SnapshotBlock kind, std::string_view content);
@@ -69,6 +71,7 @@ class SnapshotFileWriter {
 
   const std::string path_;
   const std::atomic<bool>& cancel_;
+  const std::function<void(uint64_t)> room_;
   int file_ = -1;
   bool finished_ = false;
   uint64_t size_ = 0, written_back_ = 0;

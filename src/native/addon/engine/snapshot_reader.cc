@@ -36,6 +36,8 @@ StagedSnapshot stage_snapshot(Store& store, const std::string& path, const std::
   std::string_view content;
   while (file.next(kind, content)) {
     try {
+      // Rows become tables here and stay beside what they replace.
+      store.require_room(content.size());
       stager.take(kind, content);
     } catch (const Error& error) {
       // What cannot be read though its checksum holds was written so.

@@ -1,6 +1,7 @@
 #include "snapshot_writer.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -142,7 +143,13 @@ void sync_folder(const std::string& folder) {
 std::pair<uint64_t, std::string> write_file(Store& store, const std::vector<SnapshotSource>& sources,
                                             const std::vector<std::pair<std::string, std::string>>& aliases, bool full,
                                             const std::optional<SnapshotBase>& base, const std::string& path, const std::atomic<bool>& cancel) {
-  SnapshotFileWriter out(path, full, base, cancel);
+  struct stat mine, its;
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const bool shared = stat(folder.c_str(), &mine) == 0 && stat(store.path().c_str(), &its) == 0 && mine.st_dev == its.st_dev;
+  SnapshotFileWriter out(path, full, base, cancel, [&](uint64_t bytes) {
+    // On the store's own disk a snapshot leaves the writes their reserve.
+    if (shared) store.require_room(bytes);
+  });
   for (const SnapshotSource& source : sources) write_collection(store, source, base, out);
   ByteWriter names;
   names.u32(static_cast<uint32_t>(aliases.size()));

@@ -124,9 +124,9 @@ bool read_text(napi_env env, napi_value value, std::string& out) {
 }
 
 // open(path, readThreads, buildThreads, queueMax, cursorsMax, fsync policy, interval ms, collectionsMax, memoryMb, collectionMemoryMb, MiB of
-// temporary indexes) -> handle. Blocks while it loads: called once, at start.
+// temporary indexes, MiB to leave free on the disk or 2^32 - 1 for the usual) -> handle. Blocks while it loads: called once, at start.
 napi_value open(napi_env env, napi_callback_info info) {
-  constexpr size_t kNumbers = 10;
+  constexpr size_t kNumbers = 11;
   size_t count = kNumbers + 1;
   napi_value args[kNumbers + 1];
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
@@ -147,6 +147,7 @@ napi_value open(napi_env env, napi_callback_info info) {
   options.memory_limit = uint64_t{numbers[7]} << 20;
   options.collection_memory_limit = uint64_t{numbers[8]} << 20;
   options.temporary_index_bytes = uint64_t{numbers[9]} << 20;
+  if (numbers[10] != UINT32_MAX) options.store.disk_reserve = uint64_t{numbers[10]} << 20;
   try {
     auto engine = Engine::open(path, options);
     std::lock_guard lock(handles_mutex);

@@ -27,6 +27,11 @@ constexpr uint64_t kLogBytesMax = 96 * kMiB;
 // Under constant load the mark is noted so often.
 constexpr auto kMarkEvery = std::chrono::seconds(10);
 constexpr const char* kMarkName = "/synced";
+// Memtables that hold this much are worth a flush when the disk is nearly full.
+constexpr uint64_t kFlushWorth = kMiB;
+// While RocksDB is stopped by a full disk, and otherwise: how often the disk is looked at.
+constexpr auto kHealEvery = std::chrono::milliseconds(500);
+constexpr auto kCareEvery = std::chrono::seconds(5);
 
 rocksdb::ColumnFamilyOptions family(const std::shared_ptr<rocksdb::Cache>& cache, size_t write_buffer, size_t block) {
   rocksdb::ColumnFamilyOptions options;
@@ -47,7 +52,9 @@ rocksdb::ColumnFamilyOptions family(const std::shared_ptr<rocksdb::Cache>& cache
   return options;
 }
 
-std::vector<rocksdb::ColumnFamilyDescriptor> column_families(const std::shared_ptr<rocksdb::Cache>& cache) {
+// `tight`: opened on a disk that is nearly full. What the log holds then stays in memtables, however much it is; the bound of all memtables flushes them as soon
+// as there are writes and room.
+std::vector<rocksdb::ColumnFamilyDescriptor> column_families(const std::shared_ptr<rocksdb::Cache>& cache, bool tight) {
   auto vectors = family(cache, 16 * kMiB, 4096);
   // Vectors never change in place: blob files keep compaction from copying them again and again.
   vectors.enable_blob_files = true;
@@ -56,10 +63,14 @@ std::vector<rocksdb::ColumnFamilyDescriptor> column_families(const std::shared_p
   vectors.enable_blob_garbage_collection = true;
   auto payloads = family(cache, 16 * kMiB, 4096);
   payloads.compression = rocksdb::kLZ4Compression;
-  return {{rocksdb::kDefaultColumnFamilyName, family(cache, 2 * kMiB, 4096)},
-          {"points", family(cache, 8 * kMiB, 4096)},
-          {"payloads", payloads},
-          {"vectors", vectors}};
+  std::vector<rocksdb::ColumnFamilyDescriptor> all = {{rocksdb::kDefaultColumnFamilyName, family(cache, 2 * kMiB, 4096)},
+                                                      {"points", family(cache, 8 * kMiB, 4096)},
+                                                      {"payloads", payloads},
+                                                      {"vectors", vectors}};
+  if (tight) {
+    for (auto& each : all) each.options.write_buffer_size = 2 * kLogBytesMax;
+  }
+  return all;
 }
 
 class Silence : public rocksdb::Logger {
@@ -80,18 +91,19 @@ void check(const rocksdb::Status& status, const char* doing) {
 }
 
 // RocksDB's own syncs, of logs that a flush closes for instance, can fail as well. After any fault but a full disk no page that was written since
-// can be trusted, so writes end; a full disk makes the log suspect until Resume has put all of the memtables into tables.
+// can be trusted, so writes end. A full disk can only stop tables and blob files (disk_guard.h), and the log has what they would have held.
 class Store::Listener : public rocksdb::EventListener {
  public:
   explicit Listener(Store& store) : store_(store) {}
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
     if (status->IsNoSpace()) {
-      store_.suspect_ = true;
+      store_.stopped_ = true;
+      store_.wake_.notify_one();
     } else if (!status->ok()) {
       store_.failed_ = true;
     }
   }
-  // The next write resumes at once; RocksDB's own try, every five seconds, would only keep it from doing so.
+  // heal() does, when there is room; RocksDB's own try, every five seconds, would only keep it from doing so.
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override { *auto_recovery = false; }
 
  private:
@@ -122,13 +134,18 @@ Store::Store(const std::string& path, const StoreOptions& store_options)
   // Checksums of whole files stand in the manifest, so that damage to a blob file is found without reading each vector.
   options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();
   options.listeners.push_back(std::make_shared<Listener>(*this));
+  if (options_.env != nullptr) options.env = options_.env;
+  disk_ = std::make_unique<DiskGuard>(options.env, path, options_.read_only ? 0 : options_.disk_reserve);
+  if (!options_.read_only) {
+    options.env = disk_->env();
+    // A full disk has no room for the log's data as tables: it stays in the log.
+    options.avoid_flush_during_recovery = disk_->free_bytes() < kLogBytesMax;
+  }
   if (options_.cipher != nullptr) {
-    cipher_env_ = make_cipher_env(options_.cipher, options_.env);
+    cipher_env_ = make_cipher_env(options_.cipher, options.env);
     options.env = cipher_env_.get();
     // RocksDB writes its own log past the cipher.
     options.info_log = std::make_shared<Silence>();
-  } else if (options_.env != nullptr) {
-    options.env = options_.env;
   }
   const auto refuse_held = [&](const rocksdb::Status& status) {
     if (status.IsIOError() && status.ToString().find("lock") != std::string::npos) {
@@ -144,7 +161,10 @@ Store::Store(const std::string& path, const StoreOptions& store_options)
   }
   try {
     if (exists) find_losses();
-    if (!options_.read_only) unlock();
+    if (!options_.read_only) {
+      disk_->require_opening();
+      unlock();
+    }
     const auto status = open(options);
     refuse_held(status);
     check(status, "cannot open the store");
@@ -158,6 +178,7 @@ Store::Store(const std::string& path, const StoreOptions& store_options)
     throw;
   }
   if (options_.read_only) return;
+  disk_->opened();
   syncer_ = std::thread([this] { sync_loop(); });
 }
 
@@ -193,7 +214,7 @@ void Store::find_losses() {
 }
 
 rocksdb::Status Store::open(rocksdb::DBOptions options) {
-  const auto families = column_families(cache_);
+  const auto families = column_families(cache_, options.avoid_flush_during_recovery);
   rocksdb::DB* db = nullptr;
   rocksdb::Status status;
   if (options_.read_only) {
@@ -242,21 +263,50 @@ void Store::note_mark(uint64_t sequence) {
   if (env->NewDirectory(path_, &folder).ok() && folder->Fsync().ok()) marked_ = sequence;
 }
 
-void Store::write(rocksdb::WriteBatch& batch) {
+// Lets a write through, or throws kExhausted. What memtables hold counts twice, in the log and as the tables it becomes, so flushing them may be all it takes.
+void Store::admit(uint64_t bytes, WriteUse use) {
+  uint64_t held = 0;
+  try {
+    disk_->admit(bytes, use, [&] { return held = memtable_bytes(); });
+    return;
+  } catch (const Error&) {
+    // RocksDB's flush waits behind an append that waits for room.
+    const std::unique_lock lock(heal_mutex_, std::try_to_lock);
+    if (!lock || disk_->waiting()) throw;
+    const auto now = std::chrono::steady_clock::now();
+    if (held < kFlushWorth || disk_->free_bytes() < held + kMiB || now - flushed_at_ < kHealEvery) throw;
+    flushed_at_ = now;
+    rocksdb::FlushOptions wait;
+    if (!db_->Flush(wait, handles_).ok()) throw;
+  }
+  disk_->admit(bytes, use, [this] { return memtable_bytes(); });
+}
+
+// After a full disk stopped RocksDB: whether it goes on. Tried no more often than makes sense, since each try flushes.
+bool Store::heal() {
+  if (!stopped_) return true;
+  const std::unique_lock lock(heal_mutex_, std::try_to_lock);
+  if (!lock || disk_->waiting()) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (!stopped_) return true;
+  if (now - healed_at_ < kHealEvery) return false;
+  healed_at_ = now;
+  if (disk_->free_bytes() < memtable_bytes() || !db_->Resume().ok()) return false;
+  stopped_ = false;
+  return true;
+}
+
+void Store::write(rocksdb::WriteBatch& batch, WriteUse use) {
   const char* refusal = "the store takes no writes: the disk failed earlier; restart the server when it is well";
-  if (failed_) throw Error(ErrorKind::kUnavailable, refusal);
+  const char* full = "the disk is full: nothing was written; make room and try again";
+  if (failed()) throw Error(ErrorKind::kUnavailable, refusal);
+  admit(batch.GetDataSize(), use);
   rocksdb::WriteOptions options;
   options.sync = false;
   auto status = db_->Write(options, &batch);
-  if (!status.ok() && status.severity() >= rocksdb::Status::kSoftError && !failed_ && db_->Resume().ok()) {
-    // A full disk that has room again: RocksDB resumes, and the write is tried once more.
-    suspect_ = false;
-    status = db_->Write(options, &batch);
-  }
-  // A log whose write has failed must not be synced: RocksDB 7.8 asserts. Resuming flushes what it holds and begins another.
-  if (status.IsIOError()) suspect_ = true;
-  if (status.IsNoSpace()) throw Error(ErrorKind::kExhausted, "the disk is full: nothing was written; make room and try again");
-  if (!status.ok() && failed_) throw Error(ErrorKind::kUnavailable, refusal);
+  if (!status.ok() && stopped_ && !failed() && heal()) status = db_->Write(options, &batch);
+  if (status.IsNoSpace()) throw Error(ErrorKind::kExhausted, full);
+  if (!status.ok() && failed()) throw Error(ErrorKind::kUnavailable, refusal);
   check(status, "cannot write");
   if (options_.fsync != FsyncPolicy::kInterval) return;
   std::lock_guard lock(mutex_);
@@ -266,7 +316,7 @@ void Store::write(rocksdb::WriteBatch& batch) {
 
 void Store::when_durable(std::function<void(bool)> done) {
   if (options_.fsync != FsyncPolicy::kAlways) {
-    done(!failed_);
+    done(!failed());
     return;
   }
   enqueue(std::move(done));
@@ -299,12 +349,9 @@ void Store::sync() {
 }
 
 bool Store::sync_log() {
+  std::lock_guard gate(disk_->sync_gate());
   // After a failed fsync the kernel may have dropped the pages, so no later success can be trusted.
-  if (failed_) return false;
-  if (suspect_) {
-    if (!db_->Resume().ok()) return false;
-    suspect_ = false;
-  }
+  if (failed()) return false;
   const uint64_t sequence = db_->GetLatestSequenceNumber();
   const bool durable = db_->SyncWAL().ok();
   if (!durable) failed_ = true;
@@ -318,7 +365,7 @@ void Store::sync_loop() {
   constexpr auto never = Clock::time_point::max();
   const auto interval = std::chrono::milliseconds(std::max(1u, options_.fsync_interval_ms));
   const auto mark_after = std::chrono::milliseconds(options_.mark_after_ms);
-  auto sync_due = never, mark_due = never, marked_at = Clock::now();
+  auto sync_due = never, mark_due = never, marked_at = Clock::now(), care_due = Clock::now() + kCareEvery;
   std::unique_lock lock(mutex_);
   for (;;) {
     const auto now = Clock::now();
@@ -333,14 +380,19 @@ void Store::sync_loop() {
         continue;
       }
       if (stopping_) return;
-      const bool armed = sync_due != never;
-      const auto called = [&] { return stopping_ || !waiting_.empty() || (dirty_ && !armed); };
-      const auto wake_at = std::min(sync_due, mark_due);
-      if (wake_at == never) {
-        wake_.wait(lock, called);
-      } else {
-        wake_.wait_until(lock, wake_at, called);
+      if (now >= care_due) {
+        lock.unlock();
+        const bool well = heal();
+        disk_->restock();
+        lock.lock();
+        care_due = now + (well ? kCareEvery : kHealEvery);
+        continue;
       }
+      const bool armed = sync_due != never, stopped = stopped_;
+      if (stopped) care_due = std::min(care_due, now + kHealEvery);
+      const auto called = [&] { return stopping_ || !waiting_.empty() || (dirty_ && !armed) || stopped_ != stopped; };
+      const auto wake_at = std::min({sync_due, mark_due, care_due});
+      wake_.wait_until(lock, wake_at, called);
       continue;
     }
     auto batch = std::move(waiting_);
@@ -386,6 +438,8 @@ size_t Store::disk_bytes() {
 }
 
 void Store::flush() {
+  // On a full disk the log keeps it, and nothing is gained by a failure.
+  if (disk_->waiting() || disk_->free_bytes() < memtable_bytes()) throw Error(ErrorKind::kExhausted, "the disk has no room for a flush");
   rocksdb::FlushOptions options;
   options.wait = true;
   check(db_->Flush(options, handles_), "cannot flush");

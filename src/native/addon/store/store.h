@@ -14,6 +14,7 @@
 // cid is u32 BE; id is PointId's key form, so an iterator gives Qdrant's order.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -29,6 +30,7 @@
 #include "../core/file_cipher.h"
 #include "../core/point_id.h"
 #include "../core/status.h"
+#include "disk_guard.h"
 #include "payload_cache.h"
 
 namespace sealpoint {
@@ -50,6 +52,7 @@ struct StoreOptions {
   uint32_t mark_after_ms = 2000;  // without a write for so long, what is synced is noted beside the store
   // Everything that is derived and written beside the store is to be under it too; nullptr: files in the clear.
   std::shared_ptr<const FileCipher> cipher;
+  uint64_t disk_reserve = DiskGuard::kAutomatic;  // bytes that writes leave free on the disk
   rocksdb::Env* env = nullptr;  // nullptr: the real one. Only the addon's own checks set it, to inject faults; the addon's door never does
 };
 
@@ -66,6 +69,7 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   const std::shared_ptr<const FileCipher>& cipher() const { return options_.cipher; }
+  const std::string& path() const { return path_; }
   rocksdb::DB& db() { return *db_; }
   PayloadCache& payload_cache() { return payload_cache_; }
   rocksdb::ColumnFamilyHandle* meta() const { return handles_[0]; }
@@ -73,8 +77,12 @@ class Store {
   rocksdb::ColumnFamilyHandle* payloads() const { return handles_[2]; }
   rocksdb::ColumnFamilyHandle* vectors() const { return handles_[3]; }
 
-  // Puts the batch into the log and the memtables, without a sync. Throws; then nothing of the batch is there.
-  void write(rocksdb::WriteBatch& batch);
+  // Puts the batch into the log and the memtables, without a sync. Throws, kExhausted when the disk is full; then nothing of the batch is there.
+  void write(rocksdb::WriteBatch& batch, WriteUse use = WriteUse::kGrows);
+  // Throws kExhausted when `bytes` more on this disk would leave less than the reserve: for what is written beside RocksDB.
+  void require_room(uint64_t bytes) { disk_->admit(bytes / 2, WriteUse::kGrows, [this] { return memtable_bytes(); }); }
+  // From now on no write waits for room on a full disk: before the threads that write are ended.
+  void give_up() { disk_->give_up(); }
   // Calls `done` once all writes made before this call are as durable as the policy has it, on the sync thread or at once;
   // with false when the disk refused.
   void when_durable(std::function<void(bool durable)> done);
@@ -107,10 +115,14 @@ class Store {
   void close();
   void unlock();
   void note_mark(uint64_t sequence);
+  void admit(uint64_t bytes, WriteUse use);
+  bool heal();
+  bool failed() const { return failed_ || disk_->failed(); }
 
   const StoreOptions options_;
   const std::string path_;
   std::vector<std::string> losses_;
+  std::unique_ptr<DiskGuard> disk_;
   std::unique_ptr<rocksdb::Env> cipher_env_;
   rocksdb::FileLock* lock_ = nullptr;  // of a read-only store; otherwise RocksDB holds it
   std::unique_ptr<rocksdb::DB> db_;
@@ -126,7 +138,9 @@ class Store {
   uint64_t marked_ = 0;               // sequence that the mark holds; [sync thread]
   uint64_t synced_ = 0;               // sequence that is on the disk for sure; [sync thread]
   std::atomic<bool> failed_{false};   // no write is taken any more
-  std::atomic<bool> suspect_{false};  // RocksDB ran into a full disk: its log is to be trusted again only after Resume
+  std::atomic<bool> stopped_{false};  // RocksDB ran into a full disk with a table: it goes on after Resume
+  std::mutex heal_mutex_;
+  std::chrono::steady_clock::time_point healed_at_{}, flushed_at_{};  // [heal_mutex_]
   std::atomic<uint64_t> syncs_{0};
   std::thread syncer_;
 };
