@@ -57,6 +57,8 @@ describe.skipIf(!addonBuilt)("state", () => {
       shard_count: 1,
       local_shards: [{ shard_id: 0, points_count: count, state: "Active" }],
     });
+    expect(await result("/collections/state/shards")).toEqual({ shard_keys: null });
+    expect((await call("GET", "/collections/nowhere/shards")).code).toBe(404);
     const summary = {
       queued_optimizations: expect.any(Number),
       queued_segments: expect.any(Number),

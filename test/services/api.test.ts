@@ -306,8 +306,8 @@ describe("points", () => {
 
 describe("others", () => {
   test("what comes later answers by name", async () => {
-    const error = await failure(server.call(Collections.method.listShardKeys, { collectionName: "x" }));
-    expect(error).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("ListShardKeys") });
+    const error = await failure(server.call(Collections.method.createShardKey, { collectionName: "x" }));
+    expect(error).toEqual({ code: status.UNIMPLEMENTED, details: expect.stringContaining("CreateShardKey") });
   });
 
   test("a collection made without a policy: plain clients work, what brings a key is sealed", async () => {

@@ -75,6 +75,10 @@ export function bindCollections(collections: CollectionsService): ServiceBinding
     updateCollectionClusterSetup: unimplemented(clusterOnly),
     createShardKey: unimplemented(clusterOnly),
     deleteShardKey: unimplemented(clusterOnly),
-    listShardKeys: unimplemented(clusterOnly),
+    listShardKeys: unary(async ({ collectionName }) => {
+      const startMs = performance.now();
+      await collections.info(collectionName);
+      return { time: secondsSince(startMs) };
+    }),
   });
 }
