@@ -75,6 +75,12 @@ const rust = join(compat, "rust");
 /** Kept beside the other tools: the first build takes minutes. */
 export const cargoEnv = { CARGO_TARGET_DIR: join(root, ".tools/rust-target") };
 
+/** They come from crates.io once, and then from cargo's own cache. */
+async function missingCrates(): Promise<string | undefined> {
+  const found = await execute("cargo", ["fetch", "--locked"], { cwd: rust, timeout: 300_000 }).catch(() => undefined);
+  return found === undefined ? "its crates cannot be fetched" : undefined;
+}
+
 export const tableClients: readonly TableClient[] = [
   {
     title: "Python, gRPC",
@@ -100,7 +106,7 @@ export const tableClients: readonly TableClient[] = [
   },
   {
     title: "Rust",
-    missing: missingCommand("cargo", "--version"),
+    missing: async () => (await missingCommand("cargo", "--version")()) ?? (await missingCrates()),
     run: async ({ grpcPort }) => {
       const args = ["run", "--quiet", "--locked", "--", `http://127.0.0.1:${grpcPort}`];
       return readAnswers(await runCommand("cargo", args, rust, cargoEnv), "");
