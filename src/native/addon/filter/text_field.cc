@@ -70,6 +70,7 @@ TextField::TextField(const std::string& params) {
       if (const Json* phrases = text->find("phraseMatching")) phrases_ = phrases->is_true();
     }
   }
+  prefixes_ = options.kind == text::TokenizerKind::kPrefix;
   tokenizer_ = std::make_unique<text::Tokenizer>(std::move(options));
 }
 

@@ -28,6 +28,8 @@ class TextField {
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
   // Without it a phrase finds nothing, as at Qdrant.
   bool phrases() const { return phrases_; }
+  // A word may have several tokens.
+  bool prefixes() const { return prefixes_; }
   // Tokens in their order; none when the query can match nothing.
   std::vector<std::string> query(std::string_view text) const;
 
@@ -36,6 +38,7 @@ class TextField {
 
   std::unique_ptr<text::Tokenizer> tokenizer_;
   bool phrases_ = false;
+  bool prefixes_ = false;
 };
 
 // The fields with a text index, by canonical path.

@@ -35,6 +35,7 @@ class TextIndex final : public FieldIndex {
   // An entry of a sequence is a term's number, with a bit when it is the first token of its word; kBreak stands between values.
   static constexpr uint32_t kBegins = uint32_t{1} << 31;
   static constexpr uint32_t kBreak = ~uint32_t{0};
+  static constexpr size_t kShortPhrase = 16;
 
   bool collect(const Value& value) override {
     if (value.kind != Kind::kString) return false;
@@ -156,6 +157,23 @@ class TextIndex final : public FieldIndex {
   }
 
   SlotSet with_phrase(const SlotSet& among, const std::vector<std::string>& tokens) const {
+    return field_->prefixes() || tokens.size() > kShortPhrase ? with_any_phrase(among, tokens) : with_short_phrase(among, tokens);
+  }
+
+  // One entry for each word, and few words: compared from each of their beginnings.
+  SlotSet with_short_phrase(const SlotSet& among, const std::vector<std::string>& tokens) const {
+    std::vector<uint32_t> phrase;
+    for (const std::string& token : tokens) phrase.push_back(terms_.find(std::string_view(token))->second.number | kBegins);
+    std::vector<uint32_t> found;
+    among.for_each([&](uint32_t slot) {
+      if (slot >= sequences_.size()) return;
+      const std::vector<uint32_t>& sequence = sequences_[slot];
+      if (std::search(sequence.begin(), sequence.end(), phrase.begin(), phrase.end()) != sequence.end()) found.push_back(slot);
+    });
+    return SlotSet::from(found);
+  }
+
+  SlotSet with_any_phrase(const SlotSet& among, const std::vector<std::string>& tokens) const {
     std::unordered_map<uint32_t, std::vector<uint32_t>> numbers;  // in the phrase, by term
     for (size_t i = 0; i < tokens.size(); ++i) {
       numbers[terms_.find(std::string_view(tokens[i]))->second.number].push_back(static_cast<uint32_t>(i));

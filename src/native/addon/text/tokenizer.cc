@@ -29,6 +29,10 @@ sb_stemmer* thread_stemmer(const std::string& language) {
 
 // The character at `at` and its bytes; -1 with one byte when it is not UTF-8.
 utf8proc_int32_t next(std::string_view text, size_t at, size_t& bytes) {
+  if (static_cast<unsigned char>(text[at]) < 0x80) {
+    bytes = 1;
+    return text[at];
+  }
   utf8proc_int32_t point;
   const utf8proc_ssize_t read =
       utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()) + at, static_cast<utf8proc_ssize_t>(text.size() - at), &point);
@@ -87,6 +91,11 @@ bool is_stemmer(const std::string& language) { return !language.empty() && threa
 
 std::string to_lowercase(std::string_view text) {
   std::string out;
+  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+    out = text;
+    for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return out;
+  }
   out.reserve(text.size());
   bool after_cased = false;
   for (size_t at = 0, bytes; at < text.size(); at += bytes) {
