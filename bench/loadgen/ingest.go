@@ -40,6 +40,9 @@ func prepare(ctx context.Context, client *qdrant.Client, o options, publicKey st
 			CollectionName: o.collection,
 			VectorsConfig:  qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: dimensions, Distance: qdrant.Distance_Cosine}),
 		}
+		if o.words {
+			request.SparseVectorsConfig = sparseWords()
+		}
 		if publicKey != "" {
 			request.ProtoReflect().SetUnknown(encodeSealing(publicKey))
 		}
@@ -65,6 +68,9 @@ func runIngest(ctx context.Context, o options) (any, error) {
 	points, err := readPoints(o)
 	if err != nil {
 		return nil, err
+	}
+	if o.words {
+		addWords(points)
 	}
 	client, err := connect(o)
 	if err != nil {

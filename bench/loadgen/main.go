@@ -38,6 +38,8 @@ type options struct {
 	rate        int
 	seconds     int
 	timeout     time.Duration
+	words       bool
+	httpPort    int
 }
 
 type command struct {
@@ -52,6 +54,10 @@ var commands = []command{
 	{"wait-green", "wait until the collection is indexed", runWaitGreen},
 	{"search", "nearest queries, recall against the exact answers", runSearch},
 	{"filtered", "the same under each filter of the data set, or --filter", runFiltered},
+	{"hybrid", "nearest by vector and by words (BM25), fused, under each filter or --filter", runHybrid},
+	{"scroll", "every point with its payload, in pages", runScroll},
+	{"scroll-stream", "every point with its payload, by sealpoint.v1.Ingest/Scroll", runScrollStream},
+	{"rest", "the nearest queries of search over REST", runRest},
 	{"baseline", "empty calls (HealthCheck)", runBaseline},
 	{"many", "make and fill many collections, or delete them", runMany},
 	{"overwrite", "write points over themselves at a steady rate", runOverwrite},
@@ -103,6 +109,8 @@ func run() error {
 	flags.BoolVar(&o.drop, "drop", false, "many: delete them")
 	flags.IntVar(&o.rate, "rate", 2000, "points a second of overwrite")
 	flags.IntVar(&o.seconds, "seconds", 10, "of overwrite")
+	flags.BoolVar(&o.words, "words", false, "ingest: the server makes a sparse vector of each gloss too")
+	flags.IntVar(&o.httpPort, "http-port", 6333, "HTTP port")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "of the whole command")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		return err

@@ -46,6 +46,9 @@ func runOverwrite(ctx context.Context, o options) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.words {
+		addWords(points)
+	}
 	client, err := connect(o)
 	if err != nil {
 		return nil, err

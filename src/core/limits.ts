@@ -75,6 +75,19 @@ export const limits = {
   bm25StopwordsMax: 10_000,
   /** Documents, images and objects of one request that a model has to make vectors of. */
   inferenceInputsMax: 100_000,
+  /** Of a provider of models: one request may take so long, and holds so many inputs; so many go at a time and are tried again. */
+  inferenceTimeoutMsDefault: 10_000,
+  inferenceTimeoutMsMax: 600_000,
+  inferenceBatchDefault: 32,
+  inferenceBatchMax: 2_048,
+  inferenceParallelDefault: 4,
+  inferenceParallelMax: 64,
+  inferenceRetriesDefault: 2,
+  inferenceRetriesMax: 10,
+  /** Before the first further try; twice as long before each next one. */
+  inferenceBackoffMs: 200,
+  inferenceModelsMax: 256,
+  inferenceAnswerBytesMax: 64 * 1024 * 1024,
   /** Envelopes on one point; the next partial update is refused with advice to overwrite. */
   envelopesPerPointMax: 8,
   /** Points of one stream chunk. */

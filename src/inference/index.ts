@@ -7,3 +7,4 @@ export {
   type InferenceUsage,
   type PlacedInput,
 } from "./inference.ts";
+export { type RemoteOptions, RemoteProvider } from "./remote.ts";

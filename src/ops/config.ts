@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { limits } from "../core/index.ts";
+import { type InferenceConfig, readInferenceConfig } from "./inference-config.ts";
 import { readS5Config, type S5Config } from "./s5-config.ts";
 import type { TlsFiles } from "./tls.ts";
 
@@ -45,6 +46,8 @@ export interface ServerConfig {
   readonly s5: S5Config;
   /** MiB that writes leave free on the disk; the engine decides when absent. */
   readonly diskReserveMegabytes?: number;
+  /** Absent: the built-in models only. */
+  readonly inference?: InferenceConfig | undefined;
 }
 
 /** What the command line may say; it wins over the environment. */
@@ -99,6 +102,9 @@ export function readConfig(
     insecure: overrides.insecure === true || parseFlag("SEALPOINT_INSECURE", text("SEALPOINT_INSECURE")),
     logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
     s5: readS5Config(text, (message) => new ConfigError(message)),
+    inference: readInferenceConfig(text, (message) => {
+      throw new ConfigError(message);
+    }),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
     cors: parseFlag("SEALPOINT_CORS", text("SEALPOINT_CORS") ?? "1"),
     fsync: parseFsync(text("SEALPOINT_FSYNC"), text("SEALPOINT_FSYNC_INTERVAL_MS")),

@@ -26,6 +26,9 @@ const qdrantKeys: ReadonlyMap<string, Translation> = new Map<string, Translation
   ["service.read_only_api_key", same("SEALPOINT_READ_ONLY_API_KEY")],
   ["service.enable_cors", flag("SEALPOINT_CORS")],
   ["service.jwt_rbac", flag("SEALPOINT_JWT_RBAC")],
+  ["inference.address", same("SEALPOINT_INFERENCE_QDRANT_URL")],
+  ["inference.token", same("SEALPOINT_INFERENCE_API_KEY")],
+  ["inference.timeout", { name: "SEALPOINT_INFERENCE_TIMEOUT_MS", translate: seconds }],
   ["tls.cert", same("SEALPOINT_TLS_CERT")],
   ["tls.key", same("SEALPOINT_TLS_KEY")],
   ["tls.ca_cert", same("SEALPOINT_TLS_CA")],
@@ -36,6 +39,10 @@ const qdrantKeys: ReadonlyMap<string, Translation> = new Map<string, Translation
 function logLevel(value: string): string {
   const [level = value] = value.split(",");
   return level.trim().toLowerCase();
+}
+
+function seconds(value: string): string {
+  return /^\d{1,6}$/.test(value) ? String(Number(value) * 1_000) : value;
 }
 
 /** Longer than our longest is as good as that. */

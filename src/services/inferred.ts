@@ -43,7 +43,7 @@ export function modelsSeeText(field: string): DomainError {
     "precondition",
     `EncryptionRequired: ${field}: vectors that the server makes of a text tell its words, which the collection's sealing policy forbids; ` +
       "make them where the payload is sealed",
-    { details: { field } },
+    { details: { reason: "EncryptionRequired", field } },
   );
 }
 

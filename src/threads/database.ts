@@ -3,6 +3,7 @@ import { createServiceTables } from "../api/grpc/handlers/index.ts";
 import type { GrpcServerOptions, ServiceBinding } from "../api/grpc/index.ts";
 import { type EmbeddedEngine, openEmbeddedEngine } from "../engine/embedded/index.ts";
 import { type Attachments, attachedEngine, guardEngine, sealEngine } from "../engine/index.ts";
+import { Inference, RemoteProvider } from "../inference/index.ts";
 import type { ServerConfig } from "../ops/index.ts";
 import type { S5Backend } from "../s5/index.ts";
 import type { Streams } from "../services/index.ts";
@@ -21,16 +22,17 @@ export interface Database {
 export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer, attachments: Attachments): Database {
   const embedded = openEmbeddedEngine(config);
   const engine = sealEngine(attachedEngine(embedded, attachments), changes);
+  const inference = new Inference(config.inference === undefined ? undefined : new RemoteProvider(config.inference));
   return {
     embedded,
     engine,
     serve({ s5: backend, streams }) {
-      const services: readonly ServiceBinding[] = createServiceTables({ engine, s5: { backend }, streams });
+      const services: readonly ServiceBinding[] = createServiceTables({ engine, s5: { backend }, streams, inference });
       return {
         services,
         guarded: {
           servicesFor: (access) =>
-            createServiceTables({ engine: guardEngine(engine, access), s5: { backend, access }, streams }),
+            createServiceTables({ engine: guardEngine(engine, access), s5: { backend, access }, streams, inference }),
           // A token's claim is no filter of its bearer: it may name any field that can be read.
           exists: async ({ collection, filter }) => (await engine.count(collection, filter, true).catch(() => 0)) > 0,
         },

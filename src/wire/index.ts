@@ -9,10 +9,12 @@ export {
   encodeScrollResponse,
   encodeUpdateResponse,
   type Pauses,
+  usageText,
   type WireAck,
   type WirePointStatus,
   type WireTable,
   type WireUpdateResult,
+  withUsage,
 } from "./answers.ts";
 export * from "./collections.ts";
 export * from "./encoded-upsert.ts";

@@ -2,13 +2,14 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Modifier } from "../../gen/qdrant/collections_pb.js";
+import { Distance, Modifier } from "../../gen/qdrant/collections_pb.js";
 import { Collections } from "../../gen/qdrant/collections_service_pb.js";
 import { type Value, ValueSchema } from "../../gen/qdrant/json_with_int_pb.js";
-import { Fusion, type QuerySchema, type VectorSchema } from "../../gen/qdrant/points_pb.js";
+import { Fusion, type QuerySchema, type Usage, type VectorSchema } from "../../gen/qdrant/points_pb.js";
 import { Points } from "../../gen/qdrant/points_service_pb.js";
 import { SealingMode } from "../../gen/sealpoint/policy/v1/policy_pb.js";
 import { Ingest } from "../../gen/sealpoint/v1/ingest_pb.js";
+import { Inference, type InferenceProvider } from "../../src/inference/index.ts";
 import { startTestServer, type TestServer } from "./server.ts";
 
 const collectionName = "texts";
@@ -263,6 +264,37 @@ describe("qdrant/bm25", () => {
     }
     expect(await stored(90)).toEqual([]);
     await expect(found(nearest("x", {}, "some/model"))).rejects.toThrow(/some\/model/);
+  });
+
+  test("tells a provider's tokens in the answers of writes and queries", async () => {
+    const provider: InferenceProvider = {
+      embed: async (inputs) => ({
+        vectors: inputs.map(({ input }) => Float32Array.of(String(input.value).length, 1)),
+        usage: new Map(inputs.map(({ input }) => [input.model, 5])),
+      }),
+    };
+    const other = await startTestServer({ inference: new Inference(provider) });
+    try {
+      const at = { collectionName: "dense", wait: true };
+      await other.call(Collections.method.create, {
+        ...at,
+        vectorsConfig: { config: { case: "params", value: { size: 2n, distance: Distance.Dot } } },
+      });
+      const vectors = { vectorsOptions: { case: "vector" as const, value: { vector: document("four", {}, "any") } } };
+      const points = [{ id: id(1), vectors }];
+      const tokens = (usage: Usage | undefined) => usage?.inference?.models.any?.tokens;
+      expect(tokens((await other.call(Points.method.upsert, { ...at, points })).usage)).toBe(5n);
+      const operations = [1, 2].map(() => ({ operation: { case: "upsert" as const, value: { points } } }));
+      expect(tokens((await other.call(Points.method.updateBatch, { ...at, operations })).usage)).toBe(10n);
+      const query = nearest("ab", {}, "any");
+      const answer = await other.call(Points.method.query, { collectionName: "dense", query });
+      expect([answer.result[0]?.score, tokens(answer.usage)]).toEqual([9, 5n]);
+      const queryPoints = [{ collectionName: "dense", query }];
+      const batch = await other.call(Points.method.queryBatch, { collectionName: "dense", queryPoints });
+      expect([batch.result[0]?.result[0]?.score, tokens(batch.usage)]).toEqual([9, 5n]);
+    } finally {
+      await other.close();
+    }
   });
 
   test("is refused where everything has to be sealed, for its terms would tell the words", async () => {

@@ -21,6 +21,7 @@ import { createServiceTables } from "../../src/api/grpc/handlers/index.ts";
 import { startGrpcServer } from "../../src/api/grpc/index.ts";
 import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
 import { sealEngine } from "../../src/engine/index.ts";
+import type { Inference } from "../../src/inference/index.ts";
 import { StreamRegistry } from "../../src/services/index.ts";
 import { temporaryFolder } from "../engine/support.ts";
 
@@ -36,13 +37,13 @@ export interface Bidi<I extends DescMessage, O extends DescMessage> {
   next(): Promise<MessageShape<O> | undefined>;
 }
 
-export async function startTestServer() {
+export async function startTestServer({ inference }: { readonly inference?: Inference } = {}) {
   const folder = temporaryFolder();
   const engine = sealEngine(openEmbeddedEngine({ dataDir: folder.path }));
   const server = await startGrpcServer({
     host: "127.0.0.1",
     port: 0,
-    services: createServiceTables({ engine, streams: new StreamRegistry() }),
+    services: createServiceTables({ engine, streams: new StreamRegistry(), inference }),
     log: pino({ level: "silent" }),
   });
   const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());

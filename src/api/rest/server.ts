@@ -24,7 +24,7 @@ import {
   watchTls,
 } from "../../ops/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
-import { renderRestAnswer } from "../../wire/index.ts";
+import { renderRestAnswer, usageText } from "../../wire/index.ts";
 import { Bodies } from "./bodies.ts";
 import { nextRequestId, RestCall } from "./call.ts";
 import { failureText, toFailure } from "./errors.ts";
@@ -300,7 +300,10 @@ function serveRoute(
       const answer = await handle(bytes, call);
       const result = await renderRestAnswer(route.answer, answer, payload, new TimeSlices());
       if (result[0] === "") throw noPoint(path.id ?? "");
-      return sendAnswer(request, reply, ['{"result":', ...result, `,"status":"ok","time":${secondsOf(request)}}`]);
+      const usage = usageText(answer);
+      const counted = usage === undefined ? "" : `,"usage":${usage}`;
+      const end = `,"status":"ok"${counted},"time":${secondsOf(request)}}`;
+      return sendAnswer(request, reply, ['{"result":', ...result, end]);
     },
   });
 }

@@ -80,7 +80,8 @@ function writeStage(out: NativeWriter, stage: Stage, above: Filter | undefined, 
   out.text(stage.using);
   writeParams(out, stage.params, stage.scoreThreshold);
   writeFilter(out, filter, plainOnly);
-  writeFilter(out, stage.params.idfCorpus, stage.params.idfCorpusPlainOnly ?? plainOnly);
+  const { idfCorpus, idfCorpusPlainOnly } = stage.params;
+  writeFilter(out, idfCorpus, idfCorpus !== undefined && idfCorpusPlainOnly === true);
   out.u32(Math.min(stage.limit, 0xffff_ffff));
 }
 

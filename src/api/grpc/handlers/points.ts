@@ -13,7 +13,7 @@ import {
 import { Points } from "../../../../gen/qdrant/points_service_pb.js";
 import type { GroupsRequest } from "../../../core/index.ts";
 import { TimeSlices } from "../../../seal/index.ts";
-import type { PointsService, QueriesService } from "../../../services/index.ts";
+import type { PointsService, QueriesService, UpdateOutcome } from "../../../services/index.ts";
 import {
   checkBatchCollection,
   checkOrdering,
@@ -56,11 +56,22 @@ import {
   toUniversal,
   type WireQuery,
   type WriteRequest,
+  withUsage,
 } from "../../../wire/index.ts";
 
 import { bindService, type RawUnaryHandler, rawUnary, type ServiceBinding, unary, unimplemented } from "../call.ts";
 import { releaseRequest } from "../receive.ts";
 import { publicKeyHeader, publicKeyOf, secondsSince, tellSkipped, withPublicKey } from "./common.ts";
+
+/** Of all writes of a batch. */
+function sumUsage(outcomes: readonly UpdateOutcome[]): ReadonlyMap<string, number> | undefined {
+  if (outcomes.every(({ usage }) => usage === undefined)) return undefined;
+  const sum = new Map<string, number>();
+  for (const { usage } of outcomes) {
+    for (const [model, tokens] of usage ?? []) sum.set(model, (sum.get(model) ?? 0) + tokens);
+  }
+  return sum;
+}
 
 const later = "arrives with the whole Qdrant API, in a later version";
 
@@ -71,7 +82,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const { collection, wait, operation } = decode(bytes);
       const outcome = await points.write(collection, withPublicKey(operation, call), wait, call);
       tellSkipped(call, outcome.sealedSkipped);
-      return encodeUpdateResponse([outcome], secondsSince(startMs));
+      return withUsage(encodeUpdateResponse([outcome], secondsSince(startMs)), outcome.usage);
     });
 
   const find = (decode: (bytes: Uint8Array) => SearchRequest | WireQuery): RawUnaryHandler =>
@@ -83,7 +94,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
           ? await queries.query(request.collection, request.request, call)
           : await points.search(request.collection, request);
       tellSkipped(call, found.sealedSkipped);
-      return encodeScoredResponse(found.points, secondsSince(startMs), new TimeSlices());
+      return withUsage(await encodeScoredResponse(found.points, secondsSince(startMs), new TimeSlices()), found.usage);
     });
 
   const findBatch = (decode: (bytes: Uint8Array) => SearchBatchRequest): RawUnaryHandler =>
@@ -91,12 +102,15 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const startMs = performance.now();
       const { collection, searches } = decode(bytes);
       const plain = searches.filter((search): search is SearchRequest => !("request" in search));
-      const found =
+      const found: Awaited<ReturnType<QueriesService["queryBatch"]>> =
         plain.length === searches.length
           ? await points.searchBatch(collection, plain, call.signal)
           : await queries.queryBatch(collection, searches.map(toUniversal), call);
       tellSkipped(call, found.sealedSkipped);
-      return encodeScoredBatchResponse(found.tables, secondsSince(startMs), new TimeSlices());
+      return withUsage(
+        await encodeScoredBatchResponse(found.tables, secondsSince(startMs), new TimeSlices()),
+        found.usage,
+      );
     });
 
   /** Calls that are no hot path: decoded by the generated code, answered in the same shapes. */
@@ -122,7 +136,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const { collection, request } = map(decodeMessage(schema, bytes));
       const found = await queries.queryGroups(collection, request, call);
       tellSkipped(call, found.sealedSkipped);
-      return encodeGroupsResponse(found.groups, secondsSince(startMs), new TimeSlices());
+      return withUsage(await encodeGroupsResponse(found.groups, secondsSince(startMs), new TimeSlices()), found.usage);
     });
 
   return bindService(Points, {
@@ -149,7 +163,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
         request.wait,
         call,
       );
-      return encodeUpdateResponse([outcome], secondsSince(startMs));
+      return withUsage(encodeUpdateResponse([outcome], secondsSince(startMs)), outcome.usage);
     }),
     delete: write(decodeDeletePoints),
     updateVectors: write(decodeUpdatePointVectors),
@@ -167,7 +181,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
         call,
         outcomes.reduce((sum, outcome) => sum + outcome.sealedSkipped, 0),
       );
-      return encodeUpdateResponse(outcomes, secondsSince(startMs));
+      return withUsage(encodeUpdateResponse(outcomes, secondsSince(startMs)), sumUsage(outcomes));
     }),
     createFieldIndex: unary(async (message) => {
       const startMs = performance.now();

@@ -95,6 +95,9 @@ class SparseIndex {
 
   std::unordered_map<uint32_t, Postings> postings_;
   std::vector<Slot> slots_;
+  // Of the vectors of all slots, and of the entries in all lists.
+  size_t forward_ = 0;
+  size_t entries_ = 0;
   size_t live_ = 0;
 };
 
