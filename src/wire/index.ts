@@ -9,12 +9,10 @@ export {
   encodeScrollResponse,
   encodeUpdateResponse,
   type Pauses,
-  usageText,
   type WireAck,
   type WirePointStatus,
   type WireTable,
   type WireUpdateResult,
-  withUsage,
 } from "./answers.ts";
 export * from "./collections.ts";
 export * from "./encoded-upsert.ts";
@@ -39,4 +37,5 @@ export * from "./statistics.ts";
 export * from "./transfer.ts";
 export * from "./updates.ts";
 export * from "./upsert.ts";
+export { usageText, withUsage } from "./usage.ts";
 export * from "./vectors.ts";
