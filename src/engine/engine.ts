@@ -22,6 +22,7 @@ import type {
   QuantizationSearch,
   QueryRequest,
   SealingPolicy,
+  SparseVectorParams,
   VectorParams,
   VectorsSelector,
   VectorValue,
@@ -236,6 +237,7 @@ export type VectorChange = Partial<Pick<VectorParams, "hnsw" | "onDisk" | "memor
 
 export interface CollectionChange {
   readonly vectors?: Readonly<Record<string, VectorChange>>;
+  readonly sparseVectors?: Readonly<Record<string, Partial<SparseVectorParams>>>;
   /** Undefined as a value removes it. */
   readonly quantization?: Quantization | undefined;
   readonly hnsw?: Partial<CollectionConfig["hnsw"]>;

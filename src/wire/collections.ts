@@ -16,6 +16,7 @@ import {
   type QuantizationConfig,
   type QuantizationConfigDiff,
   ShardingMethod,
+  type SparseVectorParams as SparseVectorParamsMessage,
   type UpdateCollection,
   UpdateCollectionSchema,
   type VectorParamsDiff,
@@ -229,10 +230,8 @@ export interface UpdateCollectionRequest {
 }
 
 export function mapUpdateCollection(message: UpdateCollection): UpdateCollectionRequest {
-  if (Object.keys(message.sparseVectorsConfig?.map ?? {}).length > 0) {
-    throw unsupported("sparse vectors", "sparse_vectors_config");
-  }
   const vectors: Record<string, VectorChange> = {};
+  const sparse = Object.entries(message.sparseVectorsConfig?.map ?? {});
   const config = message.vectorsConfig?.config;
   const diffs =
     config?.case === "params"
@@ -249,11 +248,20 @@ export function mapUpdateCollection(message: UpdateCollection): UpdateCollection
     name: message.collectionName,
     change: {
       ...(diffs.length === 0 ? {} : { vectors }),
+      ...(sparse.length === 0 ? {} : { sparseVectors: Object.fromEntries(sparse.map(mapSparseChange)) }),
       ...mapCollectionQuantization(message.quantizationConfig),
       ...(message.hnswConfig === undefined ? {} : { hnsw: mapHnsw(message.hnswConfig, "hnsw_config") }),
       ...(threshold === undefined ? {} : { indexingThreshold: toCount(threshold) }),
     },
   };
+}
+
+/** Of the index only the modifier does anything here; the rest is kept and shown. */
+function mapSparseChange([name, { modifier }]: readonly [string, SparseVectorParamsMessage]): [
+  string,
+  Partial<SparseVectorParams>,
+] {
+  return [name, modifier === undefined ? {} : { modifier: modifier === Modifier.Idf ? "idf" : "none" }];
 }
 
 function isObject(value: JsonValue | undefined): value is JsonObject {

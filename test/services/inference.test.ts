@@ -2,7 +2,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Distance, Modifier } from "../../gen/qdrant/collections_pb.js";
+import { Datatype, Distance, Modifier } from "../../gen/qdrant/collections_pb.js";
 import { Collections } from "../../gen/qdrant/collections_service_pb.js";
 import { type Value, ValueSchema } from "../../gen/qdrant/json_with_int_pb.js";
 import { Fusion, type QuerySchema, type Usage, type VectorSchema } from "../../gen/qdrant/points_pb.js";
@@ -168,6 +168,34 @@ describe("qdrant/bm25", () => {
       })),
     });
     expect(result.map((each) => Number(each.result[0]?.id?.pointIdOptions.value))).toEqual([0, 3]);
+  });
+
+  test("is weighed anew when the collection's modifier changes, which is shown with the index's settings", async () => {
+    const name = "changed";
+    const at = { collectionName: name };
+    await server.call(Collections.method.create, {
+      ...at,
+      sparseVectorsConfig: { map: { words: { index: { onDisk: true, datatype: Datatype.Float16 } } } },
+    });
+    const points = ["hello world", "hello"].map((words, n) => ({
+      id: id(n),
+      vectors: named({ vector: document(words) }),
+    }));
+    await server.call(Points.method.upsert, { ...at, wait: true, points });
+    const score = async () => (await found(nearest("world"), at))[0]?.[1];
+    expect(await score()).toBeCloseTo(weight(1, 2), 5);
+    const map = { words: { modifier: Modifier.Idf, index: { fullScanThreshold: 77n } } };
+    await server.call(Collections.method.update, { ...at, sparseVectorsConfig: { map } });
+    expect(await score()).toBeCloseTo(weight(1, 2) * Math.log((2 - 1 + 0.5) / 1.5 + 1), 5);
+    const { result } = await server.call(Collections.method.get, at);
+    expect(result?.config?.params?.sparseVectorsConfig?.map.words).toMatchObject({
+      modifier: Modifier.Idf,
+      index: { onDisk: true, datatype: Datatype.Float16, fullScanThreshold: 77n },
+    });
+    const unknown = { ...at, sparseVectorsConfig: { map: { other: { modifier: Modifier.Idf } } } };
+    await expect(server.call(Collections.method.update, unknown)).rejects.toThrow(
+      /Not existing vector name error: other/,
+    );
   });
 
   test("updates vectors, alone and in a batch", async () => {

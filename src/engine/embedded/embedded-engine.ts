@@ -150,9 +150,18 @@ export class EmbeddedEngine implements Engine {
         }
         vectors[vector] = { ...present, ...params, hnsw: { ...present.hnsw, ...params.hnsw } };
       }
+      const sparseVectors = { ...config.sparseVectors };
+      for (const [vector, params] of Object.entries(change.sparseVectors ?? {})) {
+        const present = sparseVectors[vector];
+        if (present === undefined) {
+          throw badInput(`Wrong input: Not existing vector name error: ${vector}`, `sparse_vectors_config.${vector}`);
+        }
+        sparseVectors[vector] = { ...present, ...params };
+      }
       const next: CollectionConfig = {
         ...config,
         vectors,
+        ...(config.sparseVectors === undefined ? {} : { sparseVectors }),
         hnsw: { ...config.hnsw, ...change.hnsw },
         ...("quantization" in change ? { quantization: change.quantization } : {}),
         indexingThreshold: change.indexingThreshold ?? config.indexingThreshold,
