@@ -75,6 +75,8 @@ export const limits = {
   bm25StopwordsMax: 10_000,
   /** Documents, images and objects of one request that a model has to make vectors of. */
   inferenceInputsMax: 100_000,
+  /** Of those, how many are handed to the models at a time: the event loop is free in between. */
+  inferenceSlice: 2_000,
   /** Of a provider of models: one request may take so long, and holds so many inputs; so many go at a time and are tried again. */
   inferenceTimeoutMsDefault: 10_000,
   inferenceTimeoutMsMax: 600_000,

@@ -1,9 +1,11 @@
 /** Requests in which inputs of models (documents, images, objects) stand for vectors: the models are asked, and vectors take their places. */
 import {
+  badInput,
   type ContextPair,
   DomainError,
   type GivenVector,
   type InferenceInput,
+  limits,
   type Prefetch,
   type Query,
   type VectorInput,
@@ -11,6 +13,7 @@ import {
 } from "../core/index.ts";
 import type { PointInput, PointVectors, WriteOperation } from "../engine/index.ts";
 import type { Inference, InferenceContext, InferenceUsage, PlacedInput } from "../inference/index.ts";
+import { TimeSlices } from "../seal/index.ts";
 import { faultyPoint } from "./faults.ts";
 
 type WithGiven<T extends { readonly vectors: PointVectors }> = Omit<T, "vectors"> & {
@@ -82,17 +85,28 @@ export async function resolveWrite(
       inputs.push({ input: vector.inference, field: `${field}[${index}].vectors${name === "" ? "" : `.${name}`}` });
     }
   });
-  const { vectors, usage } = await inference.embed(inputs, "update", context);
+  if (inputs.length > limits.inferenceInputsMax) {
+    throw badInput(`${field}: more than ${limits.inferenceInputsMax} inputs of models in one request`, field);
+  }
+  const vectors: VectorValue[] = [];
+  const usage = new Map<string, number>();
+  for (let from = 0; from < inputs.length; from += limits.inferenceSlice) {
+    const made = await inference.embed(inputs.slice(from, from + limits.inferenceSlice), "update", context);
+    for (const vector of made.vectors) vectors.push(vector);
+    for (const [model, tokens] of made.usage ?? []) usage.set(model, (usage.get(model) ?? 0) + tokens);
+  }
   const made = vectors.values();
-  const resolved = points.map((point) =>
-    needsModel(point as GivenPoint)
-      ? {
-          ...point,
-          vectors: point.vectors.map(([name, vector]) => [name, isInput(vector) ? made.next().value : vector] as const),
-        }
-      : point,
-  );
-  return { value: { ...operation, points: resolved } as WriteOperation, usage };
+  const slices = new TimeSlices();
+  const resolved: unknown[] = [];
+  for (const point of points) {
+    if (slices.due()) await slices.yield();
+    if (!needsModel(point as GivenPoint)) resolved.push(point);
+    else {
+      const own = point.vectors.map(([name, vector]) => [name, isInput(vector) ? made.next().value : vector] as const);
+      resolved.push({ ...point, vectors: own });
+    }
+  }
+  return { value: { ...operation, points: resolved } as WriteOperation, usage: usage.size === 0 ? undefined : usage };
 }
 
 /** The points with the vectors that models make, without those for which none can; and what is wrong with these, by place. */

@@ -4,7 +4,6 @@
  */
 import { join, resolve } from "node:path";
 import {
-  badInput,
   type CollectionConfig,
   type CollectionInfo,
   DomainError,
@@ -60,10 +59,10 @@ import {
   encodeWrite,
   writeVectorFields,
 } from "./messages.ts";
-
 import { NativePointTable } from "./point-table.ts";
 import { encodeFacet, encodeGroups, encodeOrderedScroll, encodeQueries } from "./query-messages.ts";
 import { EmbeddedSnapshots } from "./snapshots.ts";
+import { changeVectors } from "./vector-changes.ts";
 
 export interface EmbeddedOptions extends NativeOptions {
   /** Folder of everything the engine keeps; made when missing, held by one process at a time. */
@@ -142,26 +141,9 @@ export class EmbeddedEngine implements Engine {
   async updateCollection(name: string, change: CollectionChange): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       const { config, epoch } = await this.collectionInfo(name);
-      const vectors = { ...config.vectors };
-      for (const [vector, params] of Object.entries(change.vectors ?? {})) {
-        const present = vectors[vector];
-        if (present === undefined) {
-          throw badInput(`Wrong input: Not existing vector name error: ${vector}`, `vectors_config.${vector}`);
-        }
-        vectors[vector] = { ...present, ...params, hnsw: { ...present.hnsw, ...params.hnsw } };
-      }
-      const sparseVectors = { ...config.sparseVectors };
-      for (const [vector, params] of Object.entries(change.sparseVectors ?? {})) {
-        const present = sparseVectors[vector];
-        if (present === undefined) {
-          throw badInput(`Wrong input: Not existing vector name error: ${vector}`, `sparse_vectors_config.${vector}`);
-        }
-        sparseVectors[vector] = { ...present, ...params };
-      }
       const next: CollectionConfig = {
         ...config,
-        vectors,
-        ...(config.sparseVectors === undefined ? {} : { sparseVectors }),
+        ...changeVectors(config, change),
         hnsw: { ...config.hnsw, ...change.hnsw },
         ...("quantization" in change ? { quantization: change.quantization } : {}),
         indexingThreshold: change.indexingThreshold ?? config.indexingThreshold,
