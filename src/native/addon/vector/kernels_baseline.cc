@@ -1,4 +1,5 @@
 // Plain C++ that compilers vectorise for whatever the target's baseline is (SSE2 on x86-64, NEON on ARM64).
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -98,28 +99,60 @@ BitSums bit_sums(const uint8_t* code, const uint64_t* slices, size_t words, unsi
   return shared::bit_sums(code, slices, words, count);
 }
 
+// Four lanes are a register of every baseline. Half of the lanes against two rows: the sums have names, so that compilers keep them in registers.
+using Four = float __attribute__((vector_size(16)));
+using FourBits = uint32_t __attribute__((vector_size(16)));
+
+inline Four load_four(const float* at) {
+  Four four;
+  std::memcpy(&four, at, sizeof four);
+  return four;
+}
+inline Four broadcast(const float* at) {
+  float one;
+  std::memcpy(&one, at, sizeof one);
+  return Four{one, one, one, one};
+}
+inline void raise(float* best, Four a, Four b) {
+  Four greatest = load_four(best);
+  greatest = a > greatest ? a : greatest;
+  greatest = b > greatest ? b : greatest;
+  std::memcpy(best, &greatest, sizeof greatest);
+}
+
+// `other` may be `row`.
+template <typename Term>
+inline void best_of(const float* queries, size_t dim, const float* row, const float* other, float* best, Term term) {
+  for (size_t lane = 0; lane < kMaxSimLanes; lane += 8) {
+    Four a0{}, a1{}, b0{}, b1{};
+    const float* query = queries + lane;
+    for (size_t d = 0; d < dim; ++d, query += kMaxSimLanes) {
+      const Four q0 = load_four(query), q1 = load_four(query + 4);
+      const Four a = broadcast(row + d), b = broadcast(other + d);
+      a0 += term(q0, a);
+      a1 += term(q1, a);
+      b0 += term(q0, b);
+      b1 += term(q1, b);
+    }
+    raise(best + lane, a0, b0);
+    raise(best + lane + 4, a1, b1);
+  }
+}
+
 template <typename Term>
 void best_of_all(const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best, Term term) {
   for (size_t b = 0; b < blocks; ++b, queries += dim * kMaxSimLanes, best += kMaxSimLanes) {
-    for (size_t r = 0; r < count; ++r) {
-      float sums[kMaxSimLanes] = {};
-      for (size_t d = 0; d < dim; ++d) {
-        float value;
-        std::memcpy(&value, rows + r * dim + d, sizeof value);
-        for (size_t lane = 0; lane < kMaxSimLanes; ++lane) sums[lane] += term(queries[d * kMaxSimLanes + lane], value);
-      }
-      for (size_t lane = 0; lane < kMaxSimLanes; ++lane) best[lane] = sums[lane] > best[lane] ? sums[lane] : best[lane];
-    }
+    for (size_t r = 0; r < count; r += 2) best_of(queries, dim, rows + r * dim, rows + std::min(r + 1, count - 1) * dim, best, term);
   }
 }
 
 void best_rows(uint32_t distance, const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best) {
   if (distance == 2) {
-    best_of_all(queries, blocks, dim, rows, count, best, [](float x, float y) { return -(x - y) * (x - y); });
+    best_of_all(queries, blocks, dim, rows, count, best, [](Four x, Four y) { return -((x - y) * (x - y)); });
   } else if (distance == 4) {
-    best_of_all(queries, blocks, dim, rows, count, best, [](float x, float y) { return -std::fabs(x - y); });
+    best_of_all(queries, blocks, dim, rows, count, best, [](Four x, Four y) { return reinterpret_cast<Four>(reinterpret_cast<FourBits>(x - y) | 0x80000000u); });
   } else {
-    best_of_all(queries, blocks, dim, rows, count, best, [](float x, float y) { return x * y; });
+    best_of_all(queries, blocks, dim, rows, count, best, [](Four x, Four y) { return x * y; });
   }
 }
 
