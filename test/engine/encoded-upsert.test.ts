@@ -61,12 +61,27 @@ const vectorOf = (length: number) =>
     floats(length).map((data) => ({ vector: { case: "dense" as const, value: { data } } })),
     floats(length).map((data) => ({ data })),
   );
+/** In all forms that clients write, and at times with rows of unequal lengths. */
+const multiOf = (length: number) =>
+  fc.oneof(
+    fc.array(floats(length), { minLength: 1, maxLength: 4 }).map((rows) => multiDense(rows)),
+    fc.array(floats(length), { minLength: 1, maxLength: 4 }).map((rows) => ({
+      data: rows.flat(),
+      vectorsCount: rows.length,
+    })),
+    vectorOf(length),
+    fc.tuple(floats(length), floats(length + 1)).map((rows) => multiDense(rows)),
+    floats(3).map((data) => ({ data, vectorsCount: 2 })),
+  );
+const multiDense = (rows: readonly number[][]) => ({
+  vector: { case: "multiDense" as const, value: { vectors: rows.map((data) => ({ data })) } },
+});
 const vectors = fc.oneof(
   { weight: 8, arbitrary: vectorOf(3).map((value) => ({ vectorsOptions: { case: "vector" as const, value } })) },
   {
     weight: 4,
     arbitrary: fc
-      .record({ "": vectorOf(3), a: vectorOf(2) }, { requiredKeys: [] })
+      .record({ "": vectorOf(3), a: vectorOf(2), m: multiOf(2) }, { requiredKeys: [] })
       .map((value) => ({ vectorsOptions: { case: "vectors" as const, value: { vectors: value } } })),
   },
   // Wrong dimensions, an unknown name.
@@ -108,7 +123,7 @@ async function contents(name: string, ids: readonly PointId[]): Promise<unknown[
   return Array.from({ length: table.length }, (_, row) => ({
     id: table.id(row),
     payload: Buffer.from(table.payload(row) ?? []).toString("hex"),
-    vectors: table.vectors(row)?.map(([vector, values]) => [vector, ...(values as Float32Array)]),
+    vectors: table.vectors(row),
   }));
 }
 
@@ -128,7 +143,9 @@ describe("an encoded upsert", () => {
   test.each(["upsert", "chunk"] as const)(
     "%s: is stored as the one read point by point, or not at all",
     async (form) => {
-      const config = configOf({ "": [3, "cosine"], a: [2, "dot"] });
+      const plain = configOf({ "": [3, "cosine"], a: [2, "dot"] });
+      const m = { size: 2, distance: "cosine" as const, multivector: true };
+      const config = { ...plain, vectors: { ...plain.vectors, m } };
       await engine.createCollection(`native-${form}`, config, sealingOff);
       await engine.createCollection(`read-${form}`, config, sealingOff);
       const random = makeRandom(seed);
@@ -164,7 +181,10 @@ describe("an encoded upsert", () => {
         }),
         { numRuns, seed, interruptAfterTimeLimit: 20_000 },
       );
-      // Neither way may be dead.
+      // Neither way may be dead, nor that of multivectors.
+      const condition = { kind: "has_vector" as const, name: "m" };
+      const filter = { must: [condition as never], should: [], mustNot: [] };
+      expect(await engine.count(`native-${form}`, filter, true)).toBeGreaterThan(0);
       expect(taken).toBeGreaterThan(numRuns / 4);
       expect(refused).toBeGreaterThan(numRuns / 4);
       const counts = await Promise.all(

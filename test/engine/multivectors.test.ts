@@ -178,6 +178,8 @@ for (const memory of ["pinned", "cold"] as const) {
       await engine.query("m", request(nearest(asked), { limit: 70 })),
       ranked("euclid", asked, 70).filter(({ id }) => id !== 8n),
     );
+    const having = { must: [{ kind: "has_vector" as const, name: "many" }], should: [], mustNot: [] };
+    expect(await engine.count("m", having, true)).toBe(69);
     await engine.write(
       "m",
       { kind: "update_vectors", points: [{ id: 8n, vectors: [["many", Float32Array.from(asked[0] ?? [])]] }] },

@@ -143,6 +143,8 @@ test("sparse vectors are written, found, weighted by idf, fused with dense ones 
   await check();
   await engine.write("s", { kind: "delete_vectors", selector: { kind: "ids", ids: [3n] }, names: ["plain"] }, wait);
   expect((await engine.get("s", [3n], none, all)).vectors(0)?.map(([name]) => name)).toEqual(["dense", "rare"]);
+  const having = { must: [{ kind: "has_vector" as const, name: "plain" }], should: [], mustNot: [] };
+  expect(await engine.count("s", having, true)).toBe(59);
   expectRanked(
     await engine.query("s", request(nearest)),
     ranked(wanted, 10, (n) => n !== 3),

@@ -2,9 +2,9 @@
 
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import type { QuantizationSearchParams } from "../../gen/qdrant/points_pb.js";
+import type { QuantizationSearchParams, Vector } from "../../gen/qdrant/points_pb.js";
 import type { PointId as PointIdMessage } from "../../gen/qdrant/qdrant_common_pb.js";
-import { badInput } from "../../src/core/index.ts";
+import { badInput, type MultiVector } from "../../src/core/index.ts";
 
 /** mulberry32: small, seeded, good enough to pick among forms. */
 export function makeRandom(seed: number): () => number {
@@ -235,7 +235,12 @@ export const arbitraryPayload = fc.dictionary(arbitraryText, arbitraryValue, { m
 
 const dense = arbitraryFloats.map((data) => ({ vector: { case: "dense" as const, value: { data } } }));
 const flat = arbitraryFloats.map((data) => ({ data }));
-export const arbitraryVector = fc.oneof(dense, dense, flat);
+const multiDense = fc
+  .integer({ min: 1, max: 3 })
+  .chain((size) => fc.array(fc.array(fc.float(), { minLength: size, maxLength: size }), { minLength: 1, maxLength: 3 }))
+  .map((rows) => ({ case: "multiDense" as const, value: { vectors: rows.map((data) => ({ data })) } }))
+  .map((vector) => ({ vector }));
+export const arbitraryVector = fc.oneof(dense, dense, flat, multiDense);
 export const arbitraryVectors = fc.oneof(
   arbitraryVector.map((value) => ({ vectorsOptions: { case: "vector" as const, value } })),
   fc
@@ -261,4 +266,16 @@ export function plainQuantization(params: QuantizationSearchParams | undefined):
 export function idOf(message: PointIdMessage | undefined): bigint | string | undefined {
   const one = message?.pointIdOptions;
   return one?.case === "uuid" ? one.value.toLowerCase() : one?.value;
+}
+
+/** A vector as plain lists. */
+export function plainVector({ vector, data }: Vector): unknown {
+  if (vector.case !== "multiDense") return [...(vector.case === "dense" ? vector.value.data : data)];
+  return vector.value.vectors.map((row) => [...row.data]);
+}
+
+export function ourVector(vector: unknown): unknown {
+  const { rows, dimensions, values } = vector as MultiVector;
+  if (rows === undefined) return [...(vector as Float32Array)];
+  return Array.from({ length: rows }, (_, row) => [...values.subarray(row * dimensions, (row + 1) * dimensions)]);
 }

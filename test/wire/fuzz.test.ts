@@ -11,7 +11,6 @@ import {
   SearchPointsSchema,
   type UpsertPoints,
   UpsertPointsSchema,
-  type Vector,
   type WithPayloadSelector,
   type WithVectorsSelector,
 } from "../../gen/qdrant/points_pb.js";
@@ -44,7 +43,9 @@ import {
   damage,
   idOf,
   makeRandom,
+  ourVector,
   plainQuantization,
+  plainVector,
   reencode,
   seed,
 } from "./fuzz-support.ts";
@@ -91,10 +92,6 @@ function plainObject(value: unknown): unknown {
   );
 }
 
-function plainVector(vector: Vector): number[] {
-  return [...(vector.vector.case === "dense" ? vector.vector.value.data : vector.data)];
-}
-
 function plainPoints(message: Pick<UpsertPoints, "points">): unknown[] {
   return message.points.map((point) => {
     const one = point.vectors?.vectorsOptions;
@@ -117,7 +114,7 @@ function ourPoints(points: readonly WirePoint[]): unknown[] {
   return points.map((point) => ({
     id: point.id,
     payload: plainObject(decodePayload(point.payload)),
-    vectors: new Map(point.vectors.map(([name, vector]) => [name, [...(vector as Float32Array)]] as const).sort(byKey)),
+    vectors: new Map(point.vectors.map(([name, vector]) => [name, ourVector(vector)] as const).sort(byKey)),
     publicKey: point.publicKey,
   }));
 }
