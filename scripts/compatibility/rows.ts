@@ -89,7 +89,6 @@ export const rows: readonly Row[] = [
   {
     title: "Multivectors (MaxSim)",
     probes: [createWith("multivector_config", "multi", { multivector_config: { comparator: "MaxSim" } })],
-    note: "Compared exactly, without a graph; see docs/multivectors.md.",
   },
   {
     title: "Datatypes",
