@@ -80,6 +80,7 @@ interface Addon {
   checkData(message: Uint8Array): Promise<ArrayBuffer>;
   bm25(message: Uint8Array): ArrayBuffer;
   bm25Batch(message: Uint8Array): Promise<ArrayBuffer>;
+  blake3(input: Uint8Array): ArrayBuffer;
   simdLevel(): string;
 }
 
@@ -253,6 +254,11 @@ export async function nativeBm25Batch(message: Uint8Array): Promise<ArrayBuffer>
   } catch (error) {
     throw toDomainError(error);
   }
+}
+
+/** BLAKE3, 32 bytes, of some hundred megabytes a second and at once: for a thread that has nothing else to do. */
+export function nativeBlake3(input: Uint8Array): Uint8Array {
+  return new Uint8Array(load().blake3(input));
 }
 
 /** The SIMD kernels that this machine runs: avx512vnni, avx2 or baseline. */

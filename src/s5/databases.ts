@@ -143,6 +143,8 @@ export class Databases {
       const database = new Database(request);
       this.#all.add(database);
       this.#use(database);
+      // One more may be one too many.
+      this.sweep();
       this.#track(this.#load(database, request));
       return { database, events: database.progress.watch() };
     }

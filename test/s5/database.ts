@@ -3,6 +3,7 @@ import { createCipheriv, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { blake3 } from "@noble/hashes/blake3.js";
 
 export const owner = "0xAbC0000000000000000000000000000000000001";
 
@@ -18,6 +19,20 @@ export function seal(key: Uint8Array, text: string): Buffer {
   return Buffer.concat([nonce, cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]);
 }
 
+/** RFC 4648, lower case, without padding. */
+export function base32(bytes: Uint8Array): string {
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+  const groups = bits.match(/.{1,5}/g) ?? [];
+  return groups.map((group) => "abcdefghijklmnopqrstuvwxyz234567"[Number.parseInt(group.padEnd(5, "0"), 2)]).join("");
+}
+
+/** As S5 names a file. */
+export function contentIdOf(file: Uint8Array): string {
+  const size: number[] = [];
+  for (let left = file.length; left > 0; left = Math.floor(left / 256)) size.push(left % 256);
+  return `b${base32(Buffer.concat([Buffer.from([0x5b, 0x82, 0x1e]), blake3(file), Buffer.from(size)]))}`;
+}
+
 export interface TestDatabase {
   readonly dir: string;
   readonly key: Uint8Array;
@@ -27,6 +42,10 @@ export interface TestDatabase {
   chunkFile(id: number): string;
   /** Writes a file anew, sealed under the database's key. */
   write(file: string, content: unknown): void;
+  /** Puts these records into a chunk, as its owner would: the manifest with its new cid and time follows. */
+  replaceChunk(chunkId: number, records: readonly TestRecord[]): void;
+  /** Changes the manifest. */
+  remake(change: (manifest: Record<string, unknown>) => void): void;
   /** Flips one bit of a file. */
   flip(file: string): void;
 }
@@ -62,10 +81,13 @@ export function makeDatabase(
     mkdirSync(dirname(join(folder, file)), { recursive: true });
     writeFileSync(join(folder, file), seal(key, JSON.stringify(content)));
   };
+  const entryOf = (chunkId: number, vectorCount: number, updatedAt: number) => {
+    const file = readFileSync(join(folder, `chunk-${chunkId}.json`));
+    return { chunkId, cid: contentIdOf(file), vectorCount, sizeBytes: file.length, updatedAt };
+  };
   const entries = chunks.map((records, chunkId) => {
     write(`chunk-${chunkId}.json`, { chunkId, vectors: records });
-    const sizeBytes = readFileSync(join(folder, `chunk-${chunkId}.json`)).length;
-    return { chunkId, cid: "b", vectorCount: records.length, sizeBytes, updatedAt: 1 };
+    return entryOf(chunkId, records.length, 1);
   });
   const manifest: Record<string, unknown> = {
     name: "small",
@@ -84,7 +106,20 @@ export function makeDatabase(
   };
   options.manifest?.(manifest);
   write("manifest.json", manifest);
+  const remake = (change: (manifest: Record<string, unknown>) => void): void => {
+    change(manifest);
+    write("manifest.json", manifest);
+  };
   return {
+    remake,
+    replaceChunk(chunkId, records) {
+      write(`chunk-${chunkId}.json`, { chunkId, vectors: records });
+      const place = entries.findIndex((entry) => entry.chunkId === chunkId);
+      const entry = entryOf(chunkId, records.length, (entries[place]?.updatedAt ?? 0) + 1);
+      entries.splice(place < 0 ? entries.length : place, place < 0 ? 0 : 1, entry);
+      const vectorCount = entries.reduce((sum, one) => sum + one.vectorCount, 0);
+      remake((changed) => Object.assign(changed, { chunks: entries, chunkCount: entries.length, vectorCount }));
+    },
     dir,
     key,
     manifestPath: `${path}/manifest.json`,

@@ -14,6 +14,7 @@
 
 #include "../engine/data_check.h"
 #include "../engine/engine.h"
+#include "../seal/blake3.h"
 #include "../seal/seal_batch.h"
 #include "../text/bm25_batch.h"
 
@@ -387,6 +388,21 @@ napi_value bm25(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// blake3(Uint8Array) -> ArrayBuffer of 32 bytes, at once: for threads that have nothing else to do.
+napi_value hash(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  std::string_view input;
+  if (count < 1 || !read_bytes(env, args[0], input)) return throw_text(env, "blake3(Uint8Array)");
+  void* data = nullptr;
+  napi_value value;
+  if (napi_create_arraybuffer(env, 32, &data, &value) != napi_ok) return throw_text(env, "out of memory");
+  const auto answer = sealpoint::blake3(input);
+  std::memcpy(data, answer.data(), answer.size());
+  return value;
+}
+
 napi_value simd(napi_env env, napi_callback_info) {
   napi_value text;
   napi_create_string_utf8(env, sealpoint::simd_level(), NAPI_AUTO_LENGTH, &text);
@@ -421,6 +437,7 @@ napi_value init(napi_env env, napi_value exports) {
       {"checkData", nullptr, check_data, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"bm25", nullptr, bm25, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"bm25Batch", nullptr, bm25_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"blake3", nullptr, hash, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
   };
   napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);

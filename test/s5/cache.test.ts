@@ -1,0 +1,288 @@
+/** Databases that sessions share, and the cache of those that nobody has open. */
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { S5Hub, SessionIndex, SessionIndexes } from "../../src/s5/index.ts";
+import { makeDatabase, makeRecords, type TestDatabase } from "./database.ts";
+import { scripted } from "./harness.ts";
+import { collect, engineIndexes, kinds, makeHub, nativeBytes, requestOf } from "./hub-support.ts";
+
+async function portalOf(...databases: readonly TestDatabase[]) {
+  return scripted((path) => {
+    for (const { dir } of databases) {
+      try {
+        return { status: 200, body: readFileSync(join(dir, path.replace("/s5/fs/", ""))) };
+      } catch {}
+    }
+    return { status: 404 };
+  });
+}
+
+const total = (attempts: ReadonlyMap<string, number>): number =>
+  [...attempts.values()].reduce((sum, one) => sum + one, 0);
+const load = (hub: S5Hub, database: TestDatabase, sessionId: string, rest = {}) =>
+  collect(hub.load(requestOf(database, sessionId, rest)));
+const vectorOf = (records: ReturnType<typeof makeRecords>, at: number) =>
+  Float32Array.from(records[at]?.vector as number[]);
+const best = async (hub: S5Hub, sessionId: string, vector: Float32Array) =>
+  (await hub.search(sessionId, { vector, k: 1 })).hits[0]?.id;
+
+/** Names of a database that lie apart on the same portal. */
+function named(name: string): TestDatabase {
+  const database = makeDatabase();
+  const manifestPath = database.manifestPath.replace("/small/", `/${name}/`);
+  return { ...database, manifestPath };
+}
+
+describe("sharing", () => {
+  it("ten loads of one database at a time download it once, and have one index", async () => {
+    const database = makeDatabase();
+    const { url, attempts } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url] });
+    const names = Array.from({ length: 10 }, (_, i) => `s${i}`);
+    const told = await Promise.all(names.map((name) => load(hub, database, name)));
+    for (const one of told) expect(kinds(one).at(-1)).toBe("index_ready");
+    expect(total(attempts)).toBe(4);
+    expect([hub.sessions, hub.databases]).toEqual([10, 1]);
+    expect([hub.figures.cacheHits, hub.figures.cacheMisses]).toEqual([9, 1]);
+    for (const name of names) expect(await best(hub, name, vectorOf(makeRecords(20, 8), 7))).toBe("7");
+    expect(await hub.close("s3")).toBe(true);
+    expect(await best(hub, "s4", vectorOf(makeRecords(20, 8), 9))).toBe("9");
+  });
+
+  it("a caller that goes leaves the load to the others", async () => {
+    const database = makeDatabase();
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const { url } = await scripted(async (path) => {
+      if (path.includes("chunk-1")) await opened;
+      return { status: 200, body: readFileSync(join(database.dir, path.replace("/s5/fs/", ""))) };
+    });
+    const hub = makeHub({ portalUrls: [url] });
+    const abort = new AbortController();
+    const first = collect(hub.load(requestOf(database, "first"), abort.signal));
+    const second = load(hub, database, "second");
+    abort.abort(new Error("gone"));
+    expect((await first).error).toMatchObject({ message: "gone" });
+    open();
+    expect(kinds(await second).at(-1)).toBe("index_ready");
+    expect(hub.sessions).toBe(1);
+  });
+});
+
+describe("the cache", () => {
+  it("answers the right key without the portal, and a wrong one not at all", async () => {
+    const database = makeDatabase();
+    const { url, attempts } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url] });
+    await load(hub, database, "one");
+    await hub.close("one");
+    const before = total(attempts);
+    const told = await load(hub, database, "two");
+    expect(kinds(told)).toEqual(["manifest_downloaded", "loading_complete", "index_ready"]);
+    expect(told.events[1]).toMatchObject({ fromCache: true, vectorCount: 45, chunksDownloaded: 0 });
+    expect(total(attempts)).toBe(before);
+    const sessionKey = Uint8Array.from(database.key);
+    sessionKey[31] = (sessionKey[31] as number) ^ 1;
+    const wrong = await load(hub, database, "three", { sessionKey });
+    expect(wrong.error).toMatchObject({ details: { reason: "DECRYPTION_FAILED" } });
+    expect(kinds(wrong)).toEqual(["loading_error"]);
+    // The one with the right key is not disturbed.
+    expect(await best(hub, "two", vectorOf(makeRecords(20, 8), 3))).toBe("3");
+    expect([hub.sessions, hub.databases]).toEqual([1, 1]);
+  });
+
+  it("lets the least recently used go, and never one that is open", async () => {
+    const databases = [makeDatabase(), makeDatabase(), makeDatabase()];
+    const [a, b, c] = databases as [TestDatabase, TestDatabase, TestDatabase];
+    const portals = await Promise.all(databases.map((database) => portalOf(database)));
+    // The same path in three portals, each under a key of its own: the key decides.
+    const hub = makeHub({ portalUrls: portals.map(({ url }) => url), cacheSize: 2 });
+    await load(hub, a, "a");
+    await load(hub, b, "b");
+    await load(hub, c, "c");
+    expect(hub.databases).toBe(3);
+    await hub.close("b");
+    expect([hub.databases, hub.figures.evictions]).toEqual([2, 1]);
+    await hub.close("a");
+    await hub.close("c");
+    expect(hub.databases).toBe(2);
+    await load(hub, b, "b");
+    expect(hub.figures.evictions).toBe(2);
+    const before = portals.map(({ attempts }) => total(attempts));
+    await load(hub, c, "c");
+    expect(portals.map(({ attempts }) => total(attempts))).toEqual(before);
+    expect(await best(hub, "c", vectorOf(makeRecords(20, 8), 3))).toBe("3");
+  });
+
+  it("keeps nothing at all with size 0", async () => {
+    const database = makeDatabase();
+    const { url } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url], cacheSize: 0 });
+    await load(hub, database, "one");
+    expect(await nativeBytes()).toBeGreaterThan(0);
+    await hub.close("one");
+    expect([hub.sessions, hub.databases, hub.bytes]).toEqual([0, 0, 0]);
+    await expect.poll(nativeBytes).toBe(0);
+  });
+
+  it("lets go of what is too old, session and database", async () => {
+    const database = makeDatabase();
+    const { url } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url], cacheTtlMs: 200 });
+    await load(hub, database, "one");
+    await expect.poll(() => [hub.sessions, hub.databases], { timeout: 5_000 }).toEqual([0, 0]);
+    await expect.poll(nativeBytes).toBe(0);
+  });
+
+  it("makes room by memory, and refuses a load before its chunks when all is in use", async () => {
+    const [a, b] = [makeDatabase(), makeDatabase()];
+    const portals = [await portalOf(a), await portalOf(b)];
+    const hub = makeHub({ portalUrls: portals.map(({ url }) => url), cacheBytesMax: 60_000 });
+    await load(hub, a, "a");
+    const before = portals[1]?.attempts.size;
+    // 45 vectors are estimated at 47,520 bytes; what is loaded counts as what it holds.
+    const big = makeDatabase({ chunks: [makeRecords(55, 8)] });
+    const portal = await portalOf(big);
+    const small = makeHub({ portalUrls: [portal.url], cacheBytesMax: 50_000 });
+    const refused = await load(small, big, "big");
+    expect(refused.error).toMatchObject({ kind: "exhausted", details: { reason: "MEMORY_LIMIT_EXCEEDED" } });
+    expect([...portal.attempts.keys()].some((path) => path.includes("chunk"))).toBe(false);
+    await hub.close("a");
+    expect((await load(hub, b, "b")).error).toBeUndefined();
+    expect(before).toBe(0);
+  });
+
+  it("refuses what is over the limit of one database before its chunks", async () => {
+    const database = makeDatabase();
+    const { url, attempts } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url], databaseBytesMax: 40_000 });
+    const { error } = await load(hub, database, "one");
+    expect(error).toMatchObject({ details: { reason: "MEMORY_LIMIT_EXCEEDED", metadata: { is_retryable: "false" } } });
+    expect([...attempts.keys()]).toEqual([`/s5/fs/${database.manifestPath}`]);
+  });
+});
+
+describe("a refresh", () => {
+  it("downloads what changed and nothing else", async () => {
+    const database = makeDatabase();
+    const { url, attempts } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url] });
+    await load(hub, database, "one");
+    await load(hub, database, "two");
+    attempts.clear();
+    const same = await collect(hub.refresh("one"));
+    expect(same.events.at(-2)).toMatchObject({ kind: "loading_complete", fromCache: true, chunksDownloaded: 0 });
+    expect(total(attempts)).toBe(1);
+
+    attempts.clear();
+    database.replaceChunk(1, makeRecords(10, 8, 100));
+    database.replaceChunk(3, makeRecords(5, 8, 200));
+    const told = await collect(hub.refresh("one"));
+    expect(told.error).toBeUndefined();
+    expect(told.events).toMatchObject([
+      { kind: "manifest_downloaded", chunks: 4, vectors: 40 },
+      { kind: "chunk_downloaded", total: 2 },
+      { kind: "chunk_downloaded", total: 2, percent: 100, vectorsLoaded: 40 },
+      { kind: "index_building" },
+      { kind: "loading_complete", vectorCount: 40, chunksDownloaded: 2 },
+      { kind: "index_ready" },
+    ]);
+    expect([...attempts.keys()].map((path) => path.split("/").at(-1)).sort()).toEqual([
+      "chunk-1.json",
+      "chunk-3.json",
+      "manifest.json",
+    ]);
+    // Whoever shares the database sees it: what was in the chunk is gone, what is new is found.
+    for (const name of ["one", "two"]) {
+      expect(await best(hub, name, vectorOf(makeRecords(10, 8, 100), 4))).toBe("104");
+      expect(await best(hub, name, vectorOf(makeRecords(5, 8, 200), 2))).toBe("202");
+      expect(await best(hub, name, vectorOf(makeRecords(20, 8), 5))).toBe("5");
+      const { hits } = await hub.search(name, { vector: vectorOf(makeRecords(1, 8, 25), 0), k: 100 });
+      expect(hits.map(({ id }) => id)).not.toContain("25");
+      expect(hits).toHaveLength(40);
+    }
+  });
+
+  it("that fails leaves the session as it was, and a deleted database is given to nobody new", async () => {
+    const database = makeDatabase();
+    const { url } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url] });
+    await load(hub, database, "one");
+    database.replaceChunk(0, makeRecords(20, 8, 300));
+    database.flip("chunk-0.json");
+    expect((await collect(hub.refresh("one"))).error).toMatchObject({ details: { reason: "DECRYPTION_FAILED" } });
+    const { hits } = await hub.search("one", { vector: vectorOf(makeRecords(20, 8), 5), k: 100 });
+    expect([hits[0]?.id, hits.length]).toEqual(["5", 45]);
+    database.remake((manifest) => Object.assign(manifest, { deleted: true }));
+    expect((await collect(hub.refresh("one"))).error).toMatchObject({ details: { reason: "MANIFEST_NOT_FOUND" } });
+    expect(await best(hub, "one", vectorOf(makeRecords(20, 8), 6))).toBe("6");
+    expect((await load(hub, database, "two")).error).toMatchObject({ details: { reason: "MANIFEST_NOT_FOUND" } });
+  });
+
+  it("comes with a load that asks for it", async () => {
+    const database = makeDatabase();
+    const { url, attempts } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url] });
+    await load(hub, database, "one");
+    database.replaceChunk(2, makeRecords(3, 8, 400));
+    attempts.clear();
+    const told = await load(hub, database, "two", { revalidate: true });
+    expect(told.events.at(-2)).toMatchObject({ vectorCount: 43, chunksDownloaded: 1 });
+    expect(total(attempts)).toBe(2);
+    rmSync(join(database.folder, "manifest.json"));
+    expect((await load(hub, database, "three", { revalidate: true })).error).toMatchObject({
+      details: { reason: "MANIFEST_NOT_FOUND" },
+    });
+    expect(hub.sessions).toBe(2);
+  });
+});
+
+describe("an index on disk", () => {
+  /** The contract's save and open, in memory: what the hub does with them. */
+  function saving(): {
+    indexes: SessionIndexes;
+    saved: Map<string, { key: Buffer; note: Uint8Array; index: SessionIndex }>;
+  } {
+    const saved = new Map<string, { key: Buffer; note: Uint8Array; index: SessionIndex }>();
+    return {
+      saved,
+      indexes: {
+        ...engineIndexes,
+        async create(options) {
+          const index = await engineIndexes.create(options);
+          index.save = async (name, key, note) => void saved.set(name, { key: Buffer.from(key), note, index });
+          index.close = async () => undefined;
+          return index;
+        },
+        async open(name, key) {
+          const found = saved.get(name);
+          return found?.key.equals(key) === true ? found : undefined;
+        },
+      },
+    };
+  }
+
+  it("is opened by a later hub without a download, under its key alone", async () => {
+    const database = makeDatabase();
+    const { url, attempts } = await portalOf(database);
+    const { indexes, saved } = saving();
+    await load(makeHub({ portalUrls: [url] }, { indexes }), database, "one", { persist: true });
+    expect(saved.size).toBe(1);
+    for (const [name, { key }] of saved) {
+      expect(name).toMatch(/^[0-9a-f]{64}$/);
+      expect(key.equals(database.key)).toBe(false);
+    }
+    attempts.clear();
+    const later = makeHub({ portalUrls: [url] }, { indexes });
+    const told = await load(later, database, "one");
+    expect(kinds(told)).toEqual(["manifest_downloaded", "loading_complete", "index_ready"]);
+    expect(told.events[1]).toMatchObject({ fromCache: true, vectorCount: 45 });
+    expect(total(attempts)).toBe(0);
+    expect(await best(later, "one", vectorOf(makeRecords(20, 8), 11))).toBe("11");
+    const other = await load(later, named("other"), "two");
+    expect(other.error).toMatchObject({ details: { reason: "MANIFEST_NOT_FOUND" } });
+  });
+});
