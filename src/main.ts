@@ -2,15 +2,14 @@
 import { existsSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { status } from "@grpc/grpc-js";
-import { directCalls, type GrpcServerOptions, startGrpcServer } from "./api/grpc/index.ts";
 import {
-  addEngineMetrics,
-  addS5Metrics,
-  type CallsFor,
-  type RestApi,
-  type RestServer,
-  startRestServer,
-} from "./api/rest/index.ts";
+  directCalls,
+  directStreams,
+  type GrpcServerOptions,
+  type ServiceBinding,
+  startGrpcServer,
+} from "./api/grpc/index.ts";
+import { addEngineMetrics, addS5Metrics, type RestApi, type RestServer, startRestServer } from "./api/rest/index.ts";
 import { type Access, fullAccess, limits } from "./core/index.ts";
 import { SealedIndexes } from "./engine/embedded/index.ts";
 import { AttachmentTable, createSharedChanges, guardEngine } from "./engine/index.ts";
@@ -71,26 +70,32 @@ function restApi(
   { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
   { responses, methods }: Pick<Metrics, "responses" | "methods">,
 ): RestApi {
-  const full = directCalls(services);
-  const made = new Map<string, ReturnType<CallsFor>>();
   const engineFor = (access: Access) => (access === fullAccess ? engine : guardEngine(engine, access));
+  const doorsOf = (tables: readonly ServiceBinding[]) => ({
+    calls: directCalls(tables),
+    streams: directStreams(tables),
+  });
+  const full = doorsOf(services);
+  const made = new Map<string, typeof full>();
+  const doorsFor = (access: Access): typeof full => {
+    if (access === fullAccess) return full;
+    const name = JSON.stringify(access.kind === "global" ? access.mode : [...access.rules].sort());
+    const found = made.get(name);
+    if (found !== undefined) return found;
+    const [oldest] = made.keys();
+    if (made.size >= limits.guardedTablesMax && oldest !== undefined) made.delete(oldest);
+    const doors = doorsOf(guarded.servicesFor(access));
+    made.set(name, doors);
+    return doors;
+  };
   return {
     responses,
     methods,
     infoOf: (access, collection) => engineFor(access).collectionInfo(collection),
     exists: guarded.exists,
     snapshotsFor: (access) => new SnapshotsService(engineFor(access)),
-    callsFor(access) {
-      if (access === fullAccess) return full;
-      const name = JSON.stringify(access.kind === "global" ? access.mode : [...access.rules].sort());
-      const found = made.get(name);
-      if (found !== undefined) return found;
-      const [oldest] = made.keys();
-      if (made.size >= limits.guardedTablesMax && oldest !== undefined) made.delete(oldest);
-      const calls = directCalls(guarded.servicesFor(access));
-      made.set(name, calls);
-      return calls;
-    },
+    callsFor: (access) => doorsFor(access).calls,
+    streamsFor: (access) => doorsFor(access).streams,
   };
 }
 

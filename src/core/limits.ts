@@ -184,6 +184,8 @@ export const limits = {
   s5WatchersMax: 1_024,
   /** Vectors of one upload into an S5 session. */
   s5UploadVectorsMax: 10_000,
+  /** Milliseconds without an event after which a stream of server-sent events says that it is still there. */
+  s5EventQuietMs: 15_000,
   s5FileTimeoutMs: 30_000,
   s5LoadTimeoutMs: 300_000,
 } as const;

@@ -1,7 +1,7 @@
 /** The unary calls of the service tables without grpc-js: what the REST door calls, so that both doors run the same handlers. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { badInput, DomainError } from "../../core/index.ts";
-import type { CallContext, ServiceBinding, UnaryHandler } from "./call.ts";
+import type { CallContext, ServerStreamHandler, ServiceBinding, UnaryHandler } from "./call.ts";
 
 export type DirectCall = (request: Uint8Array, call: CallContext) => Promise<Uint8Array>;
 
@@ -33,6 +33,25 @@ export function directCalls(tables: readonly ServiceBinding[]): ReadonlyMap<stri
     }
   }
   return calls;
+}
+
+export type DirectStream = (request: Uint8Array, call: CallContext) => AsyncIterable<Uint8Array>;
+
+/** The same of the calls that answer one request with a stream. */
+export function directStreams(tables: readonly ServiceBinding[]): ReadonlyMap<string, DirectStream> {
+  const streams = new Map<string, DirectStream>();
+  for (const { service, table } of tables) {
+    for (const { input, output, name, localName } of service.methods) {
+      const handler = table[localName];
+      if (handler?.kind !== "server_streaming") continue;
+      const { handle } = handler as ServerStreamHandler<unknown, never>;
+      streams.set(`/${service.typeName}/${name}`, async function* (bytes, call) {
+        const request = decode(() => fromBinary(input, bytes), input.typeName);
+        for await (const answer of handle(request, call)) yield toBinary(output, create(output, answer));
+      });
+    }
+  }
+  return streams;
 }
 
 function decode<T>(read: () => T, name: string): T {

@@ -1,5 +1,5 @@
 export * from "./call.ts";
-export { directCalls } from "./direct.ts";
+export { directCalls, directStreams } from "./direct.ts";
 export { errorTable, toServiceError } from "./errors.ts";
 export { HealthRegistry, servingStatus } from "./health.ts";
 export { reservePort } from "./listen.ts";

@@ -19,8 +19,15 @@ export interface RestCallContext {
 
 export type RestCalls = ReadonlyMap<string, (request: Uint8Array, call: RestCallContext) => Promise<Uint8Array>>;
 
+/** Calls whose answer is a stream. */
+export type RestStreams = ReadonlyMap<
+  string,
+  (request: Uint8Array, call: RestCallContext) => AsyncIterable<Uint8Array>
+>;
+
 /** The calls as one caller may make them. */
 export type CallsFor = (access: Access) => RestCalls;
+export type StreamsFor = (access: Access) => RestStreams;
 
 const runPrefix = `r${Math.floor(Date.now() / 1000).toString(36)}`;
 let count = 0;

@@ -2,6 +2,7 @@
 import { apiVersion } from "../../ops/index.ts";
 import { restSchemas } from "../../wire/index.ts";
 import { type Route, routes } from "./routes.ts";
+import { s5StreamRoutes } from "./s5-streams.ts";
 import { stateRoutes } from "./server-state.ts";
 import { snapshotRoutes } from "./snapshots.ts";
 
@@ -51,7 +52,7 @@ function pathParameters(url: string): Json[] {
 
 function parameters({ url, answer, tag }: Route): Json[] {
   const path = pathParameters(url);
-  if (tag === "Snapshots") return path;
+  if (tag === "Snapshots" || tag === "S5") return path;
   if (answer === "update" || answer === "updates") return [...path, ...writes, timeout];
   return tag === "Points" ? [...path, consistency, timeout] : [...path, timeout];
 }
@@ -102,13 +103,16 @@ export function openApi(): JsonObject {
     paths[path] ??= {};
     (paths[path] as Record<string, Json>)[route.method.toLowerCase()] = operation(route);
   }
-  for (const { method, url, summary } of snapshotRoutes) {
+  for (const { method, url, summary, tag } of [
+    ...snapshotRoutes.map((route) => ({ ...route, tag: "Snapshots" })),
+    ...s5StreamRoutes.map((route) => ({ ...route, tag: "S5" })),
+  ]) {
     const path = url.replace(/:(\w+)/g, "{$1}");
     paths[path] ??= {};
     const [operationId, inPath] = [summary.replace(/\W+/g, ""), pathParameters(url)];
     const responses: Json = { "200": { description: "the answer" } };
     (paths[path] as Record<string, Json>)[method.toLowerCase()] = {
-      tags: ["Snapshots"],
+      tags: [tag],
       summary,
       operationId,
       parameters: inPath,

@@ -99,6 +99,17 @@ const snapshots: readonly Row[] = [
   ],
 ];
 
+/** The streams of S5 (load, watch, refresh) are s5-streams.ts's. */
+const s5: readonly Row[] = [
+  ["POST", "/sealpoint/v1/s5/status", "Status", "s5Status", "s5Status", "How far a load is"],
+  ["POST", "/sealpoint/v1/s5/search", "Search", "s5Search", "s5Search", "Search an S5 session"],
+  ["POST", "/sealpoint/v1/s5/upload", "Upload", "s5Upload", "s5Upload", "Upload vectors into an S5 session"],
+  ["GET", "/sealpoint/v1/s5/list", "List", "s5List", "s5List", "List S5 sessions and loads"],
+  ["POST", "/sealpoint/v1/s5/cancel", "Cancel", "s5Cancel", "s5Cancel", "Cancel a load"],
+  ["POST", "/sealpoint/v1/s5/close", "Close", "s5Close", "s5Close", "Close an S5 session"],
+  ["GET", "/sealpoint/v1/s5/health", "Health", "s5Health", "s5Health", "Whether the S5 portals can be reached"],
+];
+
 /** Written without a body, though the method might have one. */
 const bodiless = new Set<RestRequestName>([
   "updateCluster",
@@ -116,7 +127,7 @@ function toRoutes(service: string, rows: readonly Row[]): Route[] {
     request,
     answer,
     body: method !== "GET" && method !== "DELETE" && !bodiless.has(request),
-    tag: service.slice("qdrant.".length),
+    tag: service.slice(service.lastIndexOf(".") + 1),
     summary,
   }));
 }
@@ -125,4 +136,5 @@ export const routes: readonly Route[] = [
   ...toRoutes("qdrant.Collections", collections),
   ...toRoutes("qdrant.Points", points),
   ...toRoutes("qdrant.Snapshots", snapshots),
+  ...toRoutes("sealpoint.v1.S5", s5),
 ];

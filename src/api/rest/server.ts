@@ -26,10 +26,11 @@ import {
 import { TimeSlices } from "../../seal/index.ts";
 import { renderRestAnswer, usageText } from "../../wire/index.ts";
 import { Bodies } from "./bodies.ts";
-import { nextRequestId, RestCall } from "./call.ts";
+import { nextRequestId, RestCall, type StreamsFor } from "./call.ts";
 import { failureText, toFailure } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import { type Route, routes } from "./routes.ts";
+import { s5StreamRoutes, serveS5Streams } from "./s5-streams.ts";
 import { sendAnswer } from "./send.ts";
 import { type StateApi, serveServerState, stateRoutes } from "./server-state.ts";
 import { type SnapshotsFor, serveSnapshotFiles, snapshotRoutes } from "./snapshots.ts";
@@ -51,6 +52,7 @@ export interface RestServerOptions {
 }
 
 export interface RestApi extends StateApi {
+  readonly streamsFor: StreamsFor;
   readonly snapshotsFor: SnapshotsFor;
   /** Judges a token's claim on a stored point. */
   readonly exists: (claim: ValueExists) => Promise<boolean>;
@@ -98,13 +100,15 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
   app.setErrorHandler((error, request, reply) => fail(request, reply, log, error));
   const served = [
     ...basicRoutes(options),
-    ...(api === undefined ? [] : [...routes, ...snapshotRoutes, ...stateRoutes]),
+    ...(api === undefined ? [] : [...routes, ...snapshotRoutes, ...stateRoutes, ...s5StreamRoutes]),
   ];
   answerUnknown(app, served);
   serveBasics(app, options);
   if (api !== undefined) {
     for (const route of routes) serveRoute(app, route, api, bodies, log, draining.signal);
     const accessOf = (request: FastifyRequest): Access => grants.get(request) ?? fullAccess;
+    const streamsFor = (request: FastifyRequest) => api.streamsFor(accessOf(request));
+    serveS5Streams(app, { streamsFor, bodies, log, draining: draining.signal });
     serveServerState(app, api, { accessOf, ok, log, draining: draining.signal });
     await serveSnapshotFiles(app, api.snapshotsFor, accessOf, (request, reply, result) =>
       reply.type(json).send(ok(request, result)),

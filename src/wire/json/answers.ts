@@ -7,6 +7,7 @@ import * as s from "../../../gen/qdrant/snapshots_service_pb.js";
 import type { Pauses } from "../answers.ts";
 import { ByteReader } from "../proto-bytes.ts";
 import { Pieces } from "./pieces.ts";
+import { s5Answers } from "./s5.ts";
 import { collectionInfoText, Raw, textOf } from "./write-config.ts";
 import {
   eachField,
@@ -295,6 +296,7 @@ const renderers = {
   snapshot,
   snapshots,
   yes: () => "true",
+  ...s5Answers,
 } as const satisfies Readonly<Record<string, Render>>;
 
 export type RestAnswerName = keyof typeof renderers;

@@ -6,5 +6,6 @@ export {
   type RestRequestName,
   readRecovery,
 } from "./requests.ts";
+export { readS5Event } from "./s5.ts";
 export { restSchemas } from "./schemas.ts";
 export { payloadText } from "./write-values.ts";

@@ -23,6 +23,7 @@ import { type AnyMessage, addReader, type FieldsOptions, part, readFields, readM
 import { readFieldSchema } from "./read-collections.ts";
 import { requireSelector } from "./read-query.ts";
 import { readId } from "./read-values.ts";
+import { s5Requests } from "./s5.ts";
 import { writeFloats, writeUpsert } from "./write-upsert.ts";
 
 /** What a URL says. */
@@ -444,6 +445,7 @@ const builders = {
   createFullSnapshot: fromPath(s.CreateFullSnapshotRequestSchema),
   listFullSnapshots: fromPath(s.ListFullSnapshotsRequestSchema),
   deleteFullSnapshot: fromPath(s.DeleteFullSnapshotRequestSchema, { snapshotName: "snapshot" }),
+  ...s5Requests,
 } as const satisfies Readonly<Record<string, Build>>;
 
 export type RestRequestName = keyof typeof builders;
