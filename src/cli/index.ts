@@ -7,6 +7,7 @@ import { addKeygenCommand } from "./keygen.ts";
 import { addOpenCommand } from "./open.ts";
 import { addRepairCommand } from "./repair.ts";
 import { addRestoreCommand } from "./restore.ts";
+import { addS5Command } from "./s5.ts";
 import { addPortalCommand } from "./s5-portal.ts";
 import { addServeCommand } from "./serve.ts";
 import { addTransferCommands } from "./transfer.ts";
@@ -30,6 +31,7 @@ addRestoreCommand(program);
 addKeygenCommand(program);
 addOpenCommand(program);
 addPortalCommand(program);
+addS5Command(program);
 
 program.addHelpText(
   "after",

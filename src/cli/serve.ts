@@ -27,7 +27,8 @@ Further variables:
   SEALPOINT_FSYNC_INTERVAL_MS                with interval: milliseconds between syncs (default 1000)
   SEALPOINT_TEMPORARY_INDEX_MIB              MiB for indexes that the server makes for itself (default 64, 0: none)
   SEALPOINT_DISK_RESERVE_MB                  MiB that writes leave free on the disk (default 64, of a small disk a sixteenth)
-  S5_PORTAL_URL                              portals that S5.Load reads from (default http://127.0.0.1:5522)
+  S5_PORTAL_URL                              portals that S5.Load reads from (default http://127.0.0.1:5522); docs/s5.md has the other
+                                             S5_ and VECTOR_ settings
 
 A host other than loopback needs an API key and TLS, or --insecure.`,
     )

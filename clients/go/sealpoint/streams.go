@@ -110,6 +110,29 @@ func (c *Client) LoadS5(ctx context.Context, request *sealpointv1.LoadRequest) i
 	}
 }
 
+// WatchS5 yields the progress of a load that was begun before: what there was, and what comes. Breaking out of the loop changes nothing.
+func (c *Client) WatchS5(ctx context.Context, sessionID string) iter.Seq2[*sealpointv1.WatchResponse, error] {
+	return func(yield func(*sealpointv1.WatchResponse, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		target := &sealpointv1.WatchRequest_SessionId{SessionId: sessionID}
+		stream, err := c.S5.Watch(ctx, &sealpointv1.WatchRequest{Target: target})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for {
+			event, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if !yield(event, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // BulkOptions of a bulk stream.
 type BulkOptions struct {
 	WriteOptions

@@ -3,6 +3,7 @@ import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import {
   type ChannelCredentials,
   Client,
+  type ClientReadableStream,
   credentials as grpcCredentials,
   type Interceptor,
   Metadata,
@@ -13,6 +14,7 @@ import { Points } from "../gen/qdrant/points_service_pb.js";
 import type { FilterSchema } from "../gen/qdrant/qdrant_common_pb.js";
 import { Diagnostics } from "../gen/sealpoint/v1/diagnostics_pb.js";
 import { type BulkUpsertAck, Ingest } from "../gen/sealpoint/v1/ingest_pb.js";
+import { type LoadRequestSchema, type LoadResponse, S5 } from "../gen/sealpoint/v1/s5_pb.js";
 import { type GetPolicyResponseSchema, Sealing, type SetPolicyRequestSchema } from "../gen/sealpoint/v1/sealing_pb.js";
 import { type BulkUpsertOptions, bulkUpsert, type PointInit } from "./bulk-upsert.ts";
 import { sealingInterceptor } from "./interceptor.ts";
@@ -76,6 +78,12 @@ export interface ScrollOptions {
   readonly signal?: AbortSignal;
 }
 
+/** LoadRequest with its target by name: one of the two. */
+export type S5LoadOptions = Omit<MessageInitShape<typeof LoadRequestSchema>, "target" | "$typeName"> & {
+  readonly sessionId?: string;
+  readonly collectionName?: string;
+};
+
 export interface NewCollection {
   readonly size: number;
   readonly distance?: "cosine" | "dot" | "euclid" | "manhattan";
@@ -101,6 +109,8 @@ export class SealpointClient implements AsyncDisposable {
   readonly ingest: Stub<typeof Ingest>;
   readonly sealing: Stub<typeof Sealing>;
   readonly diagnostics: Stub<typeof Diagnostics>;
+  /** Encrypted databases from S5; loads are easier with s5Load. */
+  readonly s5: Stub<typeof S5>;
   private readonly channel: Client;
 
   constructor(address: string, options: ConnectOptions) {
@@ -120,6 +130,7 @@ export class SealpointClient implements AsyncDisposable {
     this.ingest = createStub(this.channel, Ingest);
     this.sealing = createStub(this.channel, Sealing);
     this.diagnostics = createStub(this.channel, Diagnostics);
+    this.s5 = createStub(this.channel, S5);
   }
 
   close(): void {
@@ -209,6 +220,26 @@ export class SealpointClient implements AsyncDisposable {
     }
   }
 
+  /**
+   * Loads an S5 database into a session (`sessionId`) or a collection (`collectionName`) and yields its progress. Leaving the loop cancels the load,
+   * unless `detach` is set; a load that fails ends it with the call's error, after the event loadingError.
+   */
+  s5Load(
+    { sessionId, collectionName, ...request }: S5LoadOptions,
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<LoadResponse> {
+    const target =
+      sessionId === undefined
+        ? { case: "collectionName" as const, value: collectionName ?? "" }
+        : { case: "sessionId" as const, value: sessionId };
+    return progressOf(this.s5.load({ ...request, target }, options));
+  }
+
+  /** The progress of a load that was begun before: what there was, and what comes. Leaving the loop changes nothing. */
+  s5Watch(sessionId: string, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<LoadResponse> {
+    return progressOf(this.s5.watch({ target: { case: "sessionId", value: sessionId } }, options));
+  }
+
   /** See bulk-upsert.ts: resumes after cuts, keeps what is not durable, yields acknowledgements. */
   bulkUpsert(
     collectionName: string,
@@ -216,6 +247,16 @@ export class SealpointClient implements AsyncDisposable {
     options: BulkUpsertOptions,
   ): AsyncGenerator<BulkUpsertAck> {
     return bulkUpsert(() => this.ingest.bulkUpsert(), collectionName, toChunks(chunks), options);
+  }
+}
+
+type Progress = ClientReadableStream<{ readonly event: LoadResponse["event"] }>;
+
+async function* progressOf(call: Progress): AsyncGenerator<LoadResponse> {
+  try {
+    for await (const event of call) yield event as LoadResponse;
+  } finally {
+    call.cancel();
   }
 }
 

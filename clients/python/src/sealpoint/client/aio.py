@@ -15,6 +15,7 @@ from ..gen.qdrant import (
     points_service_pb2_grpc,
     qdrant_pb2,
     qdrant_pb2_grpc,
+    qdrant_common_pb2,
 )
 from ..gen.sealpoint.v1 import (
     diagnostics_pb2_grpc,
@@ -346,15 +347,55 @@ class AsyncClient:
         *,
         session_id: str | None = None,
         collection: str | None = None,
+        detach: bool = False,
+        strict_address: bool = False,
+        parallel_chunks: int | None = None,
+        revalidate: bool = False,
+        attach_as: str | None = None,
+        persist: bool = False,
     ) -> AsyncIterator[s5_pb2.LoadResponse]:
-        """Loads a database and yields its progress events. Closing the iterator cancels the load."""
+        """Loads a database and yields its progress events.
+
+        Closing the iterator cancels the load, unless `detach` is set. A load that fails raises grpc.RpcError after its event `loading_error`.
+        """
         request = requests.s5_load(manifest_path, user_address, session_key, session_id, collection)
+        request.detach, request.strict_address = detach, strict_address
+        request.revalidate, request.persist = revalidate, persist
+        if parallel_chunks is not None:
+            request.parallel_chunks = parallel_chunks
+        if attach_as is not None:
+            request.attach_as = attach_as
         call = self.s5.Load(request, metadata=self._metadata)
         try:
             async for event in call:
                 yield event
         finally:
             call.cancel()
+
+    async def s5_watch(self, session_id: str) -> AsyncIterator[s5_pb2.WatchResponse]:
+        """The progress of a load that was begun before: what there was, and what comes. Closing the iterator changes nothing."""
+        call = self.s5.Watch(s5_pb2.WatchRequest(session_id=session_id), metadata=self._metadata)
+        try:
+            async for event in call:
+                yield event
+        finally:
+            call.cancel()
+
+    async def s5_search(
+        self,
+        session_id: str,
+        vector: Sequence[float],
+        k: int = 10,
+        *,
+        threshold: float | None = None,
+        filter: qdrant_common_pb2.Filter | None = None,
+        allow_partial: bool = False,
+    ) -> s5_pb2.SearchResponse:
+        """The best of a session, by cosine."""
+        request = s5_pb2.SearchRequest(
+            session_id=session_id, vector=vector, k=k, threshold=threshold, filter=filter, allow_partial=allow_partial
+        )
+        return await self.s5.Search(request, metadata=self._metadata)
 
 
 def _opener(keys: Any) -> Opener | None:
