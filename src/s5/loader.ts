@@ -215,9 +215,8 @@ class Load {
         const opened = await this.#race(opener.open(task(encrypted), key));
         if (!("code" in opened)) return opened;
         const error = new LoadError(opened.code, opened.message);
-        throw opened.code === "DECRYPTION_FAILED" || opened.code === "CHUNK_DOWNLOAD_FAILED"
-          ? new UnusableFile(error)
-          : error;
+        const isOther = opened.code === "DECRYPTION_FAILED" || opened.code === "CHUNK_DOWNLOAD_FAILED";
+        throw isOther || opened.misnamed === true ? new UnusableFile(error) : error;
       });
     } catch (error) {
       if (this.#abort.signal.aborted) throw this.#abort.signal.reason;

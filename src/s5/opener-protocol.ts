@@ -49,6 +49,7 @@ export interface RecordBatch {
 export type Opened =
   | { readonly manifest: unknown }
   | { readonly batch: RecordBatch }
-  | { readonly code: LoadErrorCode; readonly message: string };
+  /** `misnamed`: it is not the file that its content id names, so another portal may have the right one. */
+  | { readonly code: LoadErrorCode; readonly message: string; readonly misnamed?: boolean };
 
 export type OpenAnswer = Opened & { readonly number: number };

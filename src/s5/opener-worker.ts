@@ -9,7 +9,7 @@ import { limits } from "../core/index.ts";
 import { matchesContentId } from "./cid.ts";
 import { LoadError } from "./errors.ts";
 import { encodeMetadata, isRecordId, recordIdLengthMax } from "./metadata.ts";
-import type { OpenAnswer, OpenChunkTask, OpenRequest, RecordBatch } from "./opener-protocol.ts";
+import type { OpenAnswer, OpenChunkTask, OpenRequest, OpenTask, RecordBatch } from "./opener-protocol.ts";
 import { toPointId } from "./record-ids.ts";
 
 const nonceLength = 12;
@@ -66,13 +66,11 @@ function readVector(value: unknown, target: Float32Array, offset: number, dimens
 
 function openChunk(task: OpenChunkTask, key: SharedArrayBuffer): RecordBatch {
   const file = `chunk ${task.chunkId}`;
-  const isNamed = task.cid === undefined || matchesContentId(task.encrypted, task.cid);
   const json = openJson(task.encrypted, key, limits.s5ChunkBytesMax, file);
   if (typeof json !== "object" || json === null)
     throw new LoadError("MANIFEST_PARSE_ERROR", `${file}: must be an object`);
   const { chunkId, vectors: records } = json as { chunkId?: unknown; vectors?: unknown };
   // The file opens under the right key, so it is the owner's; but not the one that was asked for.
-  if (!isNamed) throw new LoadError("CHUNK_DOWNLOAD_FAILED", `${file}: not the file that the manifest names`);
   if (chunkId !== task.chunkId) throw new LoadError("CHUNK_DOWNLOAD_FAILED", `${file}: the portal sent another chunk`);
   if (!Array.isArray(records)) throw new LoadError("MANIFEST_PARSE_ERROR", `${file}: vectors must be a list`);
   if (records.length !== task.vectorCount) {
@@ -126,6 +124,10 @@ function openChunk(task: OpenChunkTask, key: SharedArrayBuffer): RecordBatch {
   };
 }
 
+function isMisnamed(task: OpenTask): boolean {
+  return task.kind === "chunk" && task.cid !== undefined && !matchesContentId(task.encrypted, task.cid);
+}
+
 function answer(request: OpenRequest): { answer: OpenAnswer; transfer: ArrayBuffer[] } {
   const { number, key, task } = request;
   try {
@@ -134,13 +136,20 @@ function answer(request: OpenRequest): { answer: OpenAnswer; transfer: ArrayBuff
       return { answer: { number, manifest }, transfer: [] };
     }
     const batch = openChunk(task, key);
+    // Last, since what else is wrong with it says more.
+    if (isMisnamed(task))
+      throw new LoadError("CHUNK_DOWNLOAD_FAILED", `chunk ${task.chunkId}: not the file that the manifest names`);
     const transfer = [batch.vectors.buffer, batch.metadata.buffer, batch.metadataOffsets.buffer] as ArrayBuffer[];
     return { answer: { number, batch }, transfer };
   } catch (error) {
     const known = error instanceof LoadError;
     const code = known ? error.code : "INDEX_BUILD_FAILED";
+    const misnamed = isMisnamed(task);
     // A foreign error's text may quote what it choked on.
-    return { answer: { number, code, message: known ? error.message : "cannot read the file" }, transfer: [] };
+    return {
+      answer: { number, code, message: known ? error.message : "cannot read the file", misnamed },
+      transfer: [],
+    };
   }
 }
 
