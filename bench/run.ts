@@ -13,12 +13,13 @@ import { keepResult } from "./results.ts";
 import * as collections from "./sections/collections.ts";
 import * as hybrid from "./sections/hybrid.ts";
 import * as peers from "./sections/peers.ts";
+import * as s5 from "./sections/s5.ts";
 import * as scale from "./sections/scale.ts";
 import * as server from "./sections/server.ts";
 import * as threads from "./sections/threads.ts";
 
 /** In the order of bench/RESULTS.md. */
-const sections: readonly Section[] = [peers, server, hybrid, threads, scale, collections];
+const sections: readonly Section[] = [peers, server, hybrid, threads, scale, collections, s5];
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
