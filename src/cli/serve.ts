@@ -34,7 +34,11 @@ A host other than loopback needs an API key and TLS, or --insecure.`,
     )
     .action(async (options: ConfigOverrides & { readonly config?: string }) => {
       // Loaded here, so that the other commands start quickly and need no addon.
+      const settings = readSettings(process.env, options);
+      // The data is opened beside the loading of all other modules, which takes as long.
+      const { NativeEngine } = await import("../native/index.ts");
+      NativeEngine.prepare(settings.config.dataDir, settings.config);
       const { runServer } = await import("../main.ts");
-      process.exitCode = await runServer(readSettings(process.env, options));
+      process.exitCode = await runServer(settings);
     });
 }

@@ -58,21 +58,24 @@ export const operations = {
   restoreSnapshot: 51,
 } as const;
 
+type OpenArguments = [
+  path: string,
+  readThreads: number,
+  buildThreads: number,
+  queueMax: number,
+  cursorsMax: number,
+  fsync: number,
+  fsyncIntervalMs: number,
+  collectionsMax: number,
+  memoryMegabytes: number,
+  collectionMemoryMegabytes: number,
+  temporaryIndexMiB: number,
+  diskReserveMegabytes: number,
+];
+
 interface Addon {
-  open(
-    path: string,
-    readThreads: number,
-    buildThreads: number,
-    queueMax: number,
-    cursorsMax: number,
-    fsync: number,
-    fsyncIntervalMs: number,
-    collectionsMax: number,
-    memoryMegabytes: number,
-    collectionMemoryMegabytes: number,
-    temporaryIndexMiB: number,
-    diskReserveMegabytes: number,
-  ): number;
+  open(...given: OpenArguments): number;
+  prepare(...given: OpenArguments): void;
   openSealed(message: Uint8Array): Promise<ArrayBuffer>;
   call(handle: number, operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer>;
   close(handle: number): Promise<void>;
@@ -137,6 +140,23 @@ export interface NativeOptions {
   readonly diskReserveMegabytes?: number;
 }
 
+function openArguments(path: string, options: NativeOptions): OpenArguments {
+  return [
+    path,
+    options.readThreads ?? 0,
+    options.buildThreads ?? 0,
+    limits.nativeQueueMax,
+    limits.streamsMax,
+    fsyncPolicies[options.fsync?.policy ?? "always"],
+    options.fsync?.intervalMs ?? limits.fsyncIntervalMsDefault,
+    limits.collectionsMax,
+    options.memoryLimitMegabytes ?? 0,
+    options.collectionMemoryLimitMegabytes ?? 0,
+    options.temporaryIndexMiB ?? limits.temporaryIndexMiBDefault,
+    options.diskReserveMegabytes ?? automatic,
+  ];
+}
+
 export class NativeEngine {
   private readonly addon: Addon;
   private readonly handle: number;
@@ -146,25 +166,16 @@ export class NativeEngine {
     this.handle = handle;
   }
 
+  /** Begins to open the folder on a native thread; open() then waits for it, and tells what went wrong. */
+  static prepare(path: string, options: NativeOptions = {}): void {
+    load().prepare(...openArguments(path, options));
+  }
+
   /** Opens the folder and loads its collections; blocks meanwhile, so it belongs before the first call is served. */
   static open(path: string, options: NativeOptions = {}): NativeEngine {
     const addon = load();
     try {
-      const handle = addon.open(
-        path,
-        options.readThreads ?? 0,
-        options.buildThreads ?? 0,
-        limits.nativeQueueMax,
-        limits.streamsMax,
-        fsyncPolicies[options.fsync?.policy ?? "always"],
-        options.fsync?.intervalMs ?? limits.fsyncIntervalMsDefault,
-        limits.collectionsMax,
-        options.memoryLimitMegabytes ?? 0,
-        options.collectionMemoryLimitMegabytes ?? 0,
-        options.temporaryIndexMiB ?? limits.temporaryIndexMiBDefault,
-        options.diskReserveMegabytes ?? automatic,
-      );
-      return new NativeEngine(addon, handle);
+      return new NativeEngine(addon, addon.open(...openArguments(path, options)));
     } catch (error) {
       throw toDomainError(error);
     }

@@ -89,6 +89,7 @@ void round_of(const std::string& root, std::vector<Worker>& workers, std::mt1993
   options.build_threads = 1;
   options.store.env = env.get();
   options.store.mark_after_ms = 0;
+  options.store.state_points_min = 2;
   {
     auto engine = Engine::open(folder, options);
     std::atomic<bool> stop{false};

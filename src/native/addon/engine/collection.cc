@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <future>
 
 #include "../payload/payload.h"
 
@@ -34,7 +35,10 @@ Collection::Collection(Store& store, MemoryBudget& budget, std::string folder, C
       indexes_(PayloadIndexes::create()),
       booking_(budget) {
   rate_since_ms_ = now_ms();
-  open_vectors();
+  vector_versions_.resize(record_.vectors.size());
+  sparse_.resize(record_.vectors.size());
+  multi_.resize(record_.vectors.size());
+  for (size_t vector = 0; vector < record_.vectors.size(); ++vector) multi_[vector].keep_in_memory(record_.vectors[vector].multi_in_memory());
   load();
   book_memory();
 }
@@ -76,14 +80,9 @@ void Collection::open_vectors() {
     std::filesystem::create_directories(config.dir);
     vectors_.push_back(VectorIndex::open(config));
   }
-  vector_versions_.resize(vectors_.size());
-  sparse_.resize(vectors_.size());
-  multi_.resize(vectors_.size());
-  for (size_t vector = 0; vector < vectors_.size(); ++vector) multi_[vector].keep_in_memory(record_.vectors[vector].multi_in_memory());
 }
 
 void Collection::load() {
-  const std::string prefix = Store::cid_prefix(cid_);
   std::string value;
   if (store_.db().Get({}, store_.meta(), Store::collection_key('o', cid_), &value).ok()) operation_ = ByteReader(value).u64();
   {
@@ -103,29 +102,32 @@ void Collection::load() {
     uint64_t version;
     PointId id;
   };
-  std::vector<std::vector<Missing>> missing(vectors_.size());
-  auto it = iterate(store_, store_.points());
-  for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
-    const PointId id = id_of_key(it->key().ToStringView());
-    const PointRecord point = PointRecord::decode(it->value().ToStringView());
-    ids_.load(id, point.slot);
-    ensure_slots(point.slot + size_t{1});
-    versions_[point.slot] = point.version;
-    if (point.sealed) {
-      sealed_.set(point.slot);
-      ++sealed_count_;
-    }
-    for (const auto& [vector, version] : point.vectors) {
-      if (vector >= vectors_.size()) throw Error(ErrorKind::kDataLoss, "a point in the store names a vector that its collection lacks");
-      vector_versions_[vector][point.slot] = version;
+  std::vector<std::vector<Missing>> missing(record_.vectors.size());
+  bool loaded = false;
+  if (store_.db().Get({}, store_.meta(), Store::collection_key('f', cid_), &value).ok()) {
+    // Segments are opened beside it.
+    auto opening = std::async(std::launch::async, [this] { open_vectors(); });
+    loaded = load_state(StateName::decode(value));
+    opening.get();
+  } else {
+    open_vectors();
+  }
+  if (loaded) {
+    for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+      const auto& versions = vector_versions_[vector];
       const VectorField& field = record_.vectors[vector];
       // Multivectors that are not kept in memory are not read before they are compared.
       if (field.multi && !field.multi_in_memory()) continue;
-      if (field.sparse || field.multi || !vectors_[vector]->adopt(point.slot, version)) missing[vector].push_back({point.slot, version, id});
+      const bool segments = !field.sparse && !field.multi;
+      if (segments) vectors_[vector]->adopt_all(versions);
+      for (uint32_t slot = 0; slot < ids_.slots(); ++slot) {
+        if (versions[slot] != 0 && !(segments && vectors_[vector]->contains(slot))) missing[vector].push_back({slot, versions[slot], ids_.id(slot)});
+      }
+      std::sort(missing[vector].begin(), missing[vector].end(), [](const Missing& a, const Missing& b) { return a.id < b.id; });
     }
+  } else {
+    load_points([&](size_t vector, uint32_t slot, uint64_t version, const PointId& id) { missing[vector].push_back({slot, version, id}); });
   }
-  check(it->status(), "cannot read the points");
-  ids_.end_load();
   for (size_t vector = 0; vector < vectors_.size(); ++vector) {
     const VectorField& field = record_.vectors[vector];
     std::vector<float> values(field.dim);
@@ -148,16 +150,56 @@ void Collection::load() {
       vectors_[vector]->upsert(point.slot, point.version, values.data());
     }
   }
-  for (const auto& index : record_.indexes) indexes_->add_index(index.key, index.type, index.params);
-  if (!indexes_->empty()) {
-    auto payloads = iterate(store_, store_.payloads());
-    for (payloads->Seek(prefix); payloads->Valid() && payloads->key().starts_with(prefix); payloads->Next()) {
-      const uint32_t slot = ids_.find(id_of_key(payloads->key().ToStringView()));
-      if (slot != IdTable::kNone) indexes_->insert(slot, payloads->value().ToStringView());
-    }
-    check(payloads->status(), "cannot read the payloads");
-  }
+  load_indexes(loaded);
   snapshot_ = store_.snapshot();
+}
+
+// All points from the store; `missing` gets the vectors that no segment holds.
+void Collection::load_points(const std::function<void(size_t vector, uint32_t slot, uint64_t version, const PointId& id)>& missing) {
+  const std::string prefix = Store::cid_prefix(cid_);
+  auto it = iterate(store_, store_.points());
+  for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
+    const PointId id = id_of_key(it->key().ToStringView());
+    const PointRecord point = PointRecord::decode(it->value().ToStringView());
+    ids_.load(id, point.slot);
+    ensure_slots(point.slot + size_t{1});
+    versions_[point.slot] = point.version;
+    if (point.sealed) {
+      sealed_.set(point.slot);
+      ++sealed_count_;
+    }
+    for (const auto& [vector, version] : point.vectors) {
+      if (vector >= vectors_.size()) throw Error(ErrorKind::kDataLoss, "a point in the store names a vector that its collection lacks");
+      vector_versions_[vector][point.slot] = version;
+      const VectorField& field = record_.vectors[vector];
+      if (field.multi && !field.multi_in_memory()) continue;
+      if (field.sparse || field.multi || !vectors_[vector]->adopt(point.slot, version)) missing(vector, point.slot, version, id);
+    }
+  }
+  check(it->status(), "cannot read the points");
+  ids_.end_load();
+}
+
+// After a state file in the background, else from all payloads at once.
+void Collection::load_indexes(bool later) {
+  if (later) {
+    for (const auto& index : record_.indexes) {
+      indexes_->expect_index(index.key, index.type, index.params);
+      fills_.push_back({index, false, nullptr, false, nullptr, false});
+    }
+    restoring_ = !record_.indexes.empty();
+    return;
+  }
+  for (const auto& index : record_.indexes) indexes_->add_index(index.key, index.type, index.params);
+  if (indexes_->empty()) return;
+  const std::string prefix = Store::cid_prefix(cid_);
+  auto payloads = iterate(store_, store_.payloads());
+  for (payloads->Seek(prefix); payloads->Valid() && payloads->key().starts_with(prefix); payloads->Next()) {
+    const uint32_t slot = ids_.find(id_of_key(payloads->key().ToStringView()));
+    if (slot != IdTable::kNone) indexes_->insert(slot, payloads->value().ToStringView());
+  }
+  check(payloads->status(), "cannot read the payloads");
+  ++fields_changes_;
 }
 
 void Collection::ensure_slots(size_t slots) {
@@ -219,6 +261,8 @@ void Collection::drop(rocksdb::WriteBatch& batch) {
   std::lock_guard writer(write_mutex_);
   batch.Delete(store_.meta(), Store::collection_key('c', cid_));
   batch.Delete(store_.meta(), Store::collection_key('o', cid_));
+  batch.Delete(store_.meta(), Store::collection_key('f', cid_));
+  if (logs_changes_ || log_begin_ > 0) forget_changes(batch, log_begin_, operation_ + 1);
   if (streams_.size() <= kNamedMax) {
     for (const auto& [stream, state] : streams_) batch.Delete(store_.meta(), Store::collection_key('s', cid_) + stream);
   } else {

@@ -30,10 +30,15 @@
 #include "records.h"
 #include "requests.h"
 #include "snapshot_writer.h"
+#include "state_file.h"
 
 namespace sealpoint {
 
 class IndexFiller;
+struct PointChange;
+
+// When a state file may be written.
+enum class StateMoment : uint8_t { kBusy, kQuiet, kClosing };
 
 struct WriteOutcome {
   uint64_t operation = 0;
@@ -89,6 +94,9 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void when_filled(const IndexedField& field, Filled filled);
   // Who fills the indexes; without one they are filled at once. Set before the collection is used.
   void set_filler(IndexFiller* filler) { filler_ = filler; }
+  // After a start: fills the indexes that load() left, in the background.
+  void fill_left_indexes();
+  bool restoring() const { return restoring_; }
   // For the filler: fills what waits, or refuses it.
   void fill_indexes(const std::atomic<bool>& cancel);
   void refuse_fills();
@@ -140,6 +148,11 @@ class Collection : public std::enable_shared_from_this<Collection> {
   uint64_t build_room() const;
   // For a build that is not wanted any more, because points went.
   void forget_build_error();
+  // Writes the files that spare the next start the reading of the store; false when it may not now. Throws when it fails. Called by one thread.
+  bool wants_state(StateMoment moment) const;
+  bool save_state(StateMoment moment);
+  // Whether this start was spared reading the points from the store.
+  bool started_from_state() const { return state_.operation > 0; }
   // Reads everything derived against its checksums.
   bool verify(std::string& why) const;
 
@@ -155,6 +168,15 @@ class Collection : public std::enable_shared_from_this<Collection> {
   friend class Cursor;
 
   void load();
+  void load_points(const std::function<void(size_t vector, uint32_t slot, uint64_t version, const PointId& id)>& missing);
+  void load_indexes(bool later);
+  bool load_state(const StateName& name);
+  bool read_points(const StateName& name);
+  bool replay_changes(const StateName& name);
+  bool replay(const PointChange& change);
+  std::string encode_points() const;
+  std::string encode_indexes() const;
+  void forget_changes(rocksdb::WriteBatch& batch, uint64_t from, uint64_t until) const;
   VectorIndexConfig index_config(size_t vector) const;
   void open_vectors();
   int vector_number(std::string_view name) const;  // -1: none
@@ -186,8 +208,10 @@ class Collection : public std::enable_shared_from_this<Collection> {
     Filled filled;
     bool done = false;
     std::unique_ptr<FieldIndexBuild> build;
+    bool loaded = false;  // from the state file
   };
   void fill(std::vector<Fill>& fills, const std::atomic<bool>& cancel);
+  bool load_indexes(std::vector<Fill>& fills, const rocksdb::Snapshot* snapshot, Changes& changed) const;
   bool lacks(const IndexedField& field) const;
   void want(const std::vector<WantedIndex>& wanted, size_t candidates) const;
   void refuse_temporary(const std::string& key, FieldType type);
@@ -263,6 +287,14 @@ class Collection : public std::enable_shared_from_this<Collection> {
   };
   mutable std::map<std::pair<std::string, FieldType>, Wanted> wanted_;
   mutable PlanCache plans_;
+  // Of the state files: what a start found, and under write_mutex_ from which operation on the change log may hold entries.
+  StateName state_;
+  uint64_t log_begin_ = 0;
+  bool has_state_ = false;
+  std::atomic<bool> logs_changes_{false};
+  std::atomic<uint64_t> logged_points_{0};
+  std::atomic<uint64_t> fields_changes_{0}, saved_fields_{0};  // grows with indexes that come or go; the same when the files were written
+  std::atomic<bool> restoring_{false};  // the indexes that a start left are not there yet
   Booking booking_;
   // Under write_mutex_: of what is booked, what no count has confirmed; whether anything was written since the last count.
   uint64_t estimated_ = 0;

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "../payload/payload.h"
+#include "change_log.h"
 #include "collection_change.h"
 
 namespace sealpoint {
@@ -50,6 +51,8 @@ WriteOutcome Collection::commit(WriteContext& context) {
   // What memory grows by at most. Payloads count where they are indexed, as much as they grow.
   uint64_t growth = 0;
   std::string stored;
+  const bool logs = logs_changes_;
+  ChangeLog log(operation);
   for (Change& change : context.changes) {
     if (!change.touched) continue;
     ++written;
@@ -58,6 +61,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
     const std::string key = Store::point_key(cid_, change.id);
     if (indexed && exists && (change.removed || change.payload)) payload_of(change);
     if (change.removed) {
+      if (logs) log.removed(change.id, change.slot);
       batch.Delete(store_.points(), key);
       batch.Delete(store_.payloads(), key);
       for (size_t vector = 0; vector < vectors_.size(); ++vector) {
@@ -92,6 +96,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
       }
     }
     batch.Put(store_.points(), key, point.encode());
+    if (logs) log.written(change.id, point);
     if (change.payload) batch.Put(store_.payloads(), key, *change.payload);
     if (!exists) growth += kPointBytes;
     for (const WrittenVector& written : change.set) growth += kVectorBytes + memory_of(record_.vectors[written.number], written.row_bytes);
@@ -103,6 +108,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
   ByteWriter last;
   last.u64(operation);
   batch.Put(store_.meta(), Store::collection_key('o', cid_), last.bytes());
+  if (logs) batch.Put(store_.meta(), Store::change_key(cid_, operation), log.bytes());
   std::string forgotten;
   if (!context.stream.empty()) {
     ByteWriter position;
@@ -181,6 +187,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
   }
   operation_ = operation;
   uncounted_ = true;
+  if (logs) logged_points_ += written;
   if (!context.stream.empty()) {
     if (!forgotten.empty()) streams_.erase(forgotten);
     streams_[context.stream] = {context.sequence, wall_ms()};

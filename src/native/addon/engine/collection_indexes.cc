@@ -61,6 +61,7 @@ WriteOutcome Collection::create_index(const IndexedField& field) {
   operation.u64(outcome.operation);
   rocksdb::WriteBatch batch;
   batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
+  if (logs_changes_) batch.Put(store_.meta(), Store::change_key(cid_, outcome.operation), "");
   if (!same) {
     // From here on a start fills it, should this process not come to it.
     next.indexes.push_back(field);
@@ -86,11 +87,13 @@ WriteOutcome Collection::drop_index(const std::string& key) {
   operation.u64(outcome.operation);
   rocksdb::WriteBatch batch;
   batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
+  if (logs_changes_) batch.Put(store_.meta(), Store::change_key(cid_, outcome.operation), "");
   batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
   store_.write(batch, WriteUse::kMakesRoom);
   std::unique_lock lock(state_mutex_);
   indexes_->drop_index(key);
   ++indexes_state_;
+  ++fields_changes_;
   record_ = std::move(next);
   operation_ = outcome.operation;
   booking_.set(memory().anonymous());
@@ -111,8 +114,17 @@ std::vector<FieldIndexInfo> Collection::index_infos() const {
 void Collection::when_filled(const IndexedField& field, Filled filled) {
   {
     std::lock_guard lock(fills_mutex_);
-    fills_.push_back({field, false, std::move(filled), false, nullptr});
+    fills_.push_back({field, false, std::move(filled), false, nullptr, false});
   }
+  if (filler_ != nullptr) {
+    filler_->post(weak_from_this());
+  } else {
+    fill_indexes(false);
+  }
+}
+
+void Collection::fill_left_indexes() {
+  if (!restoring_) return;
   if (filler_ != nullptr) {
     filler_->post(weak_from_this());
   } else {
@@ -153,6 +165,7 @@ void Collection::fill_indexes(const std::atomic<bool>& cancel) {
     } catch (const std::exception& error) {
       failure = std::make_unique<Error>(ErrorKind::kInternal, error.what());
     }
+    if (failure == nullptr) restoring_ = false;
     for (const Fill& fill : fills) {
       if (fill.filled) fill.filled(failure.get());
     }
@@ -173,7 +186,7 @@ void Collection::fill(std::vector<Fill>& fills, const std::atomic<bool>& cancel)
   }
   const auto insert = [&](uint32_t slot, std::string_view payload) {
     for (Fill& fill : fills) {
-      if (fill.build != nullptr) fill.build->insert(slot, payload);
+      if (fill.build != nullptr && !fill.loaded) fill.build->insert(slot, payload);
     }
   };
   const auto look = [&] {
@@ -188,6 +201,22 @@ void Collection::fill(std::vector<Fill>& fills, const std::atomic<bool>& cancel)
   };
   Changes changes;
   Snapshot snapshot;
+  const auto each_point = [&](const Changes& ids, const rocksdb::Snapshot* moment, auto apply) {
+    std::string record, payload;
+    for (const PointId& id : ids) {
+      const std::string key = Store::point_key(cid_, id);
+      const auto status = store_.db().Get(at(moment), store_.points(), key, &record);
+      if (status.IsNotFound()) continue;
+      check(status, "cannot read a point");
+      const auto read = store_.db().Get(at(moment), store_.payloads(), key, &payload);
+      if (read.IsNotFound()) {
+        payload.clear();
+      } else {
+        check(read, "cannot read a payload");
+      }
+      apply(PointRecord::decode(record).slot, payload);
+    }
+  };
   // However it ends, writers note nothing more in what is gone.
   const std::unique_ptr<Collection, void (*)(Collection*)> noting(this, [](Collection* self) {
     std::lock_guard writer(self->write_mutex_);
@@ -198,7 +227,18 @@ void Collection::fill(std::vector<Fill>& fills, const std::atomic<bool>& cancel)
     snapshot = store_.snapshot();
     fill_changes_ = &changes;
   }
-  {
+  // What the files of the last state hold of them is read, and brought up to the snapshot by the points that changed since.
+  if (restoring_) {
+    Changes changed;
+    if (load_indexes(fills, snapshot.get(), changed)) {
+      each_point(changed, snapshot.get(), [&](uint32_t slot, const std::string& payload) {
+        for (Fill& fill : fills) {
+          if (fill.loaded) fill.build->insert(slot, payload);
+        }
+      });
+    }
+  }
+  if (std::any_of(fills.begin(), fills.end(), [](const Fill& fill) { return fill.build != nullptr && !fill.loaded; })) {
     const std::string prefix = Store::cid_prefix(cid_);
     auto points = iterate(store_, snapshot.get(), store_.points());
     auto payloads = iterate(store_, snapshot.get(), store_.payloads());
@@ -216,28 +256,16 @@ void Collection::fill(std::vector<Fill>& fills, const std::atomic<bool>& cancel)
   // What changed since the snapshot: out as it was then, in as it is at the next one. First all that goes, because a slot may have
   // passed from one point to another.
   const auto catch_up = [&](const Changes& ids, const Snapshot& next) {
-    std::string record, payload;
-    const auto each = [&](const rocksdb::Snapshot* moment, auto apply) {
-      for (const PointId& id : ids) {
-        const std::string key = Store::point_key(cid_, id);
-        const auto status = store_.db().Get(at(moment), store_.points(), key, &record);
-        if (status.IsNotFound()) continue;
-        check(status, "cannot read a point");
-        const auto read = store_.db().Get(at(moment), store_.payloads(), key, &payload);
-        if (read.IsNotFound()) {
-          payload.clear();
-        } else {
-          check(read, "cannot read a payload");
-        }
-        apply(PointRecord::decode(record).slot, payload);
-      }
-    };
-    each(snapshot.get(), [&](uint32_t slot, const std::string& old) {
+    each_point(ids, snapshot.get(), [&](uint32_t slot, const std::string& old) {
       for (Fill& fill : fills) {
         if (fill.build != nullptr) fill.build->erase(slot, old);
       }
     });
-    each(next.get(), insert);
+    each_point(ids, next.get(), [&](uint32_t slot, const std::string& payload) {
+      for (Fill& fill : fills) {
+        if (fill.build != nullptr) fill.build->insert(slot, payload);
+      }
+    });
     snapshot = next;
   };
   for (int round = 1;; ++round) {
@@ -259,6 +287,8 @@ void Collection::fill(std::vector<Fill>& fills, const std::atomic<bool>& cancel)
       if (fill.build == nullptr || (!fill.temporary && !lacks(fill.field))) continue;
       indexes_->adopt(std::move(fill.build), fill.temporary);
       ++indexes_state_;
+      // One that was loaded stands in the files.
+      if (!fill.temporary && !fill.loaded) ++fields_changes_;
     }
     temporaries_count_ = indexes_->temporaries().size();
     booking_.set(memory().anonymous());
@@ -280,7 +310,7 @@ void Collection::want(const std::vector<WantedIndex>& wanted, size_t candidates)
       if (++state.times < 2 && candidates < kWorthAtOnce) continue;
       // Asked for once; should it be dropped, it may be asked for again.
       state = {0, now + 1000};
-      fills_.push_back({IndexedField{each.key, each.type, each.type == FieldType::kText ? filter::kPresenceOnly : ""}, true, nullptr, false, nullptr});
+      fills_.push_back({IndexedField{each.key, each.type, each.type == FieldType::kText ? filter::kPresenceOnly : ""}, true, nullptr, false, nullptr, false});
       post = true;
     }
   }

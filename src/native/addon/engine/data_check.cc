@@ -17,6 +17,7 @@
 #include "../vector/multi_index.h"
 #include "../vector/inspect.h"
 #include "records.h"
+#include "state_file.h"
 #include "store_walk.h"
 
 namespace sealpoint {
@@ -124,6 +125,8 @@ class DataCheck {
           known_.insert(std::lower_bound(known_.begin(), known_.end(), cid), cid);
         } else if (key[0] == 'o' && key.size() == 5) {
           operations_[cid_of(key.substr(1))] = ByteReader(value).u64();
+        } else if (key[0] == 'f' && key.size() == 5) {
+          states_[cid_of(key.substr(1))] = StateName::decode(value);
         } else if (key[0] == 's' && key.size() > 5) {
           if (value.size() != 16) report_.add({Kind::kLoss, false, "", "", "the position of a stream cannot be read"});
           streams_.emplace_back(cid_of(key.substr(1, 4)), key);
@@ -141,6 +144,7 @@ class DataCheck {
       const bool found = std::any_of(collections_.begin(), collections_.end(), [&](const auto& each) { return each.second.name == target; });
       if (!found) leftover("", "alias `" + alias + "` leads to no collection", store_->meta(), "a" + alias, target);
     }
+    for (const auto& [cid, name] : states_) check_state(cid, name);
     for (const auto& [cid, key] : streams_) {
       if (!is_known(cid)) leftover("", "a stream's position belongs to no collection", store_->meta(), key, "");
     }
@@ -149,6 +153,21 @@ class DataCheck {
       number.u32(known_.back() + 1);
       fix({Kind::kDerived, false, "", "", "the number of the next collection is too small"}, store_->meta(), "n", number.bytes());
     }
+  }
+
+  // A start reads the store when the state file is not to be believed. What repair changes is in none, so it lets none be believed.
+  void check_state(uint32_t cid, const StateName& name) {
+    const auto found = collections_.find(cid);
+    const std::string folder = path_ + "/segments/" + std::to_string(cid);
+    for (const StateKind kind : {StateKind::kPoints, StateKind::kIndexes}) {
+      if (found == collections_.end() || (kind == StateKind::kIndexes && !name.indexes) || read_state(folder, kind, cid, name)) continue;
+      const std::string path = state_path("segments/" + std::to_string(cid), kind, name);
+      report_.add({Kind::kDerived, repair_, found->second.name, "", path + ": is missing or damaged"});
+    }
+    if (!repair_) return;
+    batch_.Delete(store_->meta(), Store::collection_key('f', cid));
+    batch_.DeleteRange(store_->meta(), Store::collection_key('j', cid), Store::collection_key('j', cid + 1));
+    remove_states(folder, nullptr);
   }
 
   void check_collection(const CollectionRecord& record) {
@@ -420,6 +439,7 @@ class DataCheck {
   std::vector<uint32_t> known_;  // ascending; also those whose record cannot be read
   std::map<uint32_t, CollectionRecord> collections_;
   std::map<uint32_t, uint64_t> operations_;
+  std::map<uint32_t, StateName> states_;
   std::vector<std::pair<uint32_t, std::string>> streams_;
   Bitset slots_;
   uint32_t slots_end_ = 0;

@@ -158,6 +158,7 @@ void Engine::load() {
     const uint32_t cid = record.cid;
     auto collection = std::make_shared<Collection>(*store_, budget_, path_ + "/segments/" + std::to_string(cid), std::move(record));
     collection->set_filler(filler_.get());
+    collection->fill_left_indexes();
     std::unique_lock lock(names_mutex_);
     collections_.emplace(name, std::move(collection));
     known.insert(std::to_string(cid));
@@ -485,6 +486,7 @@ void Engine::close() {
     std::lock_guard lock(cursors_mutex_);
     cursors_.clear();
   }
+  for (const auto& [name, collection] : collections_) save_state(*collection, StateMoment::kClosing);
   collections_.clear();
   try {
     store_->sync();

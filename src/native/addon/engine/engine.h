@@ -133,6 +133,7 @@ class Engine {
   void watch_collections(std::vector<Watched>& watched) const;
   bool attend(Watched& watched, Collection& collection, std::chrono::steady_clock::time_point now, unsigned threads);
   void optimize_loop();
+  static void save_state(Collection& collection, StateMoment moment);
   void load();
 
   const std::string path_;

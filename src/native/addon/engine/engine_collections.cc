@@ -166,6 +166,10 @@ std::string Engine::stats() {
   out.u64(budget_.booked());
   out.u64(budget_.process_limit());
   out.u64(budget_.collection_limit());
+  uint64_t from_state = 0;
+  std::shared_lock lock(names_mutex_);
+  for (const auto& [name, collection] : collections_) from_state += collection->started_from_state() ? 1 : 0;
+  out.u64(from_state);
   return std::move(out.bytes());
 }
 

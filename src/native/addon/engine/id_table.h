@@ -69,6 +69,38 @@ class IdTable {
     ++size_;
   }
 
+  // What a state file keeps, and the table that comes back from it. False when the parts do not fit together. More may be loaded or erased
+  // until end_load().
+  const std::vector<uint64_t>& numbers() const { return numbers_; }
+  const std::vector<std::array<uint8_t, 16>>& uuids() const { return uuids_; }
+  const Bitset& is_uuid() const { return is_uuid_; }
+  bool restore(std::vector<uint64_t> numbers, std::vector<std::array<uint8_t, 16>> uuids, Bitset is_uuid, Bitset live) {
+    Bitset used(uuids.size());
+    bool sound = true;
+    live.for_each([&](uint32_t slot) {
+      if (slot >= numbers.size()) {
+        sound = false;
+      } else if (is_uuid.test(slot)) {
+        const uint64_t place = numbers[slot];
+        sound = sound && place < uuids.size() && !used.test(static_cast<uint32_t>(place));
+        if (sound) used.set(static_cast<uint32_t>(place));
+      }
+    });
+    if (!sound) return false;
+    numbers_ = std::move(numbers);
+    uuids_ = std::move(uuids);
+    is_uuid_ = std::move(is_uuid);
+    live_ = std::move(live);
+    free_.clear();
+    free_uuids_.clear();
+    for (uint32_t place = static_cast<uint32_t>(uuids_.size()); place-- > 0;) {
+      if (!used.test(place)) free_uuids_.push_back(place);
+    }
+    size_ = live_.count();
+    rehash();
+    return true;
+  }
+
   // At start only: slots come in any order, so the free list is made once at the end.
   void load(const PointId& id, uint32_t slot) {
     if (slot >= numbers_.size()) numbers_.resize(slot + 1);

@@ -49,8 +49,7 @@ void IndexFiller::stop() {
 }
 
 void IndexFiller::loop() {
-  // Filling gives way to searches and writes.
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 5);
+  bool gives_way = false;
   std::unique_lock lock(mutex_);
   auto budget_at = std::chrono::steady_clock::now();
   while (!stopping_) {
@@ -60,6 +59,11 @@ void IndexFiller::loop() {
       const auto collection = waiting_.front().lock();
       waiting_.pop_front();
       lock.unlock();
+      // Filling gives way to searches and writes, but for what a start has left: filters wait for that.
+      if (collection != nullptr && !collection->restoring() && !gives_way) {
+        gives_way = true;
+        setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 5);
+      }
       if (collection != nullptr) collection->fill_indexes(stopping_);
       lock.lock();
       filled = true;

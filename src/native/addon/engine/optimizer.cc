@@ -46,6 +46,15 @@ bool repair(Collection& collection) {
 
 }  // namespace
 
+void Engine::save_state(Collection& collection, StateMoment moment) {
+  if (!collection.wants_state(moment)) return;
+  try {
+    collection.save_state(moment);
+  } catch (const std::exception&) {
+    // A start without it takes longer; the next change brings another try.
+  }
+}
+
 // What the loop knows of a collection. One that is settled costs it a look at a counter until something changes.
 struct Engine::Watched {
   uint32_t cid = 0;
@@ -85,6 +94,7 @@ bool Engine::attend(Watched& watched, Collection& collection, Clock::time_point 
   if (rate > 0) watched.idle_since.reset();
   if (!watched.idle_since) watched.idle_since = now;
   const bool idle = now - *watched.idle_since > kIdleMin;
+  save_state(collection, idle ? StateMoment::kQuiet : StateMoment::kBusy);
   if (!collection.wants_build(idle)) {
     // What a failed build wanted is gone.
     if (watched.failed_at) collection.forget_build_error();

@@ -185,6 +185,25 @@ Cardinality FieldIndex::of_values(uint64_t values, uint64_t size) const {
   return {1, std::max<uint64_t>(expected, 1), std::min(values, points)};
 }
 
+bool FieldIndex::save(std::string& out) const {
+  ByteWriter typed;
+  if (!save_typed(typed)) return false;
+  for (const SlotSet* set : {&held_, &multi_, &foreign_, &foreign_numbers_, &filled_, &nulls_, &present_, &many_}) set->write(out);
+  for (const SlotSet& set : counts_) set.write(out);
+  out += typed.bytes();
+  return true;
+}
+
+bool FieldIndex::load(ByteReader& in, const SlotSet& without) {
+  const auto read = [&](SlotSet& set) {
+    set = SlotSet::read(in);
+    set.and_not(without);
+  };
+  for (SlotSet* set : {&held_, &multi_, &foreign_, &foreign_numbers_, &filled_, &nulls_, &present_, &many_}) read(*set);
+  for (SlotSet& set : counts_) read(set);
+  return load_typed(in, without);
+}
+
 uint64_t FieldIndex::bytes() const {
   uint64_t total = typed_bytes();
   for (const SlotSet* set : {&held_, &multi_, &foreign_, &foreign_numbers_, &filled_, &nulls_, &present_, &many_})

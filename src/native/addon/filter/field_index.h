@@ -86,6 +86,11 @@ class FieldIndex {
   uint64_t points() const { return held_.count(); }
   uint64_t bytes() const;
 
+  // The index as its next start reads it, and back, into a fresh one and without some slots. False for types without such a form. load() throws
+  // for bytes that are cut short.
+  bool save(std::string& out) const;
+  bool load(ByteReader& in, const SlotSet& without);
+
  protected:
   explicit FieldIndex(const payload::Path& path) : path_(path) {}
 
@@ -96,6 +101,15 @@ class FieldIndex {
   virtual Answer ask_typed(const Condition& condition) const = 0;
   virtual bool estimate_typed(const Condition& condition, Cardinality& out) const = 0;
   virtual uint64_t typed_bytes() const = 0;
+  virtual bool save_typed(ByteWriter& out) const {
+    static_cast<void>(out);
+    return false;
+  }
+  virtual bool load_typed(ByteReader& in, const SlotSet& without) {
+    static_cast<void>(in);
+    static_cast<void>(without);
+    return false;
+  }
 
   // Slots with a value that is not null: what `except` can at most give.
   SlotSet any_value() const;

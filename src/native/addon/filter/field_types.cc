@@ -1,5 +1,6 @@
 // The indexes by type of value.
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <map>
@@ -114,6 +115,43 @@ class KeywordIndex final : public FieldIndex {
     for (const auto& [text, posting] : postings_) total += sizeof(text) + 2 * sizeof(void*) + posting.bytes();
     return total;
   }
+  // u32 values, each: text, u32 group, posting; then u32 the last group, u32 n, the groups by slot.
+  bool save_typed(ByteWriter& out) const override {
+    out.u32(static_cast<uint32_t>(postings_.size()));
+    for (const auto& [text, posting] : postings_) {
+      out.text(text);
+      const auto group = group_numbers_.find(text);
+      out.u32(group == group_numbers_.end() ? 0 : group->second);
+      posting.write(out);
+    }
+    out.u32(last_group_);
+    out.u32(static_cast<uint32_t>(groups_.size()));
+    out.raw(groups_.data(), groups_.size() * sizeof(uint32_t));
+    return true;
+  }
+  bool load_typed(ByteReader& in, const SlotSet& without) override {
+    const uint32_t count = in.u32();
+    postings_.reserve(std::min<size_t>(count, in.left() / 12));
+    for (uint32_t i = 0; i < count; ++i) {
+      const std::string text(in.text());
+      const uint32_t group = in.u32();
+      Posting posting;
+      posting.read(in, without);
+      if (posting.count() == 0) continue;
+      text_bytes_ += text.size() > 15 ? text.size() + 1 : 0;
+      if (group != 0) group_numbers_.emplace(text, group);
+      postings_.emplace(text, std::move(posting));
+    }
+    last_group_ = in.u32();
+    const uint32_t slots = in.u32();
+    const char* const groups = in.span(size_t{slots} * sizeof(uint32_t));
+    groups_.resize(slots);
+    if (slots > 0) std::memcpy(groups_.data(), groups, size_t{slots} * sizeof(uint32_t));
+    without.for_each([&](uint32_t slot) {
+      if (slot < slots) groups_[slot] = 0;
+    });
+    return true;
+  }
   bool estimate_typed(const Condition& condition, Cardinality& out) const override {
     if (condition.kind == ConditionKind::kMatchPrefix && !uuid_) {
       out = {};
@@ -218,6 +256,14 @@ class NumberIndex : public FieldIndex {
     return count;
   }
   uint64_t typed_bytes() const override { return values_.bytes(); }
+  bool save_typed(ByteWriter& out) const override {
+    values_.write(out);
+    return true;
+  }
+  bool load_typed(ByteReader& in, const SlotSet& without) override {
+    values_.read(in, without);
+    return true;
+  }
   template <typename R>
   SlotSet in_range(const Range<R>& range) const {
     return values_.slots([&](const V& value) { return range.below(static_cast<R>(value)); },
@@ -441,6 +487,17 @@ class BoolIndex final : public FieldIndex {
     return true;
   }
   uint64_t typed_bytes() const override { return slots_[0].bytes() + slots_[1].bytes(); }
+  bool save_typed(ByteWriter& out) const override {
+    for (const SlotSet& slots : slots_) slots.write(out.bytes());
+    return true;
+  }
+  bool load_typed(ByteReader& in, const SlotSet& without) override {
+    for (SlotSet& slots : slots_) {
+      slots = SlotSet::read(in);
+      slots.and_not(without);
+    }
+    return true;
+  }
 
   SlotSet slots_[2];
   bool found_[2] = {};

@@ -144,6 +144,9 @@ class FieldIndexBuild {
   virtual uint64_t bytes() const = 0;
   // Each value with the number of its slots.
   virtual void facet(const FacetVisit& visit) const = 0;
+  // What PayloadIndexes::save wrote of an index of the same field, but for the slots of `without`. False when it cannot be read; the build is of no
+  // use then.
+  virtual bool load(std::string_view saved, const Bitset& without) = 0;
 };
 
 // The payload indexes of one collection, in memory, derived from the payloads. Locking is the caller's:
@@ -175,6 +178,11 @@ class PayloadIndexes {
   virtual void adopt(std::unique_ptr<FieldIndexBuild> build, bool temporary) = 0;
   virtual std::vector<TemporaryIndexInfo> temporaries() const = 0;
   virtual bool drop_temporary(const std::string& key, FieldType type) = 0;
+  // Appends all of an index that its field's next start needs; false when there is none, or its type has no such form.
+  virtual bool save(const std::string& key, FieldType type, const std::string& params, std::string& out) const = 0;
+  // The field has an index that is not there yet: what it says of its field's type holds already.
+  virtual void expect_index(const std::string& key, FieldType type, const std::string& params) = 0;
+
   // True when a keyword or UUID index is marked `is_tenant`; group_of then tells which of its values a slot holds:
   // numbers from 1, 0 for a slot without one. Numbers hold as long as the index does.
   virtual bool has_groups() const = 0;

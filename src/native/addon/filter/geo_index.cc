@@ -119,6 +119,14 @@ class GeoIndex final : public FieldIndex {
     return band_of(condition, band) ? count_band(band) * 12 : 0;
   }
   uint64_t typed_bytes() const override { return values_.bytes(); }
+  bool save_typed(ByteWriter& out) const override {
+    values_.write(out);
+    return true;
+  }
+  bool load_typed(ByteReader& in, const SlotSet& without) override {
+    values_.read(in, without);
+    return true;
+  }
 
   OrderedIndex<ByLatitude, false> values_;
   std::vector<ByLatitude> found_;

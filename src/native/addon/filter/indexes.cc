@@ -1,6 +1,7 @@
 // PayloadIndexes: the indexes of one collection, those that were asked for and those that it made for itself.
 #include <utility>
 
+#include "../core/bytes.h"
 #include "../core/status.h"
 #include "planner.h"
 
@@ -24,6 +25,14 @@ class Build final : public FieldIndexBuild {
   void erase(uint32_t slot, std::string_view payload) override { entry.index->erase(slot, payload); }
   uint64_t bytes() const override { return entry.index->bytes(); }
   void facet(const FacetVisit& visit) const override { entry.index->facet(nullptr, visit); }
+  bool load(std::string_view saved, const Bitset& without) override {
+    try {
+      ByteReader in(saved);
+      return entry.index->load(in, SlotSet::from(without)) && in.done();
+    } catch (const Error&) {
+      return false;
+    }
+  }
 
   std::string canonical;
   IndexEntry entry;
@@ -35,8 +44,12 @@ class Indexes final : public PayloadIndexes {
     adopt(std::make_unique<Build>(key, type, params), false);
   }
   bool drop_index(const std::string& key) override {
+    expected_.erase(payload::Path::parse(key, "field_name").canonical());
     const auto at = find(key);
-    if (at == indexes_.end()) return false;
+    if (at == indexes_.end()) {
+      changed();
+      return false;
+    }
     indexes_.erase(at);
     changed();
     return true;
@@ -54,16 +67,29 @@ class Indexes final : public PayloadIndexes {
   bool empty() const override { return indexes_.empty() && temporaries_.empty(); }
   bool is_uuid_field(std::string_view key) const override {
     const auto at = indexes_.find(key);
-    return at != indexes_.end() && at->second.type == FieldType::kUuid;
+    return at == indexes_.end() ? expects_uuids(key) : at->second.type == FieldType::kUuid;
   }
   std::vector<std::string> uuid_fields() const override {
     std::vector<std::string> keys;
     for (const auto& [canonical, entry] : indexes_) {
       if (entry.type == FieldType::kUuid) keys.push_back(canonical);
     }
+    for (const auto& [canonical, entry] : expected_) {
+      if (entry.type == FieldType::kUuid && !indexes_.contains(canonical)) keys.push_back(canonical);
+    }
     return keys;
   }
   std::shared_ptr<const TextFields> text_fields() const override { return texts_; }
+  bool save(const std::string& key, FieldType type, const std::string& params, std::string& out) const override {
+    const auto at = indexes_.find(payload::Path::parse(key, "field_name").canonical());
+    return at != indexes_.end() && at->second.type == type && at->second.params == params && at->second.index->save(out);
+  }
+  void expect_index(const std::string& key, FieldType type, const std::string& params) override {
+    Build build(key, type, params);
+    build.entry.index.reset();
+    expected_[build.canonical] = std::move(build.entry);
+    changed();
+  }
   void insert(uint32_t slot, std::string_view payload) override {
     for (auto& [canonical, entry] : indexes_) entry.index->insert(slot, payload);
     for (auto& [key, temporary] : temporaries_) temporary.index->insert(slot, payload);
@@ -126,6 +152,7 @@ class Indexes final : public PayloadIndexes {
     }
     // Its own temporary one has nothing more to answer.
     temporaries_.erase({build.canonical, build.entry.type});
+    expected_.erase(build.canonical);
     indexes_[build.canonical] = std::move(build.entry);
     changed();
   }
@@ -150,8 +177,15 @@ class Indexes final : public PayloadIndexes {
     for (const auto& [canonical, entry] : indexes_) {
       if (entry.text != nullptr) texts->emplace(canonical, entry.text);
     }
+    for (const auto& [canonical, entry] : expected_) {
+      if (entry.text != nullptr) texts->emplace(canonical, entry.text);
+    }
     texts_ = texts->empty() ? nullptr : std::move(texts);
     find_groups();
+  }
+  bool expects_uuids(std::string_view key) const {
+    const auto at = expected_.find(key);
+    return at != expected_.end() && at->second.type == FieldType::kUuid;
   }
   // With several tenants' indexes the first by name counts.
   void find_groups() {
@@ -162,6 +196,7 @@ class Indexes final : public PayloadIndexes {
 
   IndexMap indexes_;
   TemporaryMap temporaries_;
+  IndexMap expected_;  // without the indexes themselves, which are on their way
   const FieldIndex* groups_ = nullptr;
   std::shared_ptr<const TextFields> texts_;  // made anew with each change, since reads keep theirs
 };

@@ -4,7 +4,9 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "slot_set.h"
@@ -162,6 +164,52 @@ class OrderedIndex {
       }
     }
     return total;
+  }
+
+  // u64 entries, then the values in order, then their slots. A disk format.
+  void write(ByteWriter& out) const {
+    static_assert(std::is_trivially_copyable_v<V>);
+    out.u64(size_);
+    const auto each = [&](auto write) {
+      for (const Group& group : groups_) {
+        for (const auto& block : group.blocks) write(*block);
+      }
+    };
+    each([&](const Block& block) { out.raw(block.values.data(), block.values.size() * sizeof(V)); });
+    each([&](const Block& block) { out.raw(block.slots.data(), block.slots.size() * sizeof(uint32_t)); });
+  }
+  // Into an empty index; slots of `without` are left out. Throws when the entries are not in order.
+  void read(ByteReader& in, const SlotSet& without) {
+    const uint64_t size = in.u64();
+    if (size > in.left() / (sizeof(V) + sizeof(uint32_t))) throw Error(ErrorKind::kDataLoss, "an index is cut short");
+    const char* const values = in.span(size * sizeof(V));
+    const char* const slots = in.span(size * sizeof(uint32_t));
+    // Blocks and groups with room for what comes later.
+    constexpr size_t kBlockFill = kBlockMax * 3 / 4, kGroupFill = kGroupBlocksMax / 2;
+    V last{};
+    uint32_t last_slot = 0;
+    for (uint64_t i = 0; i < size; ++i) {
+      V value;
+      uint32_t slot;
+      std::memcpy(&value, values + i * sizeof(V), sizeof(V));
+      std::memcpy(&slot, slots + i * sizeof(uint32_t), sizeof(uint32_t));
+      if (without.contains(slot)) continue;
+      if (groups_.empty() || (groups_.back().blocks.size() == kGroupFill && groups_.back().blocks.back()->slots.size() == kBlockFill)) groups_.emplace_back();
+      auto& blocks = groups_.back().blocks;
+      if (blocks.empty() || blocks.back()->slots.size() == kBlockFill) {
+        blocks.push_back(std::make_unique<Block>());
+        blocks.back()->values.reserve(kBlockFill);
+        blocks.back()->slots.reserve(kBlockFill);
+      }
+      Block& block = *blocks.back();
+      if (size_ > 0 && !less(last, last_slot, value, slot)) throw Error(ErrorKind::kDataLoss, "an index is out of order");
+      last = value;
+      last_slot = slot;
+      block.values.push_back(value);
+      block.slots.push_back(slot);
+      ++size_;
+    }
+    for (Group& group : groups_) recount(group);
   }
 
   size_t size() const { return size_; }

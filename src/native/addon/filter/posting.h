@@ -81,6 +81,36 @@ class Posting {
     set.and_with(mine);
   }
 
+  // u32 count, then with few the slots, with many the set. A disk format.
+  void write(ByteWriter& out) const {
+    out.u32(count_);
+    if (count_ > kListMax) {
+      set_->write(out.bytes());
+    } else if (set_) {
+      set_->for_each([&](uint32_t slot) { out.u32(slot); });
+    } else if (list_) {
+      out.raw(list_->data(), list_->size() * sizeof(uint32_t));
+    } else if (count_ == 1) {
+      out.u32(single_);
+    }
+  }
+  // Into an empty posting; slots of `without` are left out.
+  void read(ByteReader& in, const SlotSet& without) {
+    const uint32_t count = in.u32();
+    if (count <= kListMax) {
+      for (uint32_t i = 0; i < count; ++i) {
+        const uint32_t slot = in.u32();
+        if (!without.contains(slot)) insert(slot);
+      }
+      return;
+    }
+    SlotSet set = SlotSet::read(in);
+    if (set.count() != count) throw Error(ErrorKind::kDataLoss, "a posting cannot be read");
+    set.and_not(without);
+    count_ = static_cast<uint32_t>(set.count());
+    if (count_ > 0) set_ = std::make_unique<SlotSet>(std::move(set));
+  }
+
   size_t bytes() const {
     return sizeof(Posting) + (list_ ? sizeof(*list_) + list_->capacity() * sizeof(uint32_t) : 0) +
            (set_ ? sizeof(*set_) + set_->bytes() : 0);

@@ -177,6 +177,25 @@ void SlotSet::remove_from(Bitset& dense) const {
       });
 }
 
+void SlotSet::write(std::string& out) const {
+  const size_t size = empty() ? 0 : roaring_bitmap_portable_size_in_bytes(bitmap_);
+  const auto length = static_cast<uint32_t>(size);
+  out.append(reinterpret_cast<const char*>(&length), sizeof(length));
+  if (size == 0) return;
+  const size_t at = out.size();
+  out.resize(at + size);
+  roaring_bitmap_portable_serialize(bitmap_, out.data() + at);
+}
+
+SlotSet SlotSet::read(ByteReader& in) {
+  SlotSet set;
+  const std::string_view bytes = in.text();
+  if (bytes.empty()) return set;
+  set.bitmap_ = roaring_bitmap_portable_deserialize_safe(bytes.data(), bytes.size());
+  if (set.bitmap_ == nullptr) throw Error(ErrorKind::kDataLoss, "a set of slots cannot be read");
+  return set;
+}
+
 uint64_t SlotSet::bytes() const {
   if (bitmap_ == nullptr) return 0;
   const roaring_array_t& all = bitmap_->high_low_container;

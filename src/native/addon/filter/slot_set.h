@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../core/bitset.h"
+#include "../core/bytes.h"
 
 namespace sealpoint::filter {
 
@@ -57,6 +58,10 @@ class SlotSet {
   }
   // Bytes of heap.
   uint64_t bytes() const;
+
+  // In CRoaring's portable format. A disk format.
+  void write(std::string& out) const;
+  static SlotSet read(ByteReader& in);
 
  private:
   roaring_bitmap_t* bitmap_ = nullptr;  // nullptr: empty

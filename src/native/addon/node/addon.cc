@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -124,20 +125,28 @@ bool read_text(napi_env env, napi_value value, std::string& out) {
   return napi_get_value_string_utf8(env, value, out.data(), size + 1, &size) == napi_ok;
 }
 
-// open(path, readThreads, buildThreads, queueMax, cursorsMax, fsync policy, interval ms, collectionsMax, memoryMb, collectionMemoryMb, MiB of
-// temporary indexes, MiB to leave free on the disk or 2^32 - 1 for the usual) -> handle. Blocks while it loads: called once, at start.
-napi_value open(napi_env env, napi_callback_info info) {
+// The engine that prepare() opens meanwhile.
+std::future<std::shared_ptr<Engine>>& prepared() {
+  static std::future<std::shared_ptr<Engine>> engine;
+  return engine;
+}
+
+// The arguments of open() and prepare(); false when they are others, which JavaScript then hears of.
+bool read_open(napi_env env, napi_callback_info info, std::string& path, sealpoint::EngineOptions& options) {
   constexpr size_t kNumbers = 11;
   size_t count = kNumbers + 1;
   napi_value args[kNumbers + 1];
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  std::string path;
-  if (count < kNumbers + 1 || !read_text(env, args[0], path)) return throw_text(env, "open takes a path and numbers");
+  if (count < kNumbers + 1 || !read_text(env, args[0], path)) {
+    throw_text(env, "open takes a path and numbers");
+    return false;
+  }
   uint32_t numbers[kNumbers] = {};
   for (size_t i = 0; i < kNumbers; ++i) {
-    if (napi_get_value_uint32(env, args[i + 1], &numbers[i]) != napi_ok) return throw_text(env, "open takes numbers after the path");
+    if (napi_get_value_uint32(env, args[i + 1], &numbers[i]) == napi_ok) continue;
+    throw_text(env, "open takes numbers after the path");
+    return false;
   }
-  sealpoint::EngineOptions options;
   options.read_threads = numbers[0];
   options.build_threads = numbers[1];
   options.queue_max = numbers[2];
@@ -149,7 +158,33 @@ napi_value open(napi_env env, napi_callback_info info) {
   options.collection_memory_limit = uint64_t{numbers[8]} << 20;
   options.temporary_index_bytes = uint64_t{numbers[9]} << 20;
   if (numbers[10] != UINT32_MAX) options.store.disk_reserve = uint64_t{numbers[10]} << 20;
+  return true;
+}
+
+// prepare(the arguments of open): begins to open on a thread of its own, so that the caller can load its modules meanwhile. open() then waits
+// for it, and tells what went wrong.
+napi_value prepare(napi_env env, napi_callback_info info) {
+  std::string path;
+  sealpoint::EngineOptions options;
+  if (!read_open(env, info, path, options) || prepared().valid()) return nullptr;
+  prepared() = std::async(std::launch::async, [path, options] { return Engine::open(path, options); });
+  return nullptr;
+}
+
+// open(path, readThreads, buildThreads, queueMax, cursorsMax, fsync policy, interval ms, collectionsMax, memoryMb, collectionMemoryMb, MiB of
+// temporary indexes, MiB to leave free on the disk or 2^32 - 1 for the usual) -> handle. Blocks while it loads: called once, at start.
+napi_value open(napi_env env, napi_callback_info info) {
+  std::string path;
+  sealpoint::EngineOptions options;
+  if (!read_open(env, info, path, options)) return nullptr;
   try {
+    // Held until this call has it, too. What failed there fails again below, unless it was passing.
+    std::future<std::shared_ptr<Engine>> waiting;
+    {
+      std::lock_guard lock(handles_mutex);
+      waiting = std::move(prepared());
+    }
+    if (waiting.valid()) waiting.wait();
     auto engine = Engine::open(path, options);
     std::lock_guard lock(handles_mutex);
     handles()[next_handle] = {std::move(engine)};
@@ -431,6 +466,7 @@ napi_value init(napi_env env, napi_value exports) {
   const napi_property_descriptor functions[] = {
       {"open", nullptr, open, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"openSealed", nullptr, open_sealed, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"prepare", nullptr, prepare, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"call", nullptr, call, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"close", nullptr, close, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},

@@ -447,6 +447,18 @@ void Store::flush() {
 
 std::string Store::collection_key(char kind, uint32_t cid) { return std::string(1, kind) + cid_prefix(cid); }
 
+std::string Store::change_key(uint32_t cid, uint64_t operation) {
+  std::string key = collection_key('j', cid);
+  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(operation >> shift));
+  return key;
+}
+
+uint64_t Store::change_operation(std::string_view key) {
+  uint64_t operation = 0;
+  for (const char byte : key.substr(5)) operation = operation << 8 | static_cast<uint8_t>(byte);
+  return operation;
+}
+
 std::string Store::cid_prefix(uint32_t cid) {
   std::string key;
   for (int shift = 24; shift >= 0; shift -= 8) key.push_back(static_cast<char>(cid >> shift));

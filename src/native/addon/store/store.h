@@ -7,6 +7,8 @@
 //             "n"                next cid, u32 LE
 //             "s" cid stream id  last applied sequence, time of last use (ms): two u64 LE
 //             "o" cid            last operation id, u64 LE
+//             "f" cid            the state file that may be believed (engine/state_file.h)
+//             "j" cid operation  what the operation changed, u64 BE (engine/change_log.h); only behind a state file
 //             "r" cid            being restored, or replaced by a restore: its rows go at the next start
 //   points    cid id             slot, version, flags, vectors present (engine/point_record.h)
 //   payloads  cid id             payload bytes
@@ -53,6 +55,8 @@ struct StoreOptions {
   // Everything that is derived and written beside the store is to be under it too; nullptr: files in the clear.
   std::shared_ptr<const FileCipher> cipher;
   uint64_t disk_reserve = DiskGuard::kAutomatic;  // bytes that writes leave free on the disk
+  // Collections of fewer points are read from the store at a start and need no state file; checks ask for less.
+  uint32_t state_points_min = 5000;
   rocksdb::Env* env = nullptr;  // nullptr: the real one. Only the addon's own checks set it, to inject faults; the addon's door never does
 };
 
@@ -71,6 +75,7 @@ class Store {
   const std::shared_ptr<const FileCipher>& cipher() const { return options_.cipher; }
   const std::string& path() const { return path_; }
   rocksdb::DB& db() { return *db_; }
+  const StoreOptions& options() const { return options_; }
   PayloadCache& payload_cache() { return payload_cache_; }
   rocksdb::ColumnFamilyHandle* meta() const { return handles_[0]; }
   rocksdb::ColumnFamilyHandle* points() const { return handles_[1]; }
@@ -102,6 +107,8 @@ class Store {
 
   static std::string collection_key(char kind, uint32_t cid);
   static std::string cid_prefix(uint32_t cid);
+  static std::string change_key(uint32_t cid, uint64_t operation);
+  static uint64_t change_operation(std::string_view key);
   static std::string point_key(uint32_t cid, const PointId& id);
   static std::string vector_key(uint32_t cid, uint16_t vector, const PointId& id);
 

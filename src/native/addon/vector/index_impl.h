@@ -16,6 +16,7 @@ class VectorIndexImpl final : public VectorIndex {
   void load();
 
   bool adopt(uint32_t slot, uint64_t version) override;
+  void adopt_all(const std::vector<uint64_t>& versions) override;
   const std::vector<std::string>& damaged() const override { return damaged_; }
   void upsert(uint32_t slot, uint64_t version, const float* vector) override;
   void remove(uint32_t slot) override;

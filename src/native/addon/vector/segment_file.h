@@ -123,6 +123,7 @@ class SegmentFile {
   uint32_t slot(uint32_t row) const { return slots_[row]; }
   const uint32_t* slots() const { return slots_; }
   uint64_t version(uint32_t row) const { return versions_[row]; }
+  const uint64_t* versions() const { return versions_; }
   // Codes lie in planes (planes.h) when they are in memory and compared by dot products, else whole.
   bool in_planes() const { return lower_ != nullptr; }
   // What a walk reads of a row: its upper plane or its whole code.

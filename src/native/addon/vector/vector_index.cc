@@ -195,6 +195,25 @@ bool VectorIndexImpl::adopt(uint32_t slot, uint64_t version) {
   return false;
 }
 
+void VectorIndexImpl::adopt_all(const std::vector<uint64_t>& versions) {
+  constexpr uint32_t kRowsAtOnce = 2048;
+  std::vector<uint64_t> stored(kRowsAtOnce);
+  locations_.reserve(versions.size());
+  for (const auto& segment : segments_) {
+    const SegmentFile& file = *segment->file;
+    for (uint32_t first = 0; first < file.rows(); first += kRowsAtOnce) {
+      const uint32_t count = std::min(kRowsAtOnce, file.rows() - first);
+      // A file that is cut short has no rows any more.
+      if (!mapped_read([&] { std::memcpy(stored.data(), file.versions() + first, count * sizeof(uint64_t)); })) break;
+      for (uint32_t i = 0; i < count; ++i) {
+        const uint32_t slot = file.slot(first + i);
+        if (slot >= versions.size() || stored[i] == 0 || versions[slot] != stored[i] || contains(slot)) continue;
+        place(slot, {segment->number, first + i});
+      }
+    }
+  }
+}
+
 void VectorIndexImpl::upsert(uint32_t slot, uint64_t version, const float* vector) {
   if (slot == 0xffffffffu) throw Error(ErrorKind::kInternal, "slot out of range");
   Tail& tail = current_tail();

@@ -137,6 +137,8 @@ class VectorIndex {
   // [exclusive] At start, for each stored vector: true when a segment holds it in this version (the row becomes alive);
   // false when the caller has to give the vector by upsert.
   virtual bool adopt(uint32_t slot, uint64_t version) = 0;
+  // [exclusive] The same for all slots at once, whose versions these are (0: no vector), in a fresh index: contains() then tells which are to be given.
+  virtual void adopt_all(const std::vector<uint64_t>& versions) = 0;
   virtual const std::vector<std::string>& damaged() const = 0;
 
   // [exclusive] `version` grows with every write of the collection, so (slot, version) names one vector for ever.
