@@ -1,5 +1,6 @@
 // What fault_check.cc holds the engine against: clients with random writes, and the model that says which states these explain.
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "../engine/engine.h"
+#include "engine_calls.h"
 
 namespace faults {
 
@@ -176,6 +177,13 @@ inline std::optional<Model> read_all(Engine& engine, const std::string& name) {
       std::memcpy(point.vector.data(), table + places[2] + 12, kDim * 4);
     }
     model.points[id] = point;
+  }
+  // Indexes, which may have come from a state file, say the same as the payloads.
+  for (const int n : {7, 42}) {
+    const auto count = checks::count_of(engine, name, n);
+    if (!count) return std::nullopt;
+    const auto counted = std::count_if(model.points.begin(), model.points.end(), [&](const auto& each) { return each.second.n == n; });
+    CHECK(*count == static_cast<uint64_t>(counted), "%s: %lu points have n %d by the filter, %ld by their payloads", name.c_str(), *count, n, counted);
   }
   // Each of some vectors finds itself.
   size_t tried = 0;

@@ -97,6 +97,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // After a start: fills the indexes that load() left, in the background.
   void fill_left_indexes();
   bool restoring() const { return restoring_; }
+  // For what needs an index and cannot do without: right after a start it may be on its way. Without a lock.
+  void await_indexes() const;
   // For the filler: fills what waits, or refuses it.
   void fill_indexes(const std::atomic<bool>& cancel);
   void refuse_fills();
@@ -176,6 +178,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   bool replay(const PointChange& change);
   std::string encode_points() const;
   std::string encode_indexes() const;
+  void restored();
   void forget_changes(rocksdb::WriteBatch& batch, uint64_t from, uint64_t until) const;
   VectorIndexConfig index_config(size_t vector) const;
   void open_vectors();

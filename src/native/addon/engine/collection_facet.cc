@@ -86,6 +86,7 @@ std::string Collection::facet(ByteReader& in) const {
   stage.filter = FilterRequest::read(in);
   Best best(in.u32());
   const auto take = [&](const FacetValue& value, uint64_t points) { best.take(value, points); };
+  await_indexes();
   {
     QueryRun run(*this, stage);
     if (!indexes_->has_facets(key)) {

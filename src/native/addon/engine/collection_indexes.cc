@@ -132,12 +132,23 @@ void Collection::fill_left_indexes() {
   }
 }
 
+void Collection::restored() {
+  restoring_ = false;
+  restoring_.notify_all();
+}
+
+void Collection::await_indexes() const {
+  // An atomic's wait returns once the value is another one.
+  if (restoring_) restoring_.wait(true);
+}
+
 void Collection::refuse_fills() {
   std::vector<Fill> fills;
   {
     std::lock_guard lock(fills_mutex_);
     fills.swap(fills_);
   }
+  restored();
   const Error closing(ErrorKind::kUnavailable, "the server is shutting down; the index is filled at its next start");
   for (const Fill& fill : fills) {
     if (fill.filled) fill.filled(&closing);
@@ -165,7 +176,7 @@ void Collection::fill_indexes(const std::atomic<bool>& cancel) {
     } catch (const std::exception& error) {
       failure = std::make_unique<Error>(ErrorKind::kInternal, error.what());
     }
-    if (failure == nullptr) restoring_ = false;
+    restored();
     for (const Fill& fill : fills) {
       if (fill.filled) fill.filled(failure.get());
     }

@@ -87,6 +87,7 @@ struct Group {
 std::string Collection::query(ByteReader& in) const {
   const QueryStage root = QueryStage::read(in);
   const uint32_t offset = in.u32();
+  if (root.orders()) await_indexes();
   const WireForm form = in.u8() != 0 ? WireForm::kScrolled : WireForm::kScored;
   const PayloadSelector payload = PayloadSelector::read(in);
   const VectorsSelector vectors = VectorsSelector::read(in);
@@ -117,6 +118,7 @@ std::string Collection::query(ByteReader& in) const {
 // u32 groups; each u8 kind of key (0 integer, 1 text), its text, u32 points; then the table of all their points, group after group.
 std::string Collection::query_groups(ByteReader& in) const {
   QueryStage root = QueryStage::read(in);
+  if (root.orders()) await_indexes();
   const payload::Path path = payload::Path::parse(in.text(), "group_by");
   const uint32_t group_size = in.u32();
   const PayloadSelector payload = PayloadSelector::read(in);

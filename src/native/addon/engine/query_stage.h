@@ -1,5 +1,6 @@
 // A query as src/engine/embedded/query-messages.ts writes it: a tree of stages, each over what its prefetches found or over the whole collection.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -66,6 +67,10 @@ struct QueryStage {
 
   // u32 prefetches and they; u8 kind and what it needs; text using; params; filter; idf corpus; u32 limit.
   static QueryStage read(ByteReader& in, int depth = 1);
+  // Whether it or a prefetch walks an index.
+  bool orders() const {
+    return kind == QueryKind::kOrderBy || std::any_of(prefetch.begin(), prefetch.end(), [](const QueryStage& stage) { return stage.orders(); });
+  }
 };
 
 }  // namespace sealpoint

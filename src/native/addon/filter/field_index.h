@@ -148,5 +148,7 @@ inline constexpr const char* kPresenceOnly = "presence";
 
 std::unique_ptr<FieldIndex> make_geo_index(const payload::Path& path);
 std::unique_ptr<FieldIndex> make_text_index(const payload::Path& path, std::shared_ptr<const TextField> field);
+// `uuid`: values are compared as UUIDs.
+std::unique_ptr<FieldIndex> make_keyword_index(const payload::Path& path, bool uuid, const IndexParams& params);
 
 }  // namespace sealpoint::filter
