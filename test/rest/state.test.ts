@@ -1,7 +1,9 @@
 /** What REST has and gRPC has not, and answers that go out in pieces: against the server as a process. */
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { addonBuilt, ServerProcess } from "../e2e/server-process.ts";
+import { addonBuilt, root, ServerProcess } from "../e2e/server-process.ts";
 
 const keys = { main: "the-main-key-of-this-test", reader: "the-readers-key-of-it" };
 const count = 12_000;
@@ -41,6 +43,24 @@ async function call(
   const text = await response.text();
   return { code: response.status, json: text.startsWith("{") ? JSON.parse(text) : text, headers: response.headers };
 }
+
+/** Qdrant's Python client has a function for each documented route. */
+const clientFiles = globSync(join(root, ".venv/lib/python3*/site-packages/qdrant_client/http/api/*.py"));
+
+describe.skipIf(!addonBuilt || clientFiles.length === 0)("routes", () => {
+  test("every one that Qdrant's Python client knows is in our document", async () => {
+    const shape = (method: string, path: string) => `${method.toUpperCase()} ${path.replace(/\{\w+\}/g, "{}")}`;
+    const { paths } = (await call("GET", "/openapi.json")).json as { paths: Record<string, Record<string, object>> };
+    const ours = new Set(Object.entries(paths).flatMap(([path, of]) => Object.keys(of).map((one) => shape(one, path))));
+    const theirs = clientFiles.flatMap((file) =>
+      [...readFileSync(file, "utf8").matchAll(/method="(\w+)",\s*url="([^"]+)"/g)].map(([, method = "", url = ""]) =>
+        shape(method, url),
+      ),
+    );
+    expect(theirs.length).toBeGreaterThan(60);
+    expect(theirs.filter((one) => !ours.has(one))).toEqual([]);
+  });
+});
 
 describe.skipIf(!addonBuilt)("state", () => {
   test("answers as a single node does", async () => {
