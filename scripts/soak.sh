@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Repeats what finds rare faults, with new seeds each round: the crash tests (kill -9 during writes, 200 kills in
+# Repeats what finds rare faults, with new seeds each round: the crash tests (kill -9 of the engine and of the server during writes, 200 kills each in
 # the first round) and the wire fuzz.
 # SOAK_MINUTES (default 10) bounds it; it stops at the first failure, whose output names its seed.
 set -euo pipefail
@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 minutes=${SOAK_MINUTES:-10}
 end=$((SECONDS + minutes * 60))
 round=0
-export SEALPOINT_CRASH_KILLS=200
+export SEALPOINT_CRASH_KILLS=200 SEALPOINT_SERVER_KILLS=200
 echo "soak: crash tests and wire fuzz for $minutes minutes"
 while ((SECONDS < end)); do
   round=$((round + 1))
@@ -19,5 +19,5 @@ while ((SECONDS < end)); do
   fi
   echo "soak: round $round ok, $(((end - SECONDS > 0 ? end - SECONDS : 0) / 60)) minutes left"
   rm -f "$log"
-  export SEALPOINT_CRASH_KILLS=20
+  export SEALPOINT_CRASH_KILLS=20 SEALPOINT_SERVER_KILLS=20
 done

@@ -111,6 +111,12 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const database = openDatabase(config, changes, attachments);
   addDatabaseMetrics(metrics, database);
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
+  for (const { collection, what } of (await database.embedded.stats()).leftOut) {
+    log.warn(
+      { collection, segment: what },
+      "derived data is damaged: it was left out and is built anew from the store",
+    );
+  }
   const s5 = new S5Hub({
     config: config.s5,
     indexes: new SealedIndexes({

@@ -1,12 +1,14 @@
 /** `sealpoint verify` and `sealpoint repair` on folders that are damaged on purpose. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Collections } from "../../gen/qdrant/collections_service_pb.js";
 import { sealingOff } from "../../src/core/index.ts";
 import { type EmbeddedEngine, openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
+import { connectTo, ServerProcess } from "../e2e/server-process.ts";
 import { configOf, failure, point, query, temporaryFolder } from "../engine/support.ts";
 
 const command = fileURLToPath(new URL("../../bin/sealpoint.mjs", import.meta.url));
@@ -116,6 +118,35 @@ describe("verify and repair", () => {
     await indexed(engine);
     await engine.close();
     expect(run("verify", folder).code).toBe(0);
+  });
+
+  test.each([
+    ["flipped in its header", (file: string) => flip(file, 40), "is damaged"],
+    ["flipped in its graph", (file: string) => flip(file, Math.floor(statSync(file).size / 4)), ""],
+    ["cut short", (file: string) => truncateSync(file, Math.floor(statSync(file).size / 2)), ""],
+    ["gone", (file: string) => rmSync(file), ""],
+  ])("a segment that is %s is named by verify and by the start's log, and built anew", async (_, damage, why) => {
+    const folder = copy();
+    const [segment] = filesOf(folder, ".segment");
+    damage(segment as string);
+    const name = basename(segment as string);
+    const { report } = run("verify", folder);
+    expect(report.findings).toMatchObject([{ kind: "derived", text: expect.stringContaining(name) }]);
+    const server = await ServerProcess.start({ dataDir: folder, logLevel: "warn" });
+    const client = connectTo(server.address);
+    try {
+      expect(server.log).toMatch(new RegExp(`"collection":"c","segment":"1/0/${name}: [^"]*${why}`));
+      expect(server.log).toContain("was left out and is built anew from the store");
+      const indexedCount = async () => {
+        const { result } = await client.call(Collections.method.get, { collectionName: "c" });
+        return Number(result?.indexedVectorsCount);
+      };
+      await expect.poll(indexedCount).toBe(points);
+    } finally {
+      client.close();
+      await server.kill("SIGTERM");
+    }
+    expect(run("verify", folder)).toMatchObject({ code: 0, report: { findings: [] } });
   });
 
   test("vectors that the store lost are named, and come back from the segment", async () => {

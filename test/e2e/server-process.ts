@@ -96,7 +96,8 @@ export class ServerProcess {
     };
     child.stdout.on("data", collect);
     child.stderr.on("data", collect);
-    for (let i = 0; i < 600; i++) {
+    // A machine that does much else may take its time.
+    for (let i = 0; i < 2_400; i++) {
       if (this.log.slice(from).includes(`gRPC   ${this.address}`)) return;
       if (child.exitCode !== null) break;
       await sleep(25);

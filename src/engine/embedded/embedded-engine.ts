@@ -85,6 +85,8 @@ export interface EngineStats {
   /** 0: none. */
   readonly memoryLimitBytes: number;
   readonly collectionMemoryLimitBytes: number;
+  /** Derived files that the start found damaged or missing: built anew from the store since. At most a thousand. */
+  readonly leftOut: readonly { readonly collection: string; readonly what: string }[];
 }
 
 /** qdrant.FieldType's numbers, which the addon uses too. */
@@ -447,6 +449,7 @@ export class EmbeddedEngine implements Engine {
       bookedBytes: reader.size(),
       memoryLimitBytes: reader.size(),
       collectionMemoryLimitBytes: reader.size(),
+      leftOut: Array.from({ length: reader.u32() }, () => ({ collection: reader.text(), what: reader.text() })),
     };
   }
 

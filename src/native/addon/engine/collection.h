@@ -137,6 +137,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   size_t repair();
   // Whether a search or a build met rows that want repair().
   bool damaged() const;
+  // Derived files that the start found damaged or missing and left out: each by its path below the folder of segments, and why.
+  std::vector<std::string> left_out() const;
   // Points written per second, over the last second or so.
   double write_rate() const;
   // Moves an idle collection's snapshot on, so that it keeps no old versions of others alive. `shared` is one snapshot for all of them.

@@ -166,9 +166,24 @@ std::string Engine::stats() {
   out.u64(budget_.booked());
   out.u64(budget_.process_limit());
   out.u64(budget_.collection_limit());
+  // u32 n, then what the start left out: text collection, text file and reason; u64 collections that began from their state file.
+  constexpr size_t kLeftOutMax = 1'000;
   uint64_t from_state = 0;
-  std::shared_lock lock(names_mutex_);
-  for (const auto& [name, collection] : collections_) from_state += collection->started_from_state() ? 1 : 0;
+  std::vector<std::pair<std::string, std::string>> left_out;
+  {
+    std::shared_lock lock(names_mutex_);
+    for (const auto& [name, collection] : collections_) {
+      from_state += collection->started_from_state() ? 1 : 0;
+      for (std::string& one : collection->left_out()) {
+        if (left_out.size() < kLeftOutMax) left_out.emplace_back(name, std::move(one));
+      }
+    }
+  }
+  out.u32(static_cast<uint32_t>(left_out.size()));
+  for (const auto& [collection, what] : left_out) {
+    out.text(collection);
+    out.text(what);
+  }
   out.u64(from_state);
   return std::move(out.bytes());
 }
