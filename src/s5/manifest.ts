@@ -28,6 +28,23 @@ export interface Manifest {
   readonly sizeBytes: number;
 }
 
+/** All that a manifest file holds. Times are milliseconds since 1970, sizes are of the encrypted files. */
+export interface DatabaseManifest {
+  readonly name: string;
+  readonly owner: string;
+  readonly description: string;
+  readonly dimensions: number;
+  readonly vectorCount: number;
+  readonly storageSizeBytes: number;
+  readonly created: number;
+  readonly lastAccessed: number;
+  readonly updated: number;
+  readonly chunks: readonly Required<ChunkEntry>[];
+  readonly chunkCount: number;
+  readonly folderPaths: readonly string[];
+  readonly deleted: boolean;
+}
+
 /** A segment that means the same on every file system and in every URL: no separators, no escapes, no hidden names. */
 const segmentForm = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$/;
 

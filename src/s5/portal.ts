@@ -1,20 +1,23 @@
 /**
- * A small portal for development: serves a folder under the portal API, read-only. Only what S5 itself names is served: paths
+ * A small portal for development: serves a folder under the portal API (GET, PUT, DELETE). Only what S5 itself names is served: paths
  * under `home` and `archive`, no hidden files, nothing outside of the folder even through a link.
  */
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { open, readdir, realpath, stat } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { badInput } from "../core/index.ts";
+import { badInput, limits } from "../core/index.ts";
 
 export interface PortalOptions {
   readonly dir: string;
   readonly host?: string;
   /** 0 takes a free one. */
   readonly port?: number;
+  /** PUT and DELETE are refused. */
+  readonly readOnly?: boolean;
 }
 
 export interface Portal {
@@ -83,8 +86,7 @@ async function sendPath(
   isHead: boolean,
 ): Promise<void> {
   const path = await realpath(join(root, ...segments));
-  if (path !== root && !path.startsWith(root.endsWith(sep) ? root : root + sep))
-    return sendJson(response, 404, { error: "not found" }, isHead);
+  if (!isWithin(root, path)) return sendJson(response, 404, { error: "not found" }, isHead);
   // O_NOFOLLOW: what realpath has judged must not become a link before it is opened. O_NONBLOCK: a pipe must not hold the open.
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
@@ -103,17 +105,83 @@ async function sendPath(
   }
 }
 
-async function answer(root: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+const isWithin = (root: string, path: string): boolean =>
+  path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
+
+/** The folder of a file, made level by level; undefined where a link or a file is in the way. */
+async function makeFolder(root: string, segments: readonly string[]): Promise<string | undefined> {
+  let folder = root;
+  for (const segment of segments) {
+    folder = join(folder, segment);
+    await mkdir(folder, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+    if (!(await lstat(folder)).isDirectory()) return undefined;
+  }
+  return isWithin(root, await realpath(folder)) ? folder : undefined;
+}
+
+/** A file is whole or as it was: a body that breaks off leaves nothing. */
+async function takeFile(
+  root: string,
+  segments: readonly string[],
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const name = segments.at(-1);
+  const folder = segments.length < 2 ? undefined : await makeFolder(root, segments.slice(0, -1));
+  if (name === undefined || folder === undefined) return sendJson(response, 404, { error: "not found" }, false);
+  const path = join(folder, name);
+  const found = await lstat(path).catch(() => undefined);
+  if (found !== undefined && !found.isFile()) return sendJson(response, 409, { error: "not a file" }, false);
+  const partial = join(folder, `.${randomUUID()}.partial`);
+  const file = await open(partial, "wx", 0o600);
+  let size = 0;
+  try {
+    for await (const part of request as AsyncIterable<Buffer>) {
+      size += part.length;
+      if (size > putBytesMax) return sendJson(response, 413, { error: "too large" }, false);
+      await file.writeFile(part);
+    }
+    await file.close();
+    await rename(partial, path);
+    sendJson(response, found === undefined ? 201 : 200, { path: segments.join("/"), size }, false);
+  } finally {
+    await file.close().catch(() => undefined);
+    await rm(partial, { force: true });
+  }
+}
+
+async function removeFile(root: string, segments: readonly string[], response: ServerResponse): Promise<void> {
+  const path = await realpath(join(root, ...segments));
+  const isOwn = segments.length > 1 && isWithin(root, path) && path === join(root, ...segments);
+  if (!isOwn || !(await lstat(path)).isFile()) return sendJson(response, 404, { error: "not found" }, false);
+  await rm(path);
+  sendJson(response, 200, { path: segments.join("/") }, false);
+}
+
+/** A chunk, its nonce and its tag. */
+const putBytesMax = limits.s5ChunkBytesMax + 64;
+
+async function answer(
+  root: string,
+  readOnly: boolean,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const isHead = request.method === "HEAD";
-  if (!isHead && request.method !== "GET") {
-    response.setHeader("allow", "GET, HEAD");
-    return sendJson(response, 405, { error: "read-only" }, false);
+  const writes = !readOnly && (request.method === "PUT" || request.method === "DELETE");
+  if (!isHead && request.method !== "GET" && !writes) {
+    response.setHeader("allow", readOnly ? "GET, HEAD" : "GET, HEAD, PUT, DELETE");
+    return sendJson(response, 405, { error: readOnly ? "read-only" : "unknown method" }, false);
   }
   if (request.url === "/health") return sendJson(response, 200, { status: "healthy" }, isHead);
   const segments = readSegments(request.url ?? "");
   if (segments === undefined) return sendJson(response, 404, { error: "not found" }, isHead);
   try {
-    await sendPath(response, root, segments, isHead);
+    if (request.method === "PUT") await takeFile(root, segments, request, response);
+    else if (request.method === "DELETE") await removeFile(root, segments, response);
+    else await sendPath(response, root, segments, isHead);
   } catch (error) {
     if (response.headersSent) {
       response.destroy();
@@ -121,16 +189,22 @@ async function answer(root: string, request: IncomingMessage, response: ServerRe
     }
     const code = (error as NodeJS.ErrnoException).code ?? "";
     const missing = ["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EACCES", "ENXIO"].includes(code);
-    sendJson(response, missing ? 404 : 500, { error: missing ? "not found" : "cannot read" }, isHead);
+    const what = writes ? "cannot write" : "cannot read";
+    sendJson(response, missing ? 404 : 500, { error: missing ? "not found" : what }, isHead);
   }
 }
 
 /** Listens until closed. Throws bad_input when `dir` is not a folder. */
-export async function startPortal({ dir, host = "127.0.0.1", port = 5522 }: PortalOptions): Promise<Portal> {
+export async function startPortal({
+  dir,
+  host = "127.0.0.1",
+  port = 5522,
+  readOnly = false,
+}: PortalOptions): Promise<Portal> {
   const root = await realpath(dir).catch(() => undefined);
   if (root === undefined || !(await stat(root)).isDirectory()) throw badInput("not a folder", "dir");
   const server: Server = createServer((request, response) => {
-    void answer(root, request, response).catch(() => response.destroy());
+    void answer(root, readOnly, request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

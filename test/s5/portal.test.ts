@@ -1,11 +1,13 @@
-import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { limits } from "../../src/core/index.ts";
 import { type Portal, startPortal } from "../../src/s5/index.ts";
 
 let portal: Portal;
+let dir: string;
 
 /** Raw, because fetch would tidy the path up before it is sent. */
 function ask(
@@ -27,7 +29,7 @@ function ask(
 
 beforeAll(async () => {
   const base = mkdtempSync(join(tmpdir(), "sealpoint-portal-"));
-  const dir = join(base, "served");
+  dir = join(base, "served");
   mkdirSync(join(dir, "home/db"), { recursive: true });
   mkdirSync(join(dir, "secret"));
   mkdirSync(join(base, "served-beside"));
@@ -89,9 +91,37 @@ describe("the portal", () => {
     expect(body).toBe('{"error":"not found"}\n');
   });
 
-  it("changes nothing", async () => {
-    for (const method of ["PUT", "POST", "DELETE"])
-      expect((await ask("/s5/fs/home/db/empty", method)).status).toBe(405);
+  it("refuses other methods, and changes nothing when it is read-only", async () => {
+    expect((await ask("/s5/fs/home/db/empty", "POST")).status).toBe(405);
+    const sealed = await startPortal({ dir, port: 0, readOnly: true });
+    for (const method of ["PUT", "DELETE"]) {
+      const answer = await fetch(`${sealed.url}/s5/fs/home/db/empty`, { method, ...(method === "PUT" && { body: "x" }) });
+      expect(answer.status).toBe(405);
+    }
+    await sealed.close();
+  });
+
+  it("takes files whole, replaces and removes them, and nothing outside of what it serves", async () => {
+    const at = (path: string) => `${portal.url}/s5/fs/${path}`;
+    const put = async (path: string, body: BodyInit) => (await fetch(at(path), { method: "PUT", body })).status;
+    expect(await put("home/new/deep/file.json", "one")).toBe(201);
+    expect(await put("home/new/deep/file.json", "two")).toBe(200);
+    expect(await (await fetch(at("home/new/deep/file.json"))).text()).toBe("two");
+    for (const path of ["home", "other/file", "home/.hidden", "home/new/deep", "home/new/..%2f..%2fx"]) {
+      expect([404, 409], path).toContain(await put(path, "x"));
+    }
+    const large = new Uint8Array(limits.s5ChunkBytesMax + 65);
+    expect(await put("home/new/deep/large", large).catch(() => 413)).toBe(413);
+    // A body that breaks off leaves nothing.
+    await new Promise<void>((resolve) => {
+      const call = request(at("home/new/deep/cut"), { method: "PUT", headers: { "content-length": 1_000 } });
+      call.on("error", () => resolve());
+      call.write("part", () => call.destroy());
+    });
+    await vi.waitFor(() => expect(readdirSync(join(dir, "home/new/deep"))).toEqual(["file.json"]));
+    expect((await fetch(at("home/new/deep"), { method: "DELETE" })).status).toBe(404);
+    expect((await fetch(at("home/new/deep/file.json"), { method: "DELETE" })).status).toBe(200);
+    expect((await fetch(at("home/new/deep/file.json"))).status).toBe(404);
   });
 
   it("refuses a folder that is not there", async () => {
