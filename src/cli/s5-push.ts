@@ -53,9 +53,7 @@ The source's API key: SEALPOINT_SOURCE_API_KEY.`,
       try {
         if (peer !== undefined && options.collection === undefined) throw new Error("--collection is needed");
         const source =
-          peer === undefined
-            ? await fileSource(options.from)
-            : await serverSource(peer, options.collection as string);
+          peer === undefined ? await fileSource(options.from) : await serverSource(peer, options.collection as string);
         const { vectors, chunks, path } = await push(source, options);
         process.stdout.write(`pushed ${vectors} vectors in ${chunks} chunks: ${path}\n`);
       } finally {
@@ -196,6 +194,8 @@ async function put(portal: string, path: string, body: Buffer): Promise<void> {
 async function chunksOf(portal: string, folder: string): Promise<string[]> {
   const answer = await send(portal, "GET", folder);
   if (!answer.ok) return [];
-  const { entries = [] } = (await answer.json().catch(() => ({}))) as { entries?: readonly { readonly name: string }[] };
+  const { entries = [] } = (await answer.json().catch(() => ({}))) as {
+    entries?: readonly { readonly name: string }[];
+  };
   return entries.map(({ name }) => name);
 }

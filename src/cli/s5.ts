@@ -1,6 +1,8 @@
 /** `sealpoint s5`: loads S5 databases into a server's sessions and collections, over its HTTP port, and asks about them. */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { readKey } from "./s5-key.ts";
+import { addS5PushCommand } from "./s5-push.ts";
 
 interface Connection {
   readonly url: string;
@@ -76,6 +78,7 @@ export function addS5Command(program: Command): void {
       .option("--json", "one event a line, as JSON")
       .action((options: LoadOptions) => showEvents(options, name, targetOf(options), options.json === true));
   }
+  addS5PushCommand(s5);
   addTarget(add("status", "how far a load is"), true).action((options: LoadOptions) =>
     print(options, "POST", "status", targetOf(options)),
   );
@@ -126,17 +129,6 @@ function addTarget(command: Command, withCollection: boolean): Command {
 
 function targetOf({ session, collection }: Pick<LoadOptions, "session" | "collection">): Record<string, unknown> {
   return { session_id: session, collection_name: collection };
-}
-
-function readKey(file: string | undefined): Buffer {
-  const given = file === undefined ? process.env.S5_SESSION_KEY : undefined;
-  if (file === undefined && given === undefined) throw new Error("--key-file or S5_SESSION_KEY is needed");
-  const bytes = file === undefined ? Buffer.from(given ?? "", "utf8") : readFileSync(file);
-  if (bytes.length === 32) return bytes;
-  const text = bytes.toString("utf8").trim();
-  const key = /^[0-9a-fA-F]{64}$/.test(text) ? Buffer.from(text, "hex") : Buffer.from(text, "base64");
-  if (key.length !== 32) throw new Error("the key is not 32 bytes, nor hex or base64 of 32 bytes");
-  return key;
 }
 
 async function ask({ url, apiKey }: Connection, method: string, path: string, body?: unknown): Promise<Response> {

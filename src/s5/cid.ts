@@ -36,6 +36,18 @@ function fromBase32(text: string): Uint8Array | undefined {
   return Uint8Array.from(bytes);
 }
 
+function toBase32(bytes: Uint8Array): string {
+  let text = "";
+  let bits = 0;
+  let value = 0;
+  for (const byte of bytes) {
+    value = ((value << 8) | byte) & 0xfff;
+    bits += 8;
+    for (; bits >= 5; bits -= 5) text += base32Digits[(value >> (bits - 5)) & 31];
+  }
+  return bits === 0 ? text : text + base32Digits[(value << (5 - bits)) & 31];
+}
+
 function fromBase58(text: string): Uint8Array | undefined {
   let value = 0n;
   for (const letter of text) {
@@ -82,6 +94,13 @@ export function parseContentId(text: string): ContentId | undefined {
   let size = 0;
   for (let i = sizeBytes.length - 1; i >= 0; i--) size = size * 256 + (sizeBytes[i] as number);
   return { hash: bytes.slice(start, start + hashLength), size: sizeBytes.length === 0 ? undefined : size };
+}
+
+/** Of a blob, in base32. Hashes at once: not for the event loop. */
+export function makeContentId(file: Uint8Array): string {
+  const size: number[] = [];
+  for (let left = file.length; left > 0; left = Math.floor(left / 256)) size.push(left % 256);
+  return `b${toBase32(Buffer.concat([Uint8Array.of(0x5b, 0x82, 0x1e), nativeBlake3(file), Uint8Array.from(size)]))}`;
 }
 
 /** Whether the id is this file's. An id that is not understood says nothing, and so holds. Hashes at once: not for the event loop. */

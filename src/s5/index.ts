@@ -16,13 +16,13 @@ export type {
   SessionQuery,
   UploadVector,
 } from "./backend.ts";
-export { matchesContentId, parseContentId } from "./cid.ts";
+export { makeContentId, matchesContentId, parseContentId } from "./cid.ts";
 export { LoadError, type LoadErrorCode, loadErrorTraits } from "./errors.ts";
 export { type CreateRows, exactIndexes, type Rows } from "./exact-index.ts";
 export { S5Figures } from "./figures.ts";
 export { S5Hub, type S5HubOptions } from "./hub.ts";
 export { type LoadOptions, type LoadResult, type LoadSink, runLoad, type SinkStart } from "./loader.ts";
-export { parseManifestPath } from "./manifest.ts";
+export { type DatabaseManifest, parseManifestPath } from "./manifest.ts";
 export type { MetadataForm, RecordBatch } from "./opener-protocol.ts";
 export { type Portal, type PortalOptions, startPortal } from "./portal.ts";
 export { Portals } from "./portals.ts";

@@ -39,7 +39,7 @@ function push(...args: string[]): Promise<{ readonly code: number | null; readon
 const point = (i: number): PointInit => ({
   id: i % 3 === 0 ? uuid(`00000000-0000-4000-8000-${String(i).padStart(12, "0")}`) : num(i),
   payload: { text: text(`${marker} ${i}`), n: integer(i), folderPath: text(i % 2 === 0 ? "/even" : "/odd") },
-  vectors: dense([Math.sin(i), Math.cos(i * 1.7), 0.1 + i / 1_000, -0.37]),
+  vectors: dense(Math.sin(i), Math.cos(i * 1.7), 0.1 + i / 1_000, -0.37),
 });
 
 async function contentOf(collectionName: string) {
@@ -93,7 +93,8 @@ describe.skipIf(!addonBuilt)("s5 push", () => {
     expect(code).toBe(0);
     const files = join(folder, "portal/home/vector-databases", user, "words");
     expect(readdirSync(files).sort()).toEqual([...[0, 1, 2, 3].map((n) => `chunk-${n}.json`), "manifest.json"]);
-    for (const name of readdirSync(files)) expect(readFileSync(join(files, name)).includes(marker.slice(7))).toBe(false);
+    for (const name of readdirSync(files))
+      expect(readFileSync(join(files, name)).includes(marker.slice(7))).toBe(false);
     await load("copy", "words");
     expect(await contentOf("copy")).toEqual(await contentOf("words"));
   }, 30_000);

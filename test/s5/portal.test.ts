@@ -95,7 +95,10 @@ describe("the portal", () => {
     expect((await ask("/s5/fs/home/db/empty", "POST")).status).toBe(405);
     const sealed = await startPortal({ dir, port: 0, readOnly: true });
     for (const method of ["PUT", "DELETE"]) {
-      const answer = await fetch(`${sealed.url}/s5/fs/home/db/empty`, { method, ...(method === "PUT" && { body: "x" }) });
+      const answer = await fetch(`${sealed.url}/s5/fs/home/db/empty`, {
+        method,
+        ...(method === "PUT" && { body: "x" }),
+      });
       expect(answer.status).toBe(405);
     }
     await sealed.close();
@@ -103,7 +106,8 @@ describe("the portal", () => {
 
   it("takes files whole, replaces and removes them, and nothing outside of what it serves", async () => {
     const at = (path: string) => `${portal.url}/s5/fs/${path}`;
-    const put = async (path: string, body: BodyInit) => (await fetch(at(path), { method: "PUT", body })).status;
+    const put = async (path: string, body: string | Uint8Array<ArrayBuffer>) =>
+      (await fetch(at(path), { method: "PUT", body })).status;
     expect(await put("home/new/deep/file.json", "one")).toBe(201);
     expect(await put("home/new/deep/file.json", "two")).toBe(200);
     expect(await (await fetch(at("home/new/deep/file.json"))).text()).toBe("two");
