@@ -138,6 +138,38 @@ double reference(Distance distance, Datatype datatype, const std::vector<float>&
 
 bool similarity(Distance distance) { return distance == Distance::kCosine || distance == Distance::kDot; }
 
+// What searches must find at least: a little below the least of 1,600 measurements with six seeds. `offset`: all values lie on one side of zero, as bytes do,
+// and the distance is an angle or a product: codes of few bits then see little of what tells vectors apart.
+struct Bars {
+  double rescored, alone;
+};
+Bars bars(const CodeConfig& codes, bool offset) {
+  switch (codes.kind) {
+    case CodeKind::kScalar:
+      return codes.quantile > 0 ? Bars{0.93, offset ? 0.55 : 0.75} : Bars{0.97, offset ? 0.65 : 0.9};
+    case CodeKind::kOneBit:
+      return codes.query_bits == 1 ? Bars{offset ? 0.45 : 0.88, 0.1} : Bars{offset ? 0.65 : 0.92, 0.1};
+    case CodeKind::kOneAndHalfBits:
+      return {offset ? 0.65 : 0.92, 0.1};
+    case CodeKind::kTwoBits:
+      return {offset ? 0.82 : 0.95, 0.15};
+    case CodeKind::kProduct:
+      break;
+  }
+  switch (codes.group) {
+    case 1:
+      return {0.98, offset ? 0.8 : 0.92};
+    case 2:
+      return {0.98, offset ? 0.45 : 0.75};
+    case 4:
+      return {0.97, offset ? 0.25 : 0.55};
+    case 8:
+      return {offset ? 0.8 : 0.97, offset ? 0.12 : 0.42};
+    default:
+      return {offset ? 0.85 : 0.96, offset ? 0.15 : 0.3};
+  }
+}
+
 struct Flow {
   Distance distance;
   Datatype datatype;
@@ -226,12 +258,11 @@ struct Flow {
       CHECK(hits.size() == std::min(k, model.size()), "%s: %zu answers", name, hits.size());
     }
     for (double& sum : sums) sum /= kQueries;
-    // A quantile that clips a hundredth of the values loses what it was asked to lose.
-    const bool scalar = codes.kind == CodeKind::kScalar, clipped = codes.quantile > 0;
+    const Bars least = bars(codes, datatype == Datatype::kUint8 && similarity(distance));
     CHECK(sums[0] > 0.999, "%s: exact searches find %.3f", name, sums[0]);
-    CHECK(sums[1] > (scalar ? (clipped ? 0.9 : 0.97) : codes.query_bits == 1 ? 0.4 : 0.6), "%s, distance %d, datatype %d: rescored searches find %.3f", name, int(distance), int(datatype), sums[1]);
+    CHECK(sums[1] > least.rescored, "%s, distance %d, datatype %d: rescored searches find %.3f", name, int(distance), int(datatype), sums[1]);
     CHECK(sums[2] > 0.97, "%s: searches over the originals find %.3f", name, sums[2]);
-    CHECK(sums[3] > (scalar ? 0.5 : 0.1), "%s: searches by codes alone find %.3f", name, sums[3]);
+    CHECK(sums[3] > least.alone, "%s, distance %d, datatype %d: searches by codes alone find %.3f", name, int(distance), int(datatype), sums[3]);
     std::vector<float> out(dim);
     for (const auto& [slot, values] : model) CHECK(index.get(slot, out.data()) && out == values, "%s: slot %u is not what was written", name, slot);
   }
