@@ -111,6 +111,10 @@ async function startPortal(
   delay: () => number,
 ): Promise<{ readonly url: string; readonly server: Server }> {
   const server = createServer(async (request, response) => {
+    if (request.url === "/health") {
+      response.end("{}");
+      return;
+    }
     if (delay() > 0) await sleep(delay());
     response.end(readFileSync(join(dir, (request.url ?? "").replace("/s5/fs/", ""))));
   });
