@@ -32,6 +32,7 @@ import {
   stated,
   upsert,
 } from "./probes.ts";
+import { vectorNames } from "./vector-names.ts";
 
 /** In the order of the project's table of Qdrant's capabilities. */
 export const rows: readonly Row[] = [
@@ -98,10 +99,7 @@ export const rows: readonly Row[] = [
   },
   {
     title: "Add or remove a named vector later",
-    probes: [
-      points("CreateVectorName", "CreateVectorName", { vector_name: "x" }),
-      points("DeleteVectorName", "DeleteVectorName", { vector_name: "x" }),
-    ],
+    probes: vectorNames,
   },
   {
     title: "HNSW settings",
@@ -152,14 +150,7 @@ export const rows: readonly Row[] = [
   },
   {
     title: "Strict mode",
-    probes: [
-      echo(
-        "strict_mode_config",
-        { strict_mode_config: { enabled: true, max_query_limit: 10 } },
-        "config.strictModeConfig.maxQueryLimit",
-      ),
-    ],
-    note: "Not enforced.",
+    probes: [stated("works", "test/engine/strict.test.ts")],
   },
   {
     title: "Collection metadata",

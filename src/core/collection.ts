@@ -1,3 +1,5 @@
+import type { StrictMode } from "./strict.ts";
+
 /** Distances of qdrant.Distance. Scores: similarity for cosine and dot (greater is nearer), distance for the others. */
 export type Distance = "cosine" | "dot" | "euclid" | "manhattan";
 
@@ -95,6 +97,7 @@ export interface CollectionConfig {
   /** Kilobytes of unindexed vectors after which a graph is built. */
   readonly indexingThreshold: number;
   readonly onDiskPayload: boolean;
+  readonly strictMode?: StrictMode;
   readonly quantization?: Quantization;
   /**
    * What else the caller configured (optimizers_config, wal_config, strict mode, metadata ...), as JSON of the
@@ -134,6 +137,10 @@ export interface CollectionInfo {
   readonly sealedPointsCount: number;
   readonly fieldIndexes: readonly FieldIndex[];
   readonly memory: CollectionMemory;
+  /** Of the vectors that points have. */
+  readonly vectorBytes: number;
+  /** Of payloads in the store, about: what was overwritten counts until it is compacted. */
+  readonly payloadBytes: number;
 }
 
 /** What a collection holds, in bytes. All but `mapped` is anonymous memory and counts against the limits. */

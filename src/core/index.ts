@@ -8,3 +8,4 @@ export * from "./ids.ts";
 export * from "./limits.ts";
 export * from "./payload.ts";
 export * from "./query.ts";
+export * from "./strict.ts";

@@ -83,6 +83,9 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
       return engine.createCollection(name, config, sealing);
     },
     updateCollection: (name, settings) => change(name, () => engine.updateCollection(name, settings)),
+    createVectorName: (name, vector, definition, echo) =>
+      change(name, () => engine.createVectorName(name, vector, definition, echo)),
+    deleteVectorName: (name, vector, echo) => change(name, () => engine.deleteVectorName(name, vector, echo)),
     deleteCollection: (name) => change(name, () => engine.deleteCollection(name)),
     async listCollections() {
       await attachments.refresh();
@@ -108,6 +111,7 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
     createFieldIndex: (name, key, type, params, wait) =>
       change(name, () => engine.createFieldIndex(name, key, type, params, wait)),
     deleteFieldIndex: (name, key) => change(name, () => engine.deleteFieldIndex(name, key)),
+    spend: (name, kind, perMinute, cost) => on(name, (at, collection) => at.spend(collection, kind, perMinute, cost)),
     streamPosition: (name, id) => change(name, () => engine.streamPosition(name, id)),
     get: (name, ids, payload, vectors) => on(name, (at, collection) => at.get(collection, ids, payload, vectors)),
     search: (name, request, signal) => on(name, (at, collection) => at.search(collection, request, signal)),

@@ -23,6 +23,7 @@ import type {
   QueryRequest,
   SealingPolicy,
   SparseVectorParams,
+  StrictMode,
   VectorParams,
   VectorsSelector,
   VectorValue,
@@ -242,8 +243,15 @@ export interface CollectionChange {
   readonly quantization?: Quantization | undefined;
   readonly hnsw?: Partial<CollectionConfig["hnsw"]>;
   readonly indexingThreshold?: number;
+  /** What is given replaces, the rest stays. */
+  readonly strictMode?: StrictMode;
   readonly echo?: string;
 }
+
+/** A vector that a collection gets later: what defines its space, and no more. */
+export type VectorDefinition =
+  | { readonly kind: "dense"; readonly params: VectorParams }
+  | { readonly kind: "sparse"; readonly params: SparseVectorParams };
 
 export interface SnapshotInfo {
   readonly name: string;
@@ -288,10 +296,30 @@ export interface Snapshots {
   restore(collection: string | undefined, paths: readonly string[], sha256?: string): Promise<string[]>;
 }
 
+export interface RateAnswer {
+  readonly granted: boolean;
+  /** Operations that are left. */
+  readonly available: number;
+  /** Until there are enough; 0: there never will be. */
+  readonly retryAfterSeconds: number;
+}
+
 export interface Engine {
   /** Refuses an existing name with already_exists. `sealing` is in force from the first write. */
   createCollection(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void>;
   updateCollection(name: string, change: CollectionChange): Promise<void>;
+  /**
+   * Adds a vector name; points have no such vector until they are given one. The same name with the same definition is left as it is,
+   * with another one it is refused. `echo` makes the configuration's new echo from its present one.
+   */
+  createVectorName(
+    name: string,
+    vector: string,
+    definition: VectorDefinition,
+    echo: (present: string) => string,
+  ): Promise<WriteResult>;
+  /** Deletes a vector name with all its vectors; one that is not there is no error. */
+  deleteVectorName(name: string, vector: string, echo: (present: string) => string): Promise<WriteResult>;
   /** By its own name only, an alias is not followed. False when there was none. */
   deleteCollection(name: string): Promise<boolean>;
   listCollections(): Promise<string[]>;
@@ -324,6 +352,8 @@ export interface Engine {
     wait?: boolean,
   ): Promise<WriteResult>;
   deleteFieldIndex(name: string, key: string): Promise<WriteResult>;
+  /** Takes `cost` of the operations that a minute may have, for all threads of the process. */
+  spend(name: string, kind: "read" | "write", perMinute: number, cost: number): Promise<RateAnswer>;
   /** Last applied sequence of an ingest stream; 0 when unknown. */
   streamPosition(name: string, streamId: string): Promise<bigint>;
 
@@ -354,8 +384,23 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** The contract with what the sealed decorator adds. */
+export interface AdmittedRequest {
+  /** That the caller asked for. */
+  readonly timeoutSeconds?: number;
+  readonly writes?: readonly AdmittedWrite[];
+}
+
+/** As much of a WriteOperation as strict mode looks at; its vectors may still be made of what was given. */
+export interface AdmittedWrite {
+  readonly kind: WriteOperation["kind"];
+  readonly selector?: PointsSelector;
+  readonly points?: readonly object[];
+}
+
+/** The contract with what the sealed decorator and strict mode add. */
 export interface SealedEngine extends Engine {
+  /** Throws what strict mode has against a request as a whole, before any part of it is run. */
+  admit(name: string, request: AdmittedRequest): Promise<void>;
   /** Sealed points that a filter passes over under the present policy: 0 when it asks for clear fields only. */
   sealedSkipped(name: string, filter: Filter | undefined): Promise<number>;
 }

@@ -28,6 +28,14 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       manage();
       return engine.updateCollection(name, settings);
     },
+    async createVectorName(name, vector, definition, echo) {
+      change(name);
+      return engine.createVectorName(name, vector, definition, echo);
+    },
+    async deleteVectorName(name, vector, echo) {
+      change(name);
+      return engine.deleteVectorName(name, vector, echo);
+    },
     async deleteCollection(name) {
       manage();
       return engine.deleteCollection(name);
@@ -77,6 +85,16 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
     async deleteFieldIndex(name, key) {
       change(name);
       return engine.deleteFieldIndex(name, key);
+    },
+    async spend(name, kind, perMinute, cost) {
+      if (kind === "read") read(name);
+      else write(name);
+      return engine.spend(name, kind, perMinute, cost);
+    },
+    async admit(name, request) {
+      if (request.writes === undefined) read(name);
+      else write(name);
+      return engine.admit(name, request);
     },
     async streamPosition(name, streamId) {
       write(name);

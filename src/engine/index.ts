@@ -2,4 +2,5 @@ export { type Attached, type Attachments, AttachmentTable, attachedEngine } from
 export * from "./engine.ts";
 export { guardEngine } from "./guarded.ts";
 export { createSharedChanges, sealEngine, sealedSkippedOf } from "./sealed.ts";
+export { strictEngine } from "./strict.ts";
 export { tableRows } from "./tables.ts";

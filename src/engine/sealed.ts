@@ -29,7 +29,7 @@ import { normalizePolicy, PolicyCache } from "./sealed/policy.ts";
 import { checkKey, judgeQuery } from "./sealed/queries.ts";
 
 /** Times that a write is judged anew because the policy changed under it. */
-const admissionsMax = 4;
+const admissionsMax = 32;
 
 const skippedCounts = new WeakMap<object, number>();
 
@@ -165,6 +165,9 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     createCollection: async (name, config, sealing) =>
       changed(engine.createCollection(name, config, normalizePolicy(sealing))),
     updateCollection: (name, change) => changed(engine.updateCollection(name, change)),
+    createVectorName: (name, vector, definition, echo) =>
+      changed(engine.createVectorName(name, vector, definition, echo)),
+    deleteVectorName: (name, vector, echo) => changed(engine.deleteVectorName(name, vector, echo)),
     deleteCollection: (name) => changed(engine.deleteCollection(name)),
     listCollections: () => engine.listCollections(),
     largestCollections: (count) => engine.largestCollections(count),
@@ -193,6 +196,8 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
       return made;
     },
     deleteFieldIndex: (name, key) => changed(engine.deleteFieldIndex(name, key)),
+    spend: (name, kind, perMinute, cost) => engine.spend(name, kind, perMinute, cost),
+    admit: async () => undefined,
     streamPosition: (name, streamId) => engine.streamPosition(name, streamId),
     get: (name, ids, payload, vectors) => engine.get(name, ids, keepEnvelopes(payload), vectors),
     async search(name: string, query: NearestQuery, signal) {

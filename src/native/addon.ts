@@ -51,6 +51,8 @@ export const operations = {
   flush: 28,
   largestCollections: 29,
   explain: 30,
+  changeVectors: 31,
+  spend: 32,
   query: 40,
   queryGroups: 41,
   facet: 42,

@@ -207,6 +207,11 @@ export class NativeReader {
     return this.view.getFloat32(this.at - 4, true);
   }
 
+  f64(): number {
+    this.at += 8;
+    return this.view.getFloat64(this.at - 8, true);
+  }
+
   blob(): Uint8Array {
     const size = this.u32();
     const bytes = new Uint8Array(this.view.buffer, this.at, size);

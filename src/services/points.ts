@@ -19,6 +19,7 @@ import {
   type SealedEngine,
   sealedSkippedOf,
   tableRows,
+  type VectorDefinition,
   type WriteOperation,
 } from "../engine/index.ts";
 import { Inference, type InferenceContext, type InferenceUsage } from "../inference/index.ts";
@@ -161,6 +162,7 @@ export class PointsService {
     context: InferenceContext = {},
   ): Promise<UpdateOutcome[]> {
     await checkKeys(operations);
+    await this.#engine.admit(collection, { writes: operations });
     const outcomes: UpdateOutcome[] = [];
     for (const operation of operations) outcomes.push(await this.write(collection, operation, wait, context));
     return outcomes;
@@ -179,6 +181,27 @@ export class PointsService {
 
   async deleteFieldIndex(collection: string, key: string, wait: boolean): Promise<UpdateOutcome> {
     const { operationId } = await this.#engine.deleteFieldIndex(collection, key);
+    return { operationId, completed: wait, sealedSkipped: 0 };
+  }
+
+  async createVectorName(
+    collection: string,
+    vector: string,
+    definition: VectorDefinition,
+    echo: (present: string) => string,
+    wait: boolean,
+  ): Promise<UpdateOutcome> {
+    const { operationId } = await this.#engine.createVectorName(collection, vector, definition, echo);
+    return { operationId, completed: wait, sealedSkipped: 0 };
+  }
+
+  async deleteVectorName(
+    collection: string,
+    vector: string,
+    echo: (present: string) => string,
+    wait: boolean,
+  ): Promise<UpdateOutcome> {
+    const { operationId } = await this.#engine.deleteVectorName(collection, vector, echo);
     return { operationId, completed: wait, sealedSkipped: 0 };
   }
 

@@ -33,6 +33,7 @@ import {
   type Quantization,
   type SealingPolicy,
   type SparseVectorParams,
+  type StrictMode,
   sealingDefault,
   type VectorParams,
 } from "../core/index.ts";
@@ -40,6 +41,8 @@ import { toPayloadSchemaInfo } from "./field-indexes.ts";
 import { mapDatatype, mapMemory, mapQuantization, validationError } from "./quantization.ts";
 import { mapSealingPolicy, toSealingState } from "./sealing.ts";
 import { toCount } from "./selectors.ts";
+import { mapStrictMode } from "./strict.ts";
+import { checkVectorName } from "./vector-names.ts";
 import { unsupported } from "./vectors.ts";
 
 /** Qdrant 1.19's, which its clients expect to read back. */
@@ -98,7 +101,7 @@ type VectorChange = Partial<Pick<VectorParams, "hnsw" | "onDisk" | "memory">> & 
   readonly quantization?: Quantization | undefined;
 };
 
-function mapVectorParams(message: VectorParamsMessage, field: string): VectorParams {
+export function mapVectorParams(message: VectorParamsMessage, field: string): VectorParams {
   const size = checkRange(message.size, 1, limits.vectorDimensionsMax, `${field}.size`) as number;
   const distance = distances[message.distance];
   if (distance === undefined) {
@@ -146,9 +149,7 @@ function mapVectorsConfig(message: CreateCollection): Record<string, VectorParam
     }
     for (const [name, params] of entries) {
       const field = `vectors_config.params_map.${name.slice(0, 64)}`;
-      if (name.length > limits.vectorNameLengthMax) {
-        throw badInput(`${field}: the name is longer than ${limits.vectorNameLengthMax} characters`, field);
-      }
+      checkVectorName(name, field);
       Object.defineProperty(vectors, name, { value: mapVectorParams(params, field), enumerable: true });
     }
   }
@@ -170,9 +171,7 @@ function mapSparseVectors(message: CreateCollection, dense: object): Record<stri
   }
   for (const [name, { modifier }] of entries) {
     const field = `sparse_vectors_config.map.${name.slice(0, 64)}`;
-    if (name.length > limits.vectorNameLengthMax) {
-      throw badInput(`${field}: the name is longer than ${limits.vectorNameLengthMax} characters`, field);
-    }
+    checkVectorName(name, field);
     if (Object.hasOwn(dense, name)) {
       throw badInput(`Wrong input: Dense and sparse vectors have the same name: ${name}`, field);
     }
@@ -204,6 +203,7 @@ export function mapCreateCollection(message: CreateCollection): CreateCollection
       indexingThreshold: threshold === undefined ? collectionDefaults.indexingThreshold : toCount(threshold),
       onDiskPayload: message.onDiskPayload ?? collectionDefaults.onDiskPayload,
       ...mapCollectionQuantization(message.quantizationConfig),
+      ...strictModeOf(message),
       echo: encodeEcho(message),
     },
   };
@@ -226,6 +226,7 @@ export interface UpdateCollectionRequest {
     readonly quantization?: Quantization | undefined;
     readonly hnsw?: Partial<HnswConfig>;
     readonly indexingThreshold?: number;
+    readonly strictMode?: StrictMode;
   };
 }
 
@@ -252,6 +253,7 @@ export function mapUpdateCollection(message: UpdateCollection): UpdateCollection
       ...mapCollectionQuantization(message.quantizationConfig),
       ...(message.hnswConfig === undefined ? {} : { hnsw: mapHnsw(message.hnswConfig, "hnsw_config") }),
       ...(threshold === undefined ? {} : { indexingThreshold: toCount(threshold) }),
+      ...strictModeOf(message),
     },
   };
 }
@@ -262,6 +264,11 @@ function mapSparseChange([name, { modifier }]: readonly [string, SparseVectorPar
   Partial<SparseVectorParams>,
 ] {
   return [name, modifier === undefined ? {} : { modifier: modifier === Modifier.Idf ? "idf" : "none" }];
+}
+
+function strictModeOf({ strictModeConfig }: CreateCollection | UpdateCollection): { readonly strictMode?: StrictMode } {
+  const strictMode = mapStrictMode(strictModeConfig, "strict_mode_config");
+  return strictMode === undefined ? {} : { strictMode };
 }
 
 function isObject(value: JsonValue | undefined): value is JsonObject {
@@ -282,7 +289,7 @@ function mergeJson(base: JsonValue | undefined, diff: JsonValue): JsonValue {
 }
 
 /** Either form of VectorsConfig by name. */
-function vectorsByName(config: JsonValue | undefined): JsonObject {
+export function vectorsByName(config: JsonValue | undefined): JsonObject {
   if (!isObject(config)) return {};
   if (isObject(config.params)) return { "": config.params };
   return isObject(config.paramsMap) && isObject(config.paramsMap.map) ? config.paramsMap.map : {};

@@ -160,6 +160,23 @@ def named(client, name):
     assert vectors == {1: {"image", "text"}, 2: {"image", "text"}, 3: {"grid", "text"}}
     empty = client.retrieve(name, [2], with_vectors=["grid"])[0]
     assert not empty.vector
+    dense = models.DenseVectorNameConfig(dense=models.DenseVectorConfig(size=2, distance=models.Distance.DOT))
+    sparse = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier=models.Modifier.IDF))
+    for _ in range(2):
+        assert client.create_vector_name(name, "later", dense).status == models.UpdateStatus.COMPLETED
+    client.create_vector_name(name, "words", sparse)
+    params = client.get_collection(name).config.params
+    assert (params.vectors["later"].size, params.sparse_vectors["words"].modifier) == (2, models.Modifier.IDF)
+    client.update_vectors(name, [models.PointVectors(id=3, vector={"later": [1, 2], "words": models.SparseVector(indices=[1], values=[2])})], wait=True)
+    assert [(hit.id, hit.score) for hit in client.query_points(name, query=[1, 1], using="later").points] == [(3, 3.0)]
+    refused(CODE.INVALID_ARGUMENT, "Wrong input: Vector `words` already exists as a sparse vector", lambda: client.create_vector_name(name, "words", dense))
+    refused(CODE.INVALID_ARGUMENT, "Validation error in body: [vector_name:", lambda: client.create_vector_name(name, "a*b", dense))
+    for each in ("later", "words"):
+        assert client.delete_vector_name(name, each).status == models.UpdateStatus.COMPLETED
+    assert client.get_collection(name).config.params.vectors.keys() == {"image", "text", "grid"}
+    assert set(client.retrieve(name, [3], with_vectors=True)[0].vector) == {"grid", "text"}
+    missing = "Wrong input: Not existing vector name error: later"
+    refused(CODE.INVALID_ARGUMENT, missing, lambda: client.query_points(name, query=[1, 1], using="later"))
     requires = "Wrong input: Collection requires specified vector name in the request"
     refused(CODE.INVALID_ARGUMENT, requires, lambda: client.query_points(name, query=[0, 0]))
 

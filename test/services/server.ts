@@ -20,7 +20,7 @@ import { pino } from "pino";
 import { createServiceTables } from "../../src/api/grpc/handlers/index.ts";
 import { startGrpcServer } from "../../src/api/grpc/index.ts";
 import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
-import { sealEngine } from "../../src/engine/index.ts";
+import { createSharedChanges, sealEngine, strictEngine } from "../../src/engine/index.ts";
 import type { Inference } from "../../src/inference/index.ts";
 import { StreamRegistry } from "../../src/services/index.ts";
 import { temporaryFolder } from "../engine/support.ts";
@@ -39,7 +39,8 @@ export interface Bidi<I extends DescMessage, O extends DescMessage> {
 
 export async function startTestServer({ inference }: { readonly inference?: Inference } = {}) {
   const folder = temporaryFolder();
-  const engine = sealEngine(openEmbeddedEngine({ dataDir: folder.path }));
+  const changes = createSharedChanges();
+  const engine = strictEngine(sealEngine(openEmbeddedEngine({ dataDir: folder.path }), changes), changes);
   const server = await startGrpcServer({
     host: "127.0.0.1",
     port: 0,

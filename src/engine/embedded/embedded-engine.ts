@@ -9,7 +9,6 @@ import {
   DomainError,
   type Explanation,
   type FacetRequest,
-  type FieldIndex,
   type FieldIndexType,
   type Filter,
   type GroupsRequest,
@@ -40,15 +39,20 @@ import type {
   PointInput,
   PointsOfGroup,
   PointTable,
+  RateAnswer,
   ScrollCursor,
   ScrollRequest,
+  VectorDefinition,
   WriteOperation,
   WriteOptions,
   WriteResult,
 } from "../engine.ts";
 import { tableRows } from "../tables.ts";
+import { withChange, withoutVectorName, withVectorName } from "./collection-changes.ts";
+import { fieldTypes, readCollectionInfo } from "./collection-info.ts";
 import { readExplanation } from "./explanation.ts";
 import {
+  encodeAliases,
   encodeCount,
   encodeEncodedWrite,
   encodeExplain,
@@ -56,13 +60,16 @@ import {
   encodeReplace,
   encodeScroll,
   encodeSearches,
+  encodeSpend,
   encodeWrite,
+  readRateAnswer,
+  writeDenseField,
+  writeSparseField,
   writeVectorFields,
 } from "./messages.ts";
 import { NativePointTable } from "./point-table.ts";
 import { encodeFacet, encodeGroups, encodeOrderedScroll, encodeQueries } from "./query-messages.ts";
 import { EmbeddedSnapshots } from "./snapshots.ts";
-import { changeVectors } from "./vector-changes.ts";
 
 export interface EmbeddedOptions extends NativeOptions {
   /** Folder of everything the engine keeps; made when missing, held by one process at a time. */
@@ -88,18 +95,6 @@ export interface EngineStats {
   /** Derived files that the start found damaged or missing: built anew from the store since. At most a thousand. */
   readonly leftOut: readonly { readonly collection: string; readonly what: string }[];
 }
-
-/** qdrant.FieldType's numbers, which the addon uses too. */
-const fieldTypes: readonly FieldIndexType[] = [
-  "keyword",
-  "integer",
-  "float",
-  "geo",
-  "text",
-  "bool",
-  "datetime",
-  "uuid",
-];
 
 /** Offset of the table in a scroll's answer. */
 const scrollHeaderSize = 24;
@@ -141,21 +136,53 @@ export class EmbeddedEngine implements Engine {
   }
 
   async updateCollection(name: string, change: CollectionChange): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      const { config, epoch } = await this.collectionInfo(name);
-      const next: CollectionConfig = {
-        ...config,
-        ...changeVectors(config, change),
-        hnsw: { ...config.hnsw, ...change.hnsw },
-        ...("quantization" in change ? { quantization: change.quantization } : {}),
-        indexingThreshold: change.indexingThreshold ?? config.indexingThreshold,
-        echo: change.echo ?? config.echo,
-      };
-      const out = new NativeWriter(1024).text(name).u64(BigInt(epoch)).text(JSON.stringify(next));
+    await this.changing(name, operations.updateCollection, ({ config }, out) => {
+      const next = withChange(config, change);
+      out.text(JSON.stringify(next));
       writeVectorFields(out, next);
+    });
+  }
+
+  async createVectorName(
+    name: string,
+    vector: string,
+    definition: VectorDefinition,
+    echo: (present: string) => string,
+  ): Promise<WriteResult> {
+    const answer = await this.changing(name, operations.changeVectors, ({ config }, out) => {
+      const next = withVectorName(config, vector, definition);
+      if (next === undefined) return out.text("").u8(0);
+      out.text(JSON.stringify({ ...next, echo: echo(config.echo) })).u8(1);
+      if (definition.kind === "dense") return writeDenseField(out, vector, definition.params, next);
+      return writeSparseField(out, vector, definition.params, next);
+    });
+    return readWriteResult(answer);
+  }
+
+  async deleteVectorName(name: string, vector: string, echo: (present: string) => string): Promise<WriteResult> {
+    const answer = await this.changing(name, operations.changeVectors, ({ config }, out) => {
+      const next = withoutVectorName(config, vector);
+      if (next === undefined) return out.text("").u8(0);
+      return out
+        .text(JSON.stringify({ ...next, echo: echo(config.echo) }))
+        .u8(2)
+        .text(vector);
+    });
+    return readWriteResult(answer);
+  }
+
+  /** A change that `write` makes of the present configuration, tried anew when another one came between. */
+  private async changing(
+    name: string,
+    operation: number,
+    write: (info: CollectionInfo, out: NativeWriter) => unknown,
+  ): Promise<ArrayBuffer> {
+    for (let attempt = 1; ; attempt++) {
+      const info = await this.collectionInfo(name);
+      const out = new NativeWriter(1024).text(name).u64(BigInt(info.epoch));
+      write(info, out);
       try {
-        await this.native.call(operations.updateCollection, out.done());
-        return;
+        return await this.native.call(operation, out.done());
       } catch (error) {
         if (!isAborted(error) || attempt >= changeAttemptsMax) throw error;
       }
@@ -179,69 +206,11 @@ export class EmbeddedEngine implements Engine {
 
   async collectionInfo(name: string): Promise<CollectionInfo> {
     const answer = await this.native.call(operations.collectionInfo, new NativeWriter().text(name).done());
-    const reader = new NativeReader(answer);
-    const realName = reader.text();
-    const config = JSON.parse(reader.text()) as CollectionConfig;
-    const sealing = JSON.parse(reader.text()) as SealingPolicy;
-    const sealingId = Buffer.from(reader.blob()).toString("hex");
-    const acceptedSealingIds = Array.from({ length: reader.u32() }, () => Buffer.from(reader.blob()).toString("hex"));
-    const epoch = reader.size();
-    const pointsCount = reader.size();
-    const indexedVectorsCount = reader.size();
-    const segmentsCount = reader.size();
-    const sealedPointsCount = reader.size();
-    const memory = {
-      tail: reader.size(),
-      ids: reader.size(),
-      payloadIndexes: reader.size(),
-      mapped: reader.size(),
-      graph: reader.size(),
-    };
-    const building = reader.u8() === 1;
-    const wantsBuild = reader.u8() === 1;
-    const optimizerError = reader.text();
-    const fieldIndexes: FieldIndex[] = Array.from({ length: reader.u32() }, () => {
-      const key = reader.text();
-      const type = fieldTypes[reader.u8()] ?? "keyword";
-      const params = reader.text();
-      const points = reader.size();
-      reader.skip(8);
-      return { key, type, params, points };
-    });
-    return {
-      name: realName,
-      config,
-      sealing,
-      sealingId,
-      acceptedSealingIds,
-      epoch,
-      status: optimizerError !== "" ? "red" : building || wantsBuild ? "yellow" : "green",
-      ...(optimizerError === "" ? {} : { optimizerError }),
-      pointsCount,
-      indexedVectorsCount,
-      segmentsCount,
-      sealedPointsCount,
-      fieldIndexes,
-      memory,
-    };
+    return readCollectionInfo(new NativeReader(answer));
   }
 
   async updateAliases(actions: readonly AliasAction[]): Promise<void> {
-    const out = new NativeWriter().u32(actions.length);
-    for (const action of actions) {
-      switch (action.kind) {
-        case "create":
-          out.u8(1).text(action.alias).text(action.collection);
-          break;
-        case "rename":
-          out.u8(2).text(action.from).text(action.to);
-          break;
-        case "delete":
-          out.u8(3).text(action.alias);
-          break;
-      }
-    }
-    await this.native.call(operations.updateAliases, out.done());
+    await this.native.call(operations.updateAliases, encodeAliases(actions));
   }
 
   async listAliases(collection?: string): Promise<[string, string][]> {
@@ -323,6 +292,11 @@ export class EmbeddedEngine implements Engine {
   async deleteFieldIndex(name: string, key: string): Promise<WriteResult> {
     const out = new NativeWriter().text(name).text(key);
     return readWriteResult(await this.native.call(operations.deleteFieldIndex, out.done()));
+  }
+
+  async spend(name: string, kind: "read" | "write", perMinute: number, cost: number): Promise<RateAnswer> {
+    const answer = await this.native.call(operations.spend, encodeSpend(name, kind, perMinute, cost));
+    return readRateAnswer(new NativeReader(answer));
   }
 
   async streamPosition(name: string, streamId: string): Promise<bigint> {

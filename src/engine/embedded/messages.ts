@@ -8,19 +8,22 @@ import type {
   PayloadSelector,
   PointId,
   Quantization,
+  SparseVectorParams,
   VectorParams,
   VectorsSelector,
 } from "../../core/index.ts";
 import { encodeFilter } from "../../filter/index.ts";
-import { NativeWriter } from "../../native/index.ts";
+import { type NativeReader, NativeWriter } from "../../native/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
 import type {
+  AliasAction,
   EncodedUpsert,
   ExplainRequest,
   NearestQuery,
   PointInput,
   PointsSelector,
   PointVectors,
+  RateAnswer,
   ScrollRequest,
   WriteCondition,
   WriteOperation,
@@ -33,29 +36,38 @@ export function writeVectorFields(out: NativeWriter, config: CollectionConfig): 
   const fields = Object.entries(config.vectors);
   const sparse = Object.entries(config.sparseVectors ?? {});
   out.u32(fields.length + sparse.length);
-  for (const [name, params] of fields) {
-    out
-      .text(name)
-      .u32(params.size)
-      .u8(distances[params.distance])
-      .u32(params.hnsw?.m ?? config.hnsw.m)
-      .u32(params.hnsw?.efConstruct ?? config.hnsw.efConstruct)
-      .u64(BigInt(params.hnsw?.fullScanThreshold ?? config.hnsw.fullScanThreshold))
-      .u64(BigInt(config.indexingThreshold))
-      .u8(datatypes[params.datatype ?? "float32"]);
-    writeCodes(out, params.quantization ?? config.quantization);
-    // Multivectors have no codes: their placement is that of the vectors.
-    if (params.multivector === true) out.u8(onDisk(params.memory) ? 1 : 0);
-    else writePlacement(out, params, config);
-    out.u8(params.multivector === true ? 4 : 0);
-  }
-  for (const [name, { modifier }] of sparse) {
-    // Nothing of a graph matters to it.
-    out.text(name).u32(0).u8(distances.dot).u32(16).u32(128).u64(0n).u64(0n).u8(datatypes.float32);
-    writeCodes(out, undefined);
-    writePlacement(out, { size: 1, distance: "dot" }, config);
-    out.u8(modifier === "idf" ? 3 : 1);
-  }
+  for (const [name, params] of fields) writeDenseField(out, name, params, config);
+  for (const [name, params] of sparse) writeSparseField(out, name, params, config);
+}
+
+export function writeDenseField(out: NativeWriter, name: string, params: VectorParams, config: CollectionConfig): void {
+  out
+    .text(name)
+    .u32(params.size)
+    .u8(distances[params.distance])
+    .u32(params.hnsw?.m ?? config.hnsw.m)
+    .u32(params.hnsw?.efConstruct ?? config.hnsw.efConstruct)
+    .u64(BigInt(params.hnsw?.fullScanThreshold ?? config.hnsw.fullScanThreshold))
+    .u64(BigInt(config.indexingThreshold))
+    .u8(datatypes[params.datatype ?? "float32"]);
+  writeCodes(out, params.quantization ?? config.quantization);
+  // Multivectors have no codes: their placement is that of the vectors.
+  if (params.multivector === true) out.u8(onDisk(params.memory) ? 1 : 0);
+  else writePlacement(out, params, config);
+  out.u8(params.multivector === true ? 4 : 0);
+}
+
+export function writeSparseField(
+  out: NativeWriter,
+  name: string,
+  { modifier }: SparseVectorParams,
+  config: CollectionConfig,
+): void {
+  // Nothing of a graph matters to it.
+  out.text(name).u32(0).u8(distances.dot).u32(16).u32(128).u64(0n).u64(0n).u8(datatypes.float32);
+  writeCodes(out, undefined);
+  writePlacement(out, { size: 1, distance: "dot" }, config);
+  out.u8(modifier === "idf" ? 3 : 1);
 }
 
 const datatypes: Record<Datatype, number> = { float32: 1, uint8: 2, float16: 3 };
@@ -365,6 +377,34 @@ export function encodeExplain(name: string, { filter, plainOnly, query }: Explai
     writeFilter(out, filter, plainOnly);
   } else {
     writeSearch(out, { ...query, filter, plainOnly, payload: { kind: "none" }, vectors: { kind: "none" } });
+  }
+  return out.done();
+}
+
+export function encodeSpend(name: string, kind: "read" | "write", perMinute: number, cost: number): Uint8Array {
+  const out = new NativeWriter().text(name).u8(kind === "write" ? 1 : 0);
+  return out.u32(perMinute).u64(BigInt(cost)).done();
+}
+
+export function readRateAnswer(reader: NativeReader): RateAnswer {
+  const granted = reader.u8() === 1;
+  return { granted, available: reader.f64(), retryAfterSeconds: reader.f64() };
+}
+
+export function encodeAliases(actions: readonly AliasAction[]): Uint8Array {
+  const out = new NativeWriter().u32(actions.length);
+  for (const action of actions) {
+    switch (action.kind) {
+      case "create":
+        out.u8(1).text(action.alias).text(action.collection);
+        break;
+      case "rename":
+        out.u8(2).text(action.from).text(action.to);
+        break;
+      case "delete":
+        out.u8(3).text(action.alias);
+        break;
+    }
   }
   return out.done();
 }

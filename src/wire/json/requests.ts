@@ -387,9 +387,24 @@ const createIndex: Build = (body, params) => {
 
 const createVector: Build = (body, params) => {
   const desc = p.CreateVectorNameRequestSchema;
-  const message = readFields(desc, body, "", 1, { request: true });
+  const object = toObject(body, "enum VectorNameConfig", "");
+  const dense = member(object, "dense");
+  const sparse = member(object, "sparse");
+  if (dense === undefined && sparse === undefined) {
+    throw formatError("data did not match any variant of untagged enum VectorNameConfig", "");
+  }
+  const vectorConfig =
+    dense === undefined
+      ? {
+          case: "sparseConfig" as const,
+          value: readMessage(p.SparseVectorCreationConfigSchema, sparse as Json, "sparse") as never,
+        }
+      : {
+          case: "denseConfig" as const,
+          value: readMessage(p.DenseVectorCreationConfigSchema, dense, "dense") as never,
+        };
+  const message = create(desc, { vectorName: params.path.vector ?? "", vectorConfig }) as unknown as AnyMessage;
   setCommon(desc, message, params);
-  message.vectorName = params.path.vector;
   return encode(desc, message);
 };
 

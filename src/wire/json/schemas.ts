@@ -255,7 +255,10 @@ function makeBodies(): Readonly<Partial<Record<RestRequestName, Schema>>> {
       "field_name",
       "field_schema",
     ),
-    createVector: request(p.CreateVectorNameRequestSchema),
+    createVector: any(
+      fields({ dense: of(p.DenseVectorCreationConfigSchema) }, "dense"),
+      fields({ sparse: of(p.SparseVectorCreationConfigSchema) }, "sparse"),
+    ),
     upsert,
     updateBatch: fields(
       {

@@ -24,6 +24,7 @@ import { bindS5 } from "./s5.ts";
 import { bindSealing } from "./sealing.ts";
 import { bindSnapshotStreams } from "./snapshot-streams.ts";
 import { bindSnapshots } from "./snapshots.ts";
+import { withTimeouts } from "./timeouts.ts";
 
 export interface ServiceTableOptions {
   /** The sealed engine: no door goes round it. */
@@ -38,7 +39,7 @@ export interface ServiceTableOptions {
 export function createServiceTables({ engine, s5, streams, inference }: ServiceTableOptions): ServiceBinding[] {
   return [
     bindCollections(new CollectionsService(engine)),
-    bindPoints(new PointsService(engine, inference), new QueriesService(engine, inference)),
+    withTimeouts(bindPoints(new PointsService(engine, inference), new QueriesService(engine, inference)), engine),
     bindSnapshots(new SnapshotsService(engine)),
     bindService(Qdrant, {
       // Qdrant's clients read title and version and warn about any other.

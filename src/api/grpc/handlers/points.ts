@@ -40,6 +40,8 @@ import {
   encodeScrollResponse,
   encodeUpdateResponse,
   mapCreateFieldIndex,
+  mapCreateVectorName,
+  mapDeleteVectorName,
   mapDiscover,
   mapFacet,
   mapFilter,
@@ -59,7 +61,7 @@ import {
   withUsage,
 } from "../../../wire/index.ts";
 
-import { bindService, type RawUnaryHandler, rawUnary, type ServiceBinding, unary, unimplemented } from "../call.ts";
+import { bindService, type RawUnaryHandler, rawUnary, type ServiceBinding, unary } from "../call.ts";
 import { releaseRequest } from "../receive.ts";
 import { publicKeyHeader, publicKeyOf, secondsSince, tellSkipped, withPublicKey } from "./common.ts";
 
@@ -72,8 +74,6 @@ function sumUsage(outcomes: readonly UpdateOutcome[]): ReadonlyMap<string, numbe
   }
   return sum;
 }
-
-const later = "arrives with the whole Qdrant API, in a later version";
 
 export function bindPoints(points: PointsService, queries: QueriesService): ServiceBinding {
   const write = (decode: (bytes: Uint8Array) => WriteRequest): RawUnaryHandler =>
@@ -218,8 +218,18 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       tellSkipped(call, sealedSkipped);
       return { result: { count: BigInt(count) }, time: secondsSince(startMs) };
     }),
-    createVectorName: unimplemented(later),
-    deleteVectorName: unimplemented(later),
+    createVectorName: unary(async (message) => {
+      const startMs = performance.now();
+      const { collection, name, definition, echo, wait } = mapCreateVectorName(message);
+      const { operationId, completed } = await points.createVectorName(collection, name, definition, echo, wait);
+      return { result: { operationId, status: completed ? 2 : 1 }, time: secondsSince(startMs) };
+    }),
+    deleteVectorName: unary(async (message) => {
+      const startMs = performance.now();
+      const { collection, name, echo, wait } = mapDeleteVectorName(message);
+      const { operationId, completed } = await points.deleteVectorName(collection, name, echo, wait);
+      return { result: { operationId, status: completed ? 2 : 1 }, time: secondsSince(startMs) };
+    }),
     searchGroups: groups(SearchPointGroupsSchema, mapSearchGroups),
     recommend: one(RecommendPointsSchema, mapRecommend),
     recommendBatch: many(RecommendBatchPointsSchema, (message) => [

@@ -57,8 +57,7 @@ Collection::Collection(Store& store, MemoryBudget& budget, std::string folder, C
 
 Collection::~Collection() = default;
 
-VectorIndexConfig Collection::index_config(size_t vector) const {
-  const VectorField& field = record_.vectors[vector];
+VectorIndexConfig Collection::index_config_of(const VectorField& field, size_t number) const {
   VectorIndexConfig config;
   config.dim = field.sparse ? 1 : field.dim;
   config.distance = field.distance;
@@ -70,13 +69,15 @@ VectorIndexConfig Collection::index_config(size_t vector) const {
   config.codes = field.codes;
   config.placement = field.placement;
   config.cipher = store_.cipher();
-  config.dir = folder_ + "/" + std::to_string(vector);
+  config.dir = folder_ + "/" + std::to_string(number);
   return config;
 }
 
 void Collection::open_vectors() {
   for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
     const VectorIndexConfig config = index_config(vector);
+    // Left by a stop between the deletion of its name and that of its files.
+    if (record_.vectors[vector].removed) std::filesystem::remove_all(config.dir);
     std::filesystem::create_directories(config.dir);
     vectors_.push_back(VectorIndex::open(config));
   }
@@ -116,6 +117,7 @@ void Collection::load() {
     for (size_t vector = 0; vector < vectors_.size(); ++vector) {
       const auto& versions = vector_versions_[vector];
       const VectorField& field = record_.vectors[vector];
+      if (field.removed) continue;
       // Multivectors that are not kept in memory are not read before they are compared.
       if (field.multi && !field.multi_in_memory()) continue;
       const bool segments = !field.sparse && !field.multi;
@@ -170,8 +172,10 @@ void Collection::load_points(const std::function<void(size_t vector, uint32_t sl
     }
     for (const auto& [vector, version] : point.vectors) {
       if (vector >= vectors_.size()) throw Error(ErrorKind::kDataLoss, "a point in the store names a vector that its collection lacks");
-      vector_versions_[vector][point.slot] = version;
       const VectorField& field = record_.vectors[vector];
+      // Points are not rewritten when a name goes.
+      if (field.removed) continue;
+      vector_versions_[vector][point.slot] = version;
       if (field.multi && !field.multi_in_memory()) continue;
       if (field.sparse || field.multi || !vectors_[vector]->adopt(point.slot, version)) missing(vector, point.slot, version, id);
     }
@@ -204,8 +208,9 @@ void Collection::load_indexes(bool later) {
 
 void Collection::ensure_slots(size_t slots) {
   if (versions_.size() < slots) versions_.resize(std::max(slots, versions_.size() + versions_.size() / 8 + 64));
-  for (auto& versions : vector_versions_) {
-    if (versions.size() < versions_.size()) versions.resize(versions_.size());
+  for (size_t vector = 0; vector < vector_versions_.size(); ++vector) {
+    auto& versions = vector_versions_[vector];
+    if (!record_.vectors[vector].removed && versions.size() < versions_.size()) versions.resize(versions_.size());
   }
 }
 
@@ -219,9 +224,11 @@ int Collection::vector_number(std::string_view name) const {
 size_t Collection::required_vector(std::string_view name) const {
   const int vector = vector_number(name);
   if (vector >= 0) return static_cast<size_t>(vector);
-  if (name.empty() && !record_.vectors.empty()) {
-    std::string names;
-    for (const auto& field : record_.vectors) names += (names.empty() ? "" : ", ") + field.name;
+  std::string names;
+  for (const auto& field : record_.vectors) {
+    if (!field.removed) names += (names.empty() ? "" : ", ") + field.name;
+  }
+  if (name.empty() && !names.empty()) {
     throw Error(ErrorKind::kBadInput, "Wrong input: Collection requires specified vector name in the request, available names: " + names, "using");
   }
   throw Error(ErrorKind::kBadInput, "Wrong input: Not existing vector name error: " + std::string(name), "using");
@@ -243,13 +250,17 @@ CollectionStats Collection::stats() const {
   stats.points = ids_.size();
   stats.sealed = sealed_count_;
   stats.memory = memory();
-  for (const auto& vectors : vectors_) {
+  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+    if (record_.vectors[vector].removed) continue;
+    const auto& vectors = vectors_[vector];
     const VectorIndexStats index = vectors->stats();
+    stats.vector_bytes += record_.vectors[vector].sparse ? sparse_[vector].memory_bytes() : index.live * record_.vectors[vector].stored_bytes();
     stats.indexed += index.indexed;
     stats.segments += index.segments + 1;
     stats.wants_build = stats.wants_build || vectors->wants_build();
   }
   stats.building = building_;
+  stats.payload_bytes = store_.payload_bytes(cid_);
   std::lock_guard error_lock(error_mutex_);
   stats.optimizer_error = optimizer_error_;
   return stats;
@@ -274,7 +285,7 @@ void Collection::drop(rocksdb::WriteBatch& batch) {
       batch.Delete(store_.points(), Store::point_key(cid_, id));
       batch.Delete(store_.payloads(), Store::point_key(cid_, id));
       for (size_t vector = 0; vector < vectors_.size(); ++vector) {
-        if (vector_versions_[vector][slot] != 0) batch.Delete(store_.vectors(), Store::vector_key(cid_, static_cast<uint16_t>(vector), id));
+        if (vector_version(vector, slot) != 0) batch.Delete(store_.vectors(), Store::vector_key(cid_, static_cast<uint16_t>(vector), id));
       }
     });
   } else {
@@ -402,10 +413,13 @@ size_t Collection::repair() {
 
 bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, bool idle) {
   bool built = false;
-  for (auto& vectors : vectors_) {
+  for (size_t vector = 0;; ++vector) {
     std::unique_ptr<VectorIndex::Build> build;
+    std::shared_ptr<VectorIndex> vectors;
     {
       std::unique_lock lock(state_mutex_);
+      if (vector >= vectors_.size()) break;
+      vectors = vectors_[vector];
       if (dropped_ || !(vectors->wants_build() || (idle && vectors->wants_build_when_idle()))) continue;
       // A tenant's rows lie together, so that an exact scan of them reads on and on.
       std::vector<uint32_t> groups;
@@ -433,7 +447,13 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
     }
     try {
       std::unique_lock lock(state_mutex_);
-      vectors->finish_build(*build, succeeded && !dropped_);
+      // The name was deleted meanwhile, and its folder with it.
+      const bool gone = vectors_[vector] != vectors;
+      vectors->finish_build(*build, succeeded && !dropped_ && !gone);
+      if (gone) {
+        succeeded = false;
+        error.clear();
+      }
     } catch (const std::exception& failure) {
       succeeded = false;
       error = failure.what();

@@ -26,6 +26,7 @@
 #include "id_table.h"
 #include "memory_budget.h"
 #include "plan_cache.h"
+#include "rate_limiter.h"
 #include "point_table.h"
 #include "records.h"
 #include "requests.h"
@@ -57,6 +58,8 @@ struct CollectionMemory {
 
 struct CollectionStats {
   uint64_t points = 0, indexed = 0, segments = 0, sealed = 0;
+  uint64_t vector_bytes = 0;   // of the vectors that points have
+  uint64_t payload_bytes = 0;  // in the store, about: what was overwritten counts until it is compacted
   CollectionMemory memory;
   bool building = false;
   bool wants_build = false;
@@ -108,7 +111,11 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void drop_temporary(const std::string& key, FieldType type, bool refuse);
   // Replaces parts of the record when its epoch still is `expected` (0: whatever it is) and grows the epoch. Throws kAborted otherwise.
   void replace_record(uint64_t expected, const std::string* config, const std::string* sealing, const std::vector<VectorField>* vectors);
+  // Adds a vector name, deletes one with its vectors, or (neither given) only counts the operation; conditions as above.
+  WriteOutcome change_vectors(uint64_t expected, const std::string& config, const VectorField* added, const std::string* deleted);
   uint64_t stream_position(std::string_view stream) const;
+  // Takes `cost` operations of those that a minute may have.
+  RateAnswer spend(bool writes, uint32_t per_minute, uint64_t cost) { return rates_[writes ? 1 : 0].spend(per_minute, cost); }
 
   // Answers are point tables (point_table.h).
   std::string get(ByteReader& in) const;
@@ -182,11 +189,17 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::string encode_indexes() const;
   void restored();
   void forget_changes(rocksdb::WriteBatch& batch, uint64_t from, uint64_t until) const;
-  VectorIndexConfig index_config(size_t vector) const;
+  VectorIndexConfig index_config(size_t vector) const { return index_config_of(record_.vectors[vector], vector); }
+  VectorIndexConfig index_config_of(const VectorField& field, size_t number) const;
   void open_vectors();
   int vector_number(std::string_view name) const;  // -1: none
   size_t required_vector(std::string_view name) const;
   void ensure_slots(size_t slots);
+  // The operation that wrote the slot's vector; 0: it has none.
+  uint64_t vector_version(size_t vector, uint32_t slot) const {
+    const auto& versions = vector_versions_[vector];
+    return slot < versions.size() ? versions[slot] : 0;
+  }
 
   std::vector<PointId> select(ByteReader& in, WriteContext& context) const;
   Change& change_of(WriteContext& context, const PointId& id) const;
@@ -262,11 +275,12 @@ class Collection : public std::enable_shared_from_this<Collection> {
   CollectionRecord record_;
   IdTable ids_;
   std::vector<uint64_t> versions_;                      // by slot: operation that changed the point last
-  std::vector<std::vector<uint64_t>> vector_versions_;  // [vector][slot]: operation that wrote the vector; 0: none
+  std::vector<std::vector<uint64_t>> vector_versions_;  // [vector][slot]: operation that wrote the vector; 0: none; empty: the name is gone
   Bitset sealed_;
   uint64_t sealed_count_ = 0;
-  // The VectorIndex of a sparse field and of multivectors stays empty; those are in sparse_ and multi_, which are empty for the others.
-  std::vector<std::unique_ptr<VectorIndex>> vectors_;
+  // The VectorIndex of a sparse field and of multivectors stays empty; those are in sparse_ and multi_, which are empty for the others. All is
+  // empty for a deleted name. Shared with a build, which may outlive the name.
+  std::vector<std::shared_ptr<VectorIndex>> vectors_;
   std::vector<SparseIndex> sparse_;
   std::vector<MultiIndex> multi_;
   std::unique_ptr<PayloadIndexes> indexes_;
@@ -301,6 +315,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::atomic<uint64_t> fields_changes_{0}, saved_fields_{0};  // grows with indexes that come or go; the same when the files were written
   std::atomic<bool> restoring_{false};  // the indexes that a start left are not there yet
   Booking booking_;
+  RateLimiter rates_[2];  // reads, writes
   // Under write_mutex_: of what is booked, what no count has confirmed; whether anything was written since the last count.
   uint64_t estimated_ = 0;
   bool uncounted_ = false;

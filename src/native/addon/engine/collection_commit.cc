@@ -65,7 +65,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
       batch.Delete(store_.points(), key);
       batch.Delete(store_.payloads(), key);
       for (size_t vector = 0; vector < vectors_.size(); ++vector) {
-        if (vector_versions_[vector][change.slot] != 0) {
+        if (vector_version(vector, change.slot) != 0) {
           batch.Delete(store_.vectors(), Store::vector_key(cid_, static_cast<uint16_t>(vector), change.id));
         }
       }
@@ -78,7 +78,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
     point.sealed = change.payload ? payload::is_sealed(*change.payload) : exists && sealed_.test(change.slot);
     for (size_t vector = 0; vector < vectors_.size(); ++vector) {
       const auto number = static_cast<uint16_t>(vector);
-      const uint64_t had = exists ? vector_versions_[vector][change.slot] : 0;
+      const uint64_t had = exists ? vector_version(vector, change.slot) : 0;
       const auto given = std::find_if(change.set.begin(), change.set.end(), [&](const auto& set) { return set.number == number; });
       if (given != change.set.end()) {
         point.vectors.emplace_back(number, operation);
@@ -137,7 +137,8 @@ WriteOutcome Collection::commit(WriteContext& context) {
     if (change.removed) {
       if (indexed) indexes_->erase(change.slot, *change.old_payload);
       for (size_t vector = 0; vector < vectors_.size(); ++vector) {
-        if (vector_versions_[vector][change.slot] != 0) remove_vector(vector, change.slot);
+        if (vector_version(vector, change.slot) == 0) continue;
+        remove_vector(vector, change.slot);
         vector_versions_[vector][change.slot] = 0;
       }
       if (sealed_.test(change.slot)) --sealed_count_;

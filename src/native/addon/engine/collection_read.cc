@@ -22,7 +22,9 @@ std::vector<uint16_t> Collection::selected_vectors(const VectorsSelector& select
   if (selector.kind == VectorsSelector::Kind::kNone) return numbers;
   std::shared_lock lock(state_mutex_);
   if (selector.kind == VectorsSelector::Kind::kAll) {
-    for (size_t vector = 0; vector < record_.vectors.size(); ++vector) numbers.push_back(static_cast<uint16_t>(vector));
+    for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
+      if (!record_.vectors[vector].removed) numbers.push_back(static_cast<uint16_t>(vector));
+    }
     return numbers;
   }
   for (const std::string& name : selector.names) {
@@ -84,6 +86,7 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
   std::vector<Datatype> datatypes;
   using Form = PointTableWriter::VectorForm;
   std::vector<Form> forms;
+  std::vector<bool> removed;
   std::vector<float> widened;
   {
     std::shared_lock lock(state_mutex_);
@@ -91,6 +94,7 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
       names.push_back(field.name);
       datatypes.push_back(field.datatype);
       forms.push_back(field.sparse ? Form::kSparse : field.multi ? Form::kMulti : Form::kDense);
+      removed.push_back(field.removed);
     }
   }
   const rocksdb::ReadOptions options = at(snapshot);
@@ -111,7 +115,8 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
     for (size_t i = 0; i < batch; ++i) {
       for (size_t n = 0; n < numbers.size(); ++n) {
         const size_t place = i * numbers.size() + n;
-        if (statuses[place].IsNotFound()) continue;
+        // What the snapshot still holds of a name that was deleted since.
+        if (statuses[place].IsNotFound() || removed[numbers[n]]) continue;
         check(statuses[place], "cannot read a vector");
         const Datatype datatype = datatypes[numbers[n]];
         const Form form = forms[numbers[n]];

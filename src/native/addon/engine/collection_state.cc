@@ -93,7 +93,12 @@ std::string Collection::encode_points() const {
   append(out, ids_.numbers().data(), slots * 8);
   append(out, ids_.uuids().data(), ids_.uuids().size() * 16);
   append(out, versions_.data(), slots * 8);
-  for (const auto& versions : vector_versions_) append(out, versions.data(), slots * 8);
+  for (const auto& versions : vector_versions_) {
+    // Those of a deleted name are gone.
+    const size_t there = std::min(slots, versions.size());
+    append(out, versions.data(), there * 8);
+    out.append((slots - there) * 8, '\0');
+  }
   append_bits(out, ids_.live(), slots);
   append_bits(out, ids_.is_uuid(), slots);
   append_bits(out, sealed_, slots);
@@ -213,7 +218,10 @@ bool Collection::read_points(const StateName& name) {
   auto numbers = take<uint64_t>(in, slots);
   auto given = take<std::array<uint8_t, 16>>(in, uuids);
   versions_ = take<uint64_t>(in, slots);
-  for (size_t vector = 0; vector < vectors; ++vector) vector_versions_[vector] = take<uint64_t>(in, slots);
+  for (size_t vector = 0; vector < vectors; ++vector) {
+    auto versions = take<uint64_t>(in, slots);
+    if (!record_.vectors[vector].removed) vector_versions_[vector] = std::move(versions);
+  }
   Bitset live = take_bits(in, slots);
   Bitset is_uuid = take_bits(in, slots);
   sealed_ = take_bits(in, slots);
@@ -252,10 +260,12 @@ bool Collection::replay(const PointChange& change) {
     return false;
   }
   versions_[slot] = change.removed ? 0 : change.point.version;
-  for (auto& versions : vector_versions_) versions[slot] = 0;
+  for (auto& versions : vector_versions_) {
+    if (slot < versions.size()) versions[slot] = 0;
+  }
   for (const auto& [vector, version] : change.point.vectors) {
     if (vector >= vector_versions_.size()) return false;
-    if (!change.removed) vector_versions_[vector][slot] = version;
+    if (!change.removed && !record_.vectors[vector].removed) vector_versions_[vector][slot] = version;
   }
   if (!change.removed && change.point.sealed) {
     sealed_.set(slot);

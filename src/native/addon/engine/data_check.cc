@@ -278,6 +278,8 @@ class DataCheck {
         if (row == StoreWalk::Row::kDamaged) lost("its vector " + name + " cannot be read: " + vectors[number]->why());
         continue;
       }
+      // Points are not rewritten when a name goes.
+      if (record.vectors[number].removed) continue;
       ++counts.vectors;
       const VectorField& field = record.vectors[number];
       if (field.sparse || field.multi) {

@@ -32,6 +32,7 @@ bool changes_store(Operation operation) {
     case Operation::kWrite:
     case Operation::kCreateFieldIndex:
     case Operation::kDeleteFieldIndex:
+    case Operation::kChangeVectors:
       return true;
     default:
       return false;
@@ -41,7 +42,7 @@ bool changes_store(Operation operation) {
 // Operations whose order within a collection is the order they were given in.
 bool ordered(Operation operation) {
   return operation == Operation::kWrite || operation == Operation::kCreateFieldIndex || operation == Operation::kDeleteFieldIndex ||
-         operation == Operation::kSetSealing || operation == Operation::kUpdateCollection;
+         operation == Operation::kSetSealing || operation == Operation::kUpdateCollection || operation == Operation::kChangeVectors;
 }
 
 // The collection's name that an operation begins with; empty when it is cut short, which running it then says.
@@ -281,6 +282,10 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       return create_collection(in);
     case Operation::kUpdateCollection:
       return update_collection(in);
+    case Operation::kSpend:
+      return spend(in);
+    case Operation::kChangeVectors:
+      return encode_outcome(change_vectors(in));
     case Operation::kDeleteCollection:
       return delete_collection(in);
     case Operation::kListCollections: {
@@ -298,13 +303,8 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       return update_aliases(in);
     case Operation::kListAliases:
       return list_aliases(in);
-    case Operation::kSetSealing: {
-      const auto collection = require(in.text());
-      const uint64_t epoch = in.u64();
-      const std::string sealing(in.text());
-      collection->replace_record(epoch, nullptr, &sealing, nullptr);
-      break;
-    }
+    case Operation::kSetSealing:
+      return set_sealing(in);
     case Operation::kCountPlain: {
       const auto collection = require(in.text());
       const auto [plain, total] = collection->count_plain(read_texts(in));

@@ -56,6 +56,8 @@ enum class Operation : uint8_t {
   kFlush = 28,
   kLargestCollections = 29,
   kExplain = 30,
+  kChangeVectors = 31,
+  kSpend = 32,
   kQuery = 40,
   kQueryGroups = 41,
   kFacet = 42,
@@ -113,6 +115,9 @@ class Engine {
   std::string answer_batch(size_t count, const std::function<std::string(size_t)>& answer);
   std::string create_collection(ByteReader& in);
   std::string update_collection(ByteReader& in);
+  std::string set_sealing(ByteReader& in);
+  std::string spend(ByteReader& in);
+  WriteOutcome change_vectors(ByteReader& in);
   void create_field_index(std::string_view message, Done done);
   std::string delete_collection(ByteReader& in);
   std::string info(ByteReader& in);

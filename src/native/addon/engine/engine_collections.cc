@@ -81,6 +81,41 @@ std::string Engine::update_collection(ByteReader& in) {
   return {};
 }
 
+std::string Engine::set_sealing(ByteReader& in) {
+  const auto collection = require(in.text());
+  const uint64_t epoch = in.u64();
+  const std::string sealing(in.text());
+  collection->replace_record(epoch, nullptr, &sealing, nullptr);
+  return {};
+}
+
+// text name, u8 writes, u32 operations in a minute, u64 cost. Answers u8 granted, f64 available, f64 seconds until there are enough (0: never).
+std::string Engine::spend(ByteReader& in) {
+  const auto collection = require(in.text());
+  const bool writes = in.u8() != 0;
+  const uint32_t per_minute = in.u32();
+  const RateAnswer answer = collection->spend(writes, per_minute, in.u64());
+  ByteWriter out;
+  out.u8(answer.granted ? 1 : 0);
+  out.put<double>(answer.available);
+  out.put<double>(answer.retry_after_seconds);
+  return std::move(out.bytes());
+}
+
+// text name, u64 epoch, text config, u8 kind: 0 nothing, 1 add (vector field), 2 delete (text vector name).
+WriteOutcome Engine::change_vectors(ByteReader& in) {
+  const auto collection = require(in.text());
+  const uint64_t epoch = in.u64();
+  const std::string config(in.text());
+  const uint8_t kind = in.u8();
+  if (kind == 1) {
+    const VectorField field = VectorField::read(in);
+    return collection->change_vectors(epoch, config, &field, nullptr);
+  }
+  const std::string name(kind == 2 ? in.text() : std::string_view());
+  return collection->change_vectors(epoch, config, nullptr, kind == 2 ? &name : nullptr);
+}
+
 std::string Engine::delete_collection(ByteReader& in) {
   // By its own name only, as in Qdrant: who drops an alias does not mean what it points to.
   const std::string name(in.text());
@@ -153,6 +188,8 @@ std::string Engine::info(ByteReader& in) {
     out.u64(index.points);
     out.u64(index.bytes);
   }
+  out.u64(stats.vector_bytes);
+  out.u64(stats.payload_bytes);
   return std::move(out.bytes());
 }
 

@@ -32,7 +32,14 @@ struct VectorField {
   bool idf = false;
   // A point has several vectors, compared by MaxSim (vector/max_sim.h); no graph is built over them.
   bool multi = false;
+  // The name was deleted with its vectors. The entry stays, since its number is never given again.
+  bool removed = false;
 
+  void remove() {
+    removed = true;
+    // No request can hold it: it is no UTF-8.
+    name = "\xff";
+  }
   // Whether multivectors are kept in memory or read from the store when they are compared.
   bool multi_in_memory() const { return !placement.codes_on_disk; }
   // Bytes of one vector in the store; of a multivector one of its vectors.
@@ -65,7 +72,7 @@ struct VectorField {
     out.u8(codes.query_bits);
     out.u8(codes.group);
     out.u8(static_cast<uint8_t>((placement.codes_on_disk ? 1 : 0) | (placement.graph_on_disk ? 2 : 0) | (placement.rows_cached ? 4 : 0)));
-    out.u8(static_cast<uint8_t>((sparse ? 1 : 0) | (idf ? 2 : 0) | (multi ? 4 : 0)));
+    out.u8(static_cast<uint8_t>((sparse ? 1 : 0) | (idf ? 2 : 0) | (multi ? 4 : 0) | (removed ? 8 : 0)));
   }
   // Records of version 1 end with the thresholds, those of version 2 with the placement.
   static VectorField read(ByteReader& in, uint8_t version = kCollectionRecordVersion) {
@@ -91,6 +98,7 @@ struct VectorField {
     field.sparse = (kind & 1) != 0;
     field.idf = (kind & 2) != 0;
     field.multi = (kind & 4) != 0;
+    field.removed = (kind & 8) != 0;
     return field;
   }
 };

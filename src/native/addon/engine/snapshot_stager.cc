@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint64_t kTableBytes = 64 << 20;
 // As limits.ts has them: a file that somebody made by hand is held to what a request is.
-constexpr size_t kVectorNamesMax = 64, kIndexesMax = 256, kStreamsMax = 10'000, kCollectionsMax = 10'000, kAliasesMax = 10'000;
+constexpr size_t kVectorNumbersMax = 1024, kIndexesMax = 256, kStreamsMax = 10'000, kCollectionsMax = 10'000, kAliasesMax = 10'000;
 constexpr uint32_t kDimMax = 65'536;
 
 }  // namespace
@@ -107,7 +107,7 @@ void SnapshotStager::begin(ByteReader& in) {
   one.record = CollectionRecord::decode(in.text());
   one.operation = in.u64();
   const CollectionRecord& record = one.record;
-  if (record.name.empty() || record.name.size() > 1024 || record.sealing_id.size() != 16 || record.vectors.size() > kVectorNamesMax ||
+  if (record.name.empty() || record.name.size() > 1024 || record.sealing_id.size() != 16 || record.vectors.size() > kVectorNumbersMax ||
       record.indexes.size() > kIndexesMax) {
     damaged_snapshot("a collection's record is beyond the limits");
   }
@@ -151,11 +151,15 @@ void SnapshotStager::row(SnapshotBlock kind, std::string_view key, std::string_v
     for (const auto& [vector, version] : point.vectors) {
       if (vector >= one.record.vectors.size()) damaged_snapshot("a point names a vector that its collection lacks");
     }
+    std::erase_if(point.vectors, [&](const auto& vector) { return one.record.vectors[vector.first].removed; });
     points_.add(full_key, point.encode());
   } else if (kind == SnapshotBlock::kPayloads) {
     payloads_.add(full_key, payload::check(value, {}));
   } else {
-    vectors_.add(full_key, value);
+    // What a base still had of a name that went since is left behind.
+    const size_t number = static_cast<size_t>(static_cast<uint8_t>(key[0])) << 8 | static_cast<uint8_t>(key[1]);
+    if (number >= one.record.vectors.size()) damaged_snapshot("a vector is of no field");
+    if (!one.record.vectors[number].removed) vectors_.add(full_key, value);
   }
   ++count;
 }

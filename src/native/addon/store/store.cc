@@ -426,6 +426,16 @@ size_t Store::memtable_bytes() {
   return memtables;
 }
 
+uint64_t Store::payload_bytes(uint32_t cid) {
+  const std::string from = cid_prefix(cid), to = cid_prefix(cid + 1);
+  const rocksdb::Range range(from, to);
+  rocksdb::SizeApproximationOptions options;
+  options.include_memtables = true;
+  uint64_t size = 0;
+  (void)db_->GetApproximateSizes(options, payloads(), &range, 1, &size);
+  return size;
+}
+
 size_t Store::disk_bytes() {
   uint64_t total = 0;
   for (auto* handle : handles_) {
@@ -471,10 +481,15 @@ std::string Store::point_key(uint32_t cid, const PointId& id) {
   return key;
 }
 
-std::string Store::vector_key(uint32_t cid, uint16_t vector, const PointId& id) {
+std::string Store::vector_prefix(uint32_t cid, uint16_t vector) {
   std::string key = cid_prefix(cid);
   key.push_back(static_cast<char>(vector >> 8));
   key.push_back(static_cast<char>(vector));
+  return key;
+}
+
+std::string Store::vector_key(uint32_t cid, uint16_t vector, const PointId& id) {
+  std::string key = vector_prefix(cid, vector);
   id.append_key(key);
   return key;
 }

@@ -100,6 +100,8 @@ class Store {
   // Of the tables and blob files; without the log.
   size_t disk_bytes();
   size_t memtable_bytes();
+  // What a collection's payloads take, about.
+  uint64_t payload_bytes(uint32_t cid);
   // Flushes memtables, so that the next start has no log to replay.
   void flush();
   // What damage of the logs an accepting or read-only opening passed over; one line each.
@@ -110,6 +112,7 @@ class Store {
   static std::string change_key(uint32_t cid, uint64_t operation);
   static uint64_t change_operation(std::string_view key);
   static std::string point_key(uint32_t cid, const PointId& id);
+  static std::string vector_prefix(uint32_t cid, uint16_t vector);
   static std::string vector_key(uint32_t cid, uint16_t vector, const PointId& id);
 
  private:

@@ -1,0 +1,110 @@
+/** Vector names that are added to and deleted from a collection: CreateVectorName and DeleteVectorName to core types. */
+import { create, fromJson, type JsonObject, toJson } from "@bufbuild/protobuf";
+import {
+  CreateCollectionSchema,
+  Modifier,
+  SparseVectorParamsSchema,
+  VectorParamsSchema,
+} from "../../gen/qdrant/collections_pb.js";
+import type { CreateVectorNameRequest, DeleteVectorNameRequest } from "../../gen/qdrant/points_pb.js";
+import { badInput, limits, type SparseVectorParams, type VectorParams } from "../core/index.ts";
+import { mapVectorParams, vectorsByName } from "./collections.ts";
+import { checkOrdering } from "./ordering.ts";
+import { validationError } from "./quantization.ts";
+
+/** The same shape as the engine's VectorDefinition. */
+export type WireVectorDefinition =
+  | { readonly kind: "dense"; readonly params: VectorParams }
+  | { readonly kind: "sparse"; readonly params: SparseVectorParams };
+
+export interface VectorNameRequest {
+  readonly collection: string;
+  readonly wait: boolean;
+  readonly name: string;
+  /** The collection's new echo, from its present one. */
+  readonly echo: (present: string) => string;
+}
+
+// Qdrant's list: names of vectors are folders there.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const forbidden = /[<>:"/\\|?*\u0000-\u001f\u007f]/u;
+
+/** For a name that is made; `field` is what the caller calls it. */
+export function checkVectorName(name: string, field: string): void {
+  if (Buffer.byteLength(name) > limits.vectorNameLengthMax) {
+    throw validationError(field, `vector name must be at most ${limits.vectorNameLengthMax} bytes long`);
+  }
+  const found = forbidden.exec(name)?.[0];
+  if (found !== undefined) throw validationError(field, `vector name cannot contain ${JSON.stringify(found)} char`);
+}
+
+export function mapCreateVectorName(
+  message: CreateVectorNameRequest,
+): VectorNameRequest & { readonly definition: WireVectorDefinition } {
+  checkOrdering(message.ordering);
+  const { collectionName: collection, vectorName: name, vectorConfig } = message;
+  checkVectorName(name, "vector_name");
+  const head = { collection, wait: message.wait ?? false, name };
+  if (vectorConfig.case === "denseConfig") {
+    const { size, distance, multivectorConfig, datatype } = vectorConfig.value;
+    const params = create(VectorParamsSchema, { size, distance, multivectorConfig, datatype });
+    const shown = toJson(VectorParamsSchema, params) as JsonObject;
+    return {
+      ...head,
+      definition: { kind: "dense", params: mapVectorParams(params, "dense_config") },
+      echo: (present) => editEcho(present, (echo) => setVector(echo, name, shown)),
+    };
+  }
+  if (vectorConfig.case === "sparseConfig") {
+    const { modifier, datatype } = vectorConfig.value;
+    const params = create(SparseVectorParamsSchema, {
+      modifier,
+      index: datatype === undefined ? undefined : { datatype },
+    });
+    const shown = toJson(SparseVectorParamsSchema, params) as JsonObject;
+    return {
+      ...head,
+      definition: { kind: "sparse", params: { modifier: modifier === Modifier.Idf ? "idf" : "none" } },
+      echo: (present) =>
+        editEcho(present, (echo) => ({ ...echo, sparseVectorsConfig: { map: { ...sparseOf(echo), [name]: shown } } })),
+    };
+  }
+  throw badInput("Wrong input: vector_config: missing", "vector_config");
+}
+
+export function mapDeleteVectorName(message: DeleteVectorNameRequest): VectorNameRequest {
+  checkOrdering(message.ordering);
+  const { collectionName: collection, vectorName: name } = message;
+  return {
+    collection,
+    wait: message.wait ?? false,
+    name,
+    echo: (present) =>
+      editEcho(present, (echo) => {
+        const { [name]: _sparse, ...sparse } = sparseOf(echo);
+        const kept = { ...echo };
+        if (Object.keys(sparse).length > 0) kept.sparseVectorsConfig = { map: sparse };
+        else delete kept.sparseVectorsConfig;
+        const { [name]: removed, ...dense } = vectorsByName(echo.vectorsConfig);
+        if (removed !== undefined) kept.vectorsConfig = { paramsMap: { map: dense } };
+        return kept;
+      }),
+  };
+}
+
+/** A second name makes a map of what was one unnamed vector. */
+function setVector(echo: JsonObject, name: string, params: JsonObject): JsonObject {
+  return { ...echo, vectorsConfig: { paramsMap: { map: { ...vectorsByName(echo.vectorsConfig), [name]: params } } } };
+}
+
+function sparseOf(echo: JsonObject): JsonObject {
+  const config = echo.sparseVectorsConfig as { map?: JsonObject } | undefined;
+  return config?.map ?? {};
+}
+
+function editEcho(present: string, edit: (echo: JsonObject) => JsonObject): string {
+  const edited = edit(JSON.parse(present === "" ? "{}" : present) as JsonObject);
+  // What cannot be read again would take the collection's whole description with it.
+  fromJson(CreateCollectionSchema, edited, { ignoreUnknownFields: true });
+  return JSON.stringify(edited);
+}
