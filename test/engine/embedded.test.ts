@@ -34,7 +34,11 @@ describe("embedded: what lasts", () => {
     await engine.close();
 
     engine = openEmbeddedEngine({ dataDir: folder.path });
-    expect(await engine.collectionInfo("name")).toEqual({ ...info, memory: expect.any(Object) });
+    expect(await engine.collectionInfo("name")).toEqual({
+      ...info,
+      memory: expect.any(Object),
+      payloadBytes: expect.any(Number),
+    });
     expect(await engine.streamPosition("kept", "s")).toBe(1n);
     expect(await engine.count("kept", must({ kind: "range", key: "n", bounds: { gte: 40, lt: 60 } }), true)).toBe(19);
     expect(idsOf(await engine.search("kept", query([1], { using: "b", limit: 3 })))).toEqual([98n, 97n, 95n]);
