@@ -95,8 +95,11 @@ void check(const rocksdb::Status& status, const char* doing) {
 class Store::Listener : public rocksdb::EventListener {
  public:
   explicit Listener(Store& store) : store_(store) {}
-  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
-    if (status->IsNoSpace()) {
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override {
+    if (status->IsNoSpace() && reason == rocksdb::BackgroundErrorReason::kCompaction) {
+      // It is tried again by itself. As an error it would keep flushes from being scheduled, and Resume waits for its own for ever.
+      *status = rocksdb::Status::OK();
+    } else if (status->IsNoSpace()) {
       store_.stopped_ = true;
       store_.wake_.notify_one();
     } else if (!status->ok()) {
