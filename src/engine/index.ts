@@ -4,3 +4,4 @@ export { guardEngine } from "./guarded.ts";
 export { createSharedChanges, sealEngine, sealedSkippedOf } from "./sealed.ts";
 export { strictEngine } from "./strict.ts";
 export { tableRows } from "./tables.ts";
+export { unextendedEngine } from "./unextended.ts";

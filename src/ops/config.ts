@@ -36,6 +36,8 @@ export interface ServerConfig {
   readonly rpcThreads: number;
   /** Any web page may call the HTTP port. */
   readonly cors: boolean;
+  /** False: Qdrant's API alone, without sealpoint.v1 and without keys in requests. */
+  readonly extensions: boolean;
   /** MiB for the indexes that the engine makes for itself; 0: none. */
   readonly temporaryIndexMiB: number;
   readonly fsync: { readonly policy: (typeof fsyncPolicies)[number]; readonly intervalMs: number };
@@ -106,6 +108,7 @@ export function readConfig(
       throw new ConfigError(message);
     }),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
+    extensions: parseFlag("SEALPOINT_EXTENSIONS", text("SEALPOINT_EXTENSIONS") ?? "1"),
     cors: parseFlag("SEALPOINT_CORS", text("SEALPOINT_CORS") ?? "1"),
     fsync: parseFsync(text("SEALPOINT_FSYNC"), text("SEALPOINT_FSYNC_INTERVAL_MS")),
     memoryLimitMegabytes:

@@ -2,7 +2,14 @@
 import { createServiceTables } from "../api/grpc/handlers/index.ts";
 import type { GrpcServerOptions, ServiceBinding } from "../api/grpc/index.ts";
 import { type EmbeddedEngine, openEmbeddedEngine } from "../engine/embedded/index.ts";
-import { type Attachments, attachedEngine, guardEngine, sealEngine, strictEngine } from "../engine/index.ts";
+import {
+  type Attachments,
+  attachedEngine,
+  guardEngine,
+  sealEngine,
+  strictEngine,
+  unextendedEngine,
+} from "../engine/index.ts";
 import { Inference, RemoteProvider } from "../inference/index.ts";
 import type { ServerConfig } from "../ops/index.ts";
 import type { S5Backend } from "../s5/index.ts";
@@ -21,18 +28,23 @@ export interface Database {
 /** `changes`: of createSharedChanges, the same for every thread. The first thread to open waits until all is loaded; the others find it open. */
 export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer, attachments: Attachments): Database {
   const embedded = openEmbeddedEngine(config);
-  const engine = strictEngine(sealEngine(attachedEngine(embedded, attachments), changes), changes);
+  const extended = strictEngine(sealEngine(attachedEngine(embedded, attachments), changes), changes);
+  const engine = config.extensions ? extended : unextendedEngine(extended);
+  const offered = (services: readonly ServiceBinding[]): readonly ServiceBinding[] =>
+    config.extensions ? services : services.filter(({ service }) => !service.typeName.startsWith("sealpoint."));
   const inference = new Inference(config.inference === undefined ? undefined : new RemoteProvider(config.inference));
   return {
     embedded,
     engine,
     serve({ s5: backend, streams }) {
-      const services: readonly ServiceBinding[] = createServiceTables({ engine, s5: { backend }, streams, inference });
+      const services = offered(createServiceTables({ engine, s5: { backend }, streams, inference }));
       return {
         services,
         guarded: {
           servicesFor: (access) =>
-            createServiceTables({ engine: guardEngine(engine, access), s5: { backend, access }, streams, inference }),
+            offered(
+              createServiceTables({ engine: guardEngine(engine, access), s5: { backend, access }, streams, inference }),
+            ),
           // A token's claim is no filter of its bearer: it may name any field that can be read.
           exists: async ({ collection, filter }) => (await engine.count(collection, filter, true).catch(() => 0)) > 0,
         },

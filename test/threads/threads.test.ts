@@ -268,7 +268,7 @@ describe.skipIf(!addonBuilt)("the end of a server with four RPC threads", () => 
       payload: { words: text("w".repeat(16_000)) },
     }));
     await clients[0]?.call(upsert, { collectionName, wait: true, points });
-    // Answers that nobody reads keep their calls open.
+    // Answers that nobody reads keep their calls open; small pages, since a client takes sixteen messages in before it stops reading.
     const unread = clients.map((client) => client.bidi(Ingest.method.bulkUpsert));
     const downloads = clients.map((client) =>
       client.raw.makeServerStreamRequest(
@@ -276,7 +276,10 @@ describe.skipIf(!addonBuilt)("the end of a server with four RPC threads", () => 
         (bytes: Buffer) => bytes,
         (bytes: Buffer) => bytes,
         Buffer.from(
-          toBinary(ScrollRequestSchema, create(ScrollRequestSchema, { collectionName, withPayload: enable })),
+          toBinary(
+            ScrollRequestSchema,
+            create(ScrollRequestSchema, { collectionName, withPayload: enable, pageSize: 16 }),
+          ),
         ),
       ),
     );

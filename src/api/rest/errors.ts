@@ -51,3 +51,8 @@ export function toFailure(thrown: unknown, requestId: string, log: Logger): Fail
 export function failureText(message: string, seconds: number): string {
   return JSON.stringify({ status: { error: message.toWellFormed() }, time: seconds });
 }
+
+/** A route whose service the server leaves out: the extensions are turned off. */
+export function notOffered(rpc: string): DomainError {
+  return new DomainError("unimplemented", `${rpc.replace(/^\//, "")}: the extensions are turned off here`);
+}

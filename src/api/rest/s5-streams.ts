@@ -9,7 +9,7 @@ import { DomainError, limits } from "../../core/index.ts";
 import { readS5Event } from "../../wire/index.ts";
 import type { Bodies } from "./bodies.ts";
 import { RestCall, type RestStreams } from "./call.ts";
-import { toFailure } from "./errors.ts";
+import { notOffered, toFailure } from "./errors.ts";
 
 export const s5StreamRoutes = [
   {
@@ -56,7 +56,7 @@ export function serveS5Streams(app: FastifyInstance, { streamsFor, bodies, log, 
           (request.body as Buffer | undefined) ?? Buffer.alloc(0),
         );
         const handle = streamsFor(request).get(path);
-        if (handle === undefined) throw new Error(`${path} has no handler`);
+        if (handle === undefined) throw notOffered(path);
         const events = handle(encoded.bytes, call)[Symbol.asyncIterator]();
         const first = await firstOf(events);
         return send(reply, Readable.from(toLines(first, events, request.id, log, draining), { objectMode: false }));

@@ -27,7 +27,7 @@ import { TimeSlices } from "../../seal/index.ts";
 import { renderRestAnswer, usageText } from "../../wire/index.ts";
 import { Bodies } from "./bodies.ts";
 import { nextRequestId, RestCall, type StreamsFor } from "./call.ts";
-import { failureText, toFailure } from "./errors.ts";
+import { failureText, notOffered, toFailure } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import { type Route, routes } from "./routes.ts";
 import { s5StreamRoutes, serveS5Streams } from "./s5-streams.ts";
@@ -300,7 +300,7 @@ function serveRoute(
       const encoded = bodies.encode(route.request, params, body);
       const { bytes, payload } = encoded instanceof Promise ? await encoded : encoded;
       const handle = api.callsFor(grants.get(request) ?? fullAccess).get(rpc);
-      if (handle === undefined) throw new Error(`${rpc} has no handler`);
+      if (handle === undefined) throw notOffered(rpc);
       const answer = await handle(bytes, call);
       const result = await renderRestAnswer(route.answer, answer, payload, new TimeSlices());
       if (result[0] === "") throw noPoint(path.id ?? "");
