@@ -263,14 +263,16 @@ describe.skipIf(!addonBuilt)("the end of a server with four RPC threads", () => 
     const server = await ServerProcess.start({ logLevel: "debug", env });
     const clients = [...(await clientPerThread(server)).values()];
     const collectionName = await makeCollection(clients[0] as Call);
-    const points = Array.from({ length: 2_000 }, (_, id) => ({
-      id: num(id),
-      vectors: dense(1, 2),
-      // Random, or it would be packed into what a client takes in without reading.
-      payload: { words: text(randomBytes(8_000).toString("hex")) },
-    }));
-    await clients[0]?.call(upsert, { collectionName, wait: true, points });
-    // Answers that nobody reads keep their calls open; small pages, since a client takes sixteen messages in before it stops reading.
+    // Random, or it would be packed into what a client takes in without reading; and much, for it takes in some megabytes.
+    for (let first = 0; first < 8_000; first += 2_000) {
+      const points = Array.from({ length: 2_000 }, (_, i) => ({
+        id: num(first + i),
+        vectors: dense(1, 2),
+        payload: { words: text(randomBytes(8_000).toString("hex")) },
+      }));
+      await clients[0]?.call(upsert, { collectionName, wait: true, points });
+    }
+    // Answers that nobody reads keep their calls open.
     const unread = clients.map((client) => client.bidi(Ingest.method.bulkUpsert));
     const downloads = clients.map((client) =>
       client.raw.makeServerStreamRequest(
