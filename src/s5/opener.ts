@@ -8,6 +8,8 @@ import { LoadError } from "./errors.ts";
 import type { OpenAnswer, OpenRequest, OpenTask } from "./opener-protocol.ts";
 
 /** A parsed chunk of the largest size takes about ten times its text. */
+/** A young generation of V8's own choice would keep some 50 MB of each thread resident. */
+const youngMegabytes = 12;
 const heapMegabytesMax = 1_024;
 const idleMs = 10_000;
 
@@ -72,7 +74,7 @@ export class Opener {
       execArgv: [],
       env: {},
       name: "sealpoint-s5-opener",
-      resourceLimits: { maxOldGenerationSizeMb: heapMegabytesMax },
+      resourceLimits: { maxOldGenerationSizeMb: heapMegabytesMax, maxYoungGenerationSizeMb: youngMegabytes },
     });
     const thread: Thread = { worker, job: undefined, idleTimer: undefined };
     worker.on("message", (answer: OpenAnswer) => {
