@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 minutes=${SOAK_MINUTES:-10}
 end=$((SECONDS + minutes * 60))
 round=0
-export SEALPOINT_CRASH_KILLS=200 SEALPOINT_SERVER_KILLS=200
+export SEALPOINT_CRASH_KILLS=200 SEALPOINT_SERVER_KILLS=200 SEALPOINT_FULL_DISK_SOAK=1
 echo "soak: crash tests and wire fuzz for $minutes minutes"
 while ((SECONDS < end)); do
   round=$((round + 1))

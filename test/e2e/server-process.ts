@@ -70,7 +70,9 @@ export class ServerProcess {
 
   static async start(options: ServerOptions = {}): Promise<ServerProcess> {
     const dataDir = options.dataDir ?? join(mkdtempSync(join(tmpdir(), "sealpoint-e2e-")), "data");
-    const server = new ServerProcess(dataDir, await freePort(), await freePort(), options);
+    // Asked for side by side, so that they differ.
+    const [grpcPort, httpPort] = await Promise.all([freePort(), freePort()]);
+    const server = new ServerProcess(dataDir, grpcPort, httpPort, options);
     await server.restart();
     return server;
   }
