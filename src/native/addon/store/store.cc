@@ -454,9 +454,7 @@ void Store::flush() {
   // On a full disk the log keeps it, and nothing is gained by a failure.
   if (stopped_ || failed() || disk_->waiting() || disk_->free_bytes() < memtable_bytes()) throw Error(ErrorKind::kExhausted, "the disk has no room for a flush");
   rocksdb::FlushOptions options;
-  options.wait = true;
-  // Else it would first wait for compactions, and those may lack the room for ever: a close would never end.
-  options.allow_write_stall = true;
+  options.allow_write_stall = true;  // else it waits for compactions, which may lack the room for ever
   check(db_->Flush(options, handles_), "cannot flush");
 }
 
