@@ -99,23 +99,18 @@ export class SnapshotsService {
   }
 
   /**
-   * The present state as bytes: a snapshot that is made for this and deleted behind its last byte, or when the reader stops.
-   * `base` as for create().
+   * The present state as a stream: its description, then its bytes, of a snapshot that is made for this and deleted at the end, however the
+   * stream ends. `base` as for create().
    */
-  async downloadNew(collection: string | undefined, base?: string): ReturnType<Snapshots["open"]> {
+  async *downloadNew(collection: string | undefined, base?: string): AsyncGenerator<SnapshotInfo | Uint8Array> {
     const info = await this.#snapshots.create(collection, base);
-    const drop = () => this.#snapshots.delete(collection, info.name);
-    const { read } = await this.#snapshots.open(collection, info.name);
-    return {
-      info,
-      async *read(from) {
-        try {
-          yield* read(from);
-        } finally {
-          await drop();
-        }
-      },
-    };
+    try {
+      yield info;
+      const { read } = await this.#snapshots.open(collection, info.name);
+      yield* read(0);
+    } finally {
+      await this.#snapshots.delete(collection, info.name);
+    }
   }
 
   /** Files of a snapshot and of the incremental ones on top of it, the oldest first; each is read to its end before the next. */

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { Snapshots, type SnapshotsRestoreRequestSchema } from "../../gen/sealpoint/v1/snapshots_pb.js";
 import { type PointId, sealingDefault } from "../../src/core/index.ts";
 import type { SealedEngine } from "../../src/engine/index.ts";
+import { SnapshotsService } from "../../src/services/index.ts";
 import { configOf, failure, must, payloadOf, point, temporaryFolder } from "../engine/support.ts";
 import { startTestServer, type TestServer } from "./server.ts";
 
@@ -166,6 +167,18 @@ async function download(request: MessageInitShape<typeof Snapshots.method.downlo
   }
   return { snapshot: head.part.value, bytes: Buffer.concat(pieces) };
 }
+
+test("a snapshot that is made for a stream goes with it, also when nobody reads on", async () => {
+  const before = await engine.snapshots.list("chain");
+  const abandoned = new SnapshotsService(engine).downloadNew("chain");
+  await abandoned.next();
+  expect((await engine.snapshots.list("chain")).length).toBe(before.length + 1);
+  await abandoned.return(undefined);
+  expect(await engine.snapshots.list("chain")).toEqual(before);
+  const offset = server.download(Snapshots.method.download, { collectionName: "chain", snapshotName: "", offset: 5n });
+  expect((await offset().catch((error: unknown) => error)) as { code?: number }).toMatchObject({ code: 3 });
+  expect(await engine.snapshots.list("chain")).toEqual(before);
+});
 
 test("snapshots stream out and in over gRPC, the chain in one call", async () => {
   const before = (await engine.snapshots.list("chain")).map(({ name }) => name);

@@ -32,6 +32,15 @@ async function* filesOf(
   while (next.done !== true) yield file();
 }
 
+async function* storedParts(
+  { info, read }: Awaited<ReturnType<SnapshotsService["download"]>>,
+  offset: bigint,
+): AsyncGenerator<SnapshotInfo | Uint8Array> {
+  if (offset > BigInt(info.bytes)) throw badInput(`offset: the file has ${info.bytes} bytes`, "offset");
+  yield info;
+  yield* read(Number(offset));
+}
+
 export function bindSnapshotStreams(snapshots: SnapshotsService): ServiceBinding {
   const named = (collection: string): string | undefined => (collection === "" ? undefined : collection);
   return bindService(Snapshots, {
@@ -46,15 +55,18 @@ export function bindSnapshotStreams(snapshots: SnapshotsService): ServiceBinding
       if (snapshotName !== "" && base !== undefined) {
         throw badInput("base: is for a snapshot that is made now, without snapshot_name", "base");
       }
-      const { info, read } =
+      if (snapshotName === "" && offset !== 0n) {
+        throw badInput("offset: is for a snapshot that is there, with snapshot_name", "offset");
+      }
+      const parts =
         snapshotName === ""
-          ? await snapshots.downloadNew(collection, base)
-          : await snapshots.download(collection, snapshotName);
-      if (offset > BigInt(info.bytes)) throw badInput(`offset: the file has ${info.bytes} bytes`, "offset");
-      yield { part: { case: "snapshot", value: toSnapshot(info) } };
-      for await (const value of read(Number(offset))) {
+          ? snapshots.downloadNew(collection, base)
+          : storedParts(await snapshots.download(collection, snapshotName), offset);
+      for await (const part of parts) {
         call.signal.throwIfAborted();
-        yield { part: { case: "piece", value } };
+        yield part instanceof Uint8Array
+          ? { part: { case: "piece", value: part } }
+          : { part: { case: "snapshot", value: toSnapshot(part) } };
       }
     }),
     restore: clientStream(async (requests) => {
