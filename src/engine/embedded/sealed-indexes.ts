@@ -241,8 +241,12 @@ class SealedIndex implements SessionIndex, Attached {
       const points = staged.flatMap((chunk) => chunk.points);
       const stays = new Set(points.map(({ id }) => id));
       const gone: PointId[] = [];
+      const slices = new TimeSlices();
       for (const chunk of droppedChunks) {
-        for (const id of unpackIds(this.#chunks.get(chunk) ?? new Uint8Array())) if (!stays.has(id)) gone.push(id);
+        for (const id of unpackIds(this.#chunks.get(chunk) ?? new Uint8Array())) {
+          if (slices.due()) await slices.yield();
+          if (!stays.has(id)) gone.push(id);
+        }
       }
       await this.#changing();
       await this.engine.replacePoints(collection, gone, points);
@@ -280,7 +284,7 @@ class SealedIndex implements SessionIndex, Attached {
       hnswEf: ef ?? Math.max(k, efDefault),
     } as const;
     try {
-      return toHits(await this.engine.search(collection, query));
+      return await toHits(await this.engine.search(collection, query));
     } catch (error) {
       throw this.#closed ? closed() : error;
     }
@@ -404,18 +408,26 @@ function withId(metadata: EncodedPayload, pointId: PointId, id: string): Encoded
   return Buffer.concat([omitEntries(metadata, new Set([key])), encodePayload({ [key]: id })]);
 }
 
-function toHits(found: PointTable): IndexHit[] {
-  return Array.from({ length: found.length }, (_, row) => {
-    const pointId = found.id(row);
-    const payload = found.payload(row) ?? new Uint8Array();
-    const kept = decodePayload(pickEntries(payload, idKeys));
-    for (const key of [secondIdKey, originalIdKey]) {
-      const id = kept[key];
-      if (typeof id !== "string" || id === String(pointId) || toPointId(id) !== pointId) continue;
-      return { id, score: found.score(row), metadata: omitEntries(payload, new Set([key])) };
-    }
-    return { id: String(pointId), score: found.score(row), metadata: Uint8Array.from(payload) };
-  });
+async function toHits(found: PointTable): Promise<IndexHit[]> {
+  const slices = new TimeSlices();
+  const hits: IndexHit[] = [];
+  for (let row = 0; row < found.length; row++) {
+    if (slices.due()) await slices.yield();
+    hits.push(toHit(found, row));
+  }
+  return hits;
+}
+
+function toHit(found: PointTable, row: number): IndexHit {
+  const pointId = found.id(row);
+  const payload = found.payload(row) ?? new Uint8Array();
+  const kept = decodePayload(pickEntries(payload, idKeys));
+  for (const key of [secondIdKey, originalIdKey]) {
+    const id = kept[key];
+    if (typeof id !== "string" || id === String(pointId) || toPointId(id) !== pointId) continue;
+    return { id, score: found.score(row), metadata: omitEntries(payload, new Set([key])) };
+  }
+  return { id: String(pointId), score: found.score(row), metadata: Uint8Array.from(payload) };
 }
 
 function wipe(points: readonly PointInput[]): void {
