@@ -89,6 +89,32 @@ export type Expression =
       readonly midpoint: number;
     };
 
+/** The expressions that one is made of, in its order; none of a leaf. */
+export function partsOf(one: Expression): readonly Expression[] {
+  switch (one.kind) {
+    case "constant":
+    case "variable":
+    case "condition":
+    case "geo_distance":
+    case "datetime":
+    case "datetime_key":
+      return [];
+    case "mult":
+    case "sum":
+      return one.of;
+    case "div":
+      return [one.left, one.right];
+    case "pow":
+      return [one.base, one.exponent];
+    case "exp_decay":
+    case "gauss_decay":
+    case "lin_decay":
+      return one.target === undefined ? [one.x] : [one.x, one.target];
+    default:
+      return [one.of];
+  }
+}
+
 export type Query =
   | {
       readonly kind: "nearest";

@@ -7,4 +7,4 @@ export {
   type InferenceUsage,
   type PlacedInput,
 } from "./inference.ts";
-export { type RemoteOptions, RemoteProvider } from "./remote.ts";
+export { RemoteProvider } from "./remote.ts";

@@ -10,20 +10,9 @@ import {
   type PayloadValue,
   type VectorValue,
 } from "../core/index.ts";
+import type { InferenceConfig } from "../ops/index.ts";
 import { ProviderHttp } from "./http.ts";
 import type { InferenceContext, InferenceMode, InferenceProvider, PlacedInput } from "./inference.ts";
-
-export interface RemoteOptions {
-  readonly protocol: "openai" | "qdrant";
-  readonly url: string;
-  readonly apiKey?: string | undefined;
-  /** What callers may ask for, and what the provider calls it; empty: everything. */
-  readonly models: Readonly<Record<string, string>>;
-  readonly timeoutMs: number;
-  readonly batchSize: number;
-  readonly parallel: number;
-  readonly retries: number;
-}
 
 /** Options and headers of a request by which Qdrant's clients hand over a key; none of them is sent on as an option. */
 const keyNames = ["openai-api-key", "jina-api-key", "cohere-api-key", "openrouter-api-key"] as const;
@@ -58,10 +47,10 @@ interface Answer {
 }
 
 export class RemoteProvider implements InferenceProvider {
-  readonly #options: RemoteOptions;
+  readonly #options: InferenceConfig;
   readonly #http: ProviderHttp;
 
-  constructor(options: RemoteOptions) {
+  constructor(options: InferenceConfig) {
     this.#options = options;
     this.#http = new ProviderHttp(options);
   }

@@ -2,6 +2,7 @@ export * from "./authenticator.ts";
 export * from "./config.ts";
 export { Durations, FigureBook, type MethodFigures, type ThreadFigures } from "./figures.ts";
 export * from "./identity.ts";
+export type { InferenceConfig } from "./inference-config.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
 export { ResponseBook } from "./responses.ts";

@@ -4,7 +4,8 @@ import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { PayloadObject, SparseVector } from "../../src/core/index.ts";
-import { Inference, type RemoteOptions, RemoteProvider } from "../../src/inference/index.ts";
+import { Inference, RemoteProvider } from "../../src/inference/index.ts";
+import type { InferenceConfig } from "../../src/ops/index.ts";
 import { readConfig } from "../../src/ops/index.ts";
 
 interface Asked {
@@ -40,7 +41,7 @@ async function play(answer: (asked: Asked, count: number) => unknown): Promise<{
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, asked };
 }
 
-function make(url: string, more: Partial<RemoteOptions> = {}): Inference {
+function make(url: string, more: Partial<InferenceConfig> = {}): Inference {
   const usual = { protocol: "openai", models: {}, timeoutMs: 2_000, batchSize: 2, parallel: 2, retries: 2 } as const;
   return new Inference(new RemoteProvider({ ...usual, url, ...more }));
 }

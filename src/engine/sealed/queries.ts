@@ -1,5 +1,12 @@
 /** Queries under a sealing policy: what their filters, formulas and keys ask for has to be readable. */
-import type { Expression, Filter, GroupsRequest, Prefetch, QueryRequest } from "../../core/index.ts";
+import {
+  type Expression,
+  type Filter,
+  type GroupsRequest,
+  type Prefetch,
+  partsOf,
+  type QueryRequest,
+} from "../../core/index.ts";
 import { judgesPlainOnly } from "./admission.ts";
 import { fieldIsSealed, rootKey } from "./fields.ts";
 import type { AdmissionPolicy } from "./policy.ts";
@@ -40,9 +47,6 @@ export function checkKey(policy: AdmissionPolicy, key: string): void {
 
 function checkExpression(policy: AdmissionPolicy, one: Expression): void {
   switch (one.kind) {
-    case "constant":
-    case "datetime":
-      break;
     case "variable":
       if (!one.name.startsWith("$score")) checkKey(policy, one.name);
       break;
@@ -55,25 +59,7 @@ function checkExpression(policy: AdmissionPolicy, one: Expression): void {
     case "datetime_key":
       checkKey(policy, one.key);
       break;
-    case "mult":
-    case "sum":
-      for (const each of one.of) checkExpression(policy, each);
-      break;
-    case "div":
-      checkExpression(policy, one.left);
-      checkExpression(policy, one.right);
-      break;
-    case "pow":
-      checkExpression(policy, one.base);
-      checkExpression(policy, one.exponent);
-      break;
-    case "exp_decay":
-    case "gauss_decay":
-    case "lin_decay":
-      checkExpression(policy, one.x);
-      if (one.target !== undefined) checkExpression(policy, one.target);
-      break;
     default:
-      checkExpression(policy, one.of);
+      for (const part of partsOf(one)) checkExpression(policy, part);
   }
 }

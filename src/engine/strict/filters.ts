@@ -6,6 +6,7 @@ import {
   type FieldIndex,
   type FieldIndexType,
   type Filter,
+  partsOf,
   type StrictMode,
 } from "../../core/index.ts";
 
@@ -194,9 +195,6 @@ export function checkExpression(indexes: Indexes, one: Expression): void {
     throw indexRequired({ key, types }, "Create an index for this key or use a different formula expression.");
   };
   switch (one.kind) {
-    case "constant":
-    case "datetime":
-      return;
     case "variable":
       if (!one.name.startsWith("$score")) need(one.name, ["float", "integer"]);
       return;
@@ -211,27 +209,8 @@ export function checkExpression(indexes: Indexes, one: Expression): void {
     case "datetime_key":
       need(one.key, ["datetime"]);
       return;
-    case "mult":
-    case "sum":
-      for (const each of one.of) checkExpression(indexes, each);
-      return;
-    case "div":
-      checkExpression(indexes, one.left);
-      checkExpression(indexes, one.right);
-      return;
-    case "pow":
-      checkExpression(indexes, one.base);
-      checkExpression(indexes, one.exponent);
-      return;
-    case "exp_decay":
-    case "gauss_decay":
-    case "lin_decay":
-      checkExpression(indexes, one.x);
-      if (one.target !== undefined) checkExpression(indexes, one.target);
-      return;
     default:
-      checkExpression(indexes, one.of);
-      return;
+      for (const part of partsOf(one)) checkExpression(indexes, part);
   }
 }
 

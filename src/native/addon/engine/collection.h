@@ -214,6 +214,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void parse_points(ByteReader& in, WriteContext& context, uint8_t kind) const;
   void parse_operation(ByteReader& in, std::string_view body, WriteContext& context) const;
   WriteOutcome commit(WriteContext& context);
+  // The next operation, in the store and in the change log, of a write that changes no point. Under the writers' mutex.
+  WriteOutcome begin_change(rocksdb::WriteBatch& batch) const;
   void touch(size_t points);
   void take_memory(uint64_t growth);
   void forget_slots();

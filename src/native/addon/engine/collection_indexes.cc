@@ -55,13 +55,8 @@ WriteOutcome Collection::create_index(const IndexedField& field) {
     break;
   }
   if (!same) take_memory(ids_.size() * kIndexedPointBytes);
-  WriteOutcome outcome;
-  outcome.operation = operation_ + 1;
-  ByteWriter operation;
-  operation.u64(outcome.operation);
   rocksdb::WriteBatch batch;
-  batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
-  if (logs_changes_) batch.Put(store_.meta(), Store::change_key(cid_, outcome.operation), "");
+  const WriteOutcome outcome = begin_change(batch);
   if (!same) {
     // From here on a start fills it, should this process not come to it.
     next.indexes.push_back(field);
@@ -75,19 +70,24 @@ WriteOutcome Collection::create_index(const IndexedField& field) {
   return outcome;
 }
 
+WriteOutcome Collection::begin_change(rocksdb::WriteBatch& batch) const {
+  WriteOutcome outcome;
+  outcome.operation = operation_ + 1;
+  ByteWriter operation;
+  operation.u64(outcome.operation);
+  batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
+  if (logs_changes_) batch.Put(store_.meta(), Store::change_key(cid_, outcome.operation), "");
+  return outcome;
+}
+
 WriteOutcome Collection::drop_index(const std::string& key) {
   std::lock_guard writer(write_mutex_);
   if (dropped_) throw Error(ErrorKind::kNotFound, "the collection was deleted");
   CollectionRecord next = record();
   std::erase_if(next.indexes, [&](const IndexedField& index) { return index.key == key; });
   ++next.epoch;
-  WriteOutcome outcome;
-  outcome.operation = operation_ + 1;
-  ByteWriter operation;
-  operation.u64(outcome.operation);
   rocksdb::WriteBatch batch;
-  batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
-  if (logs_changes_) batch.Put(store_.meta(), Store::change_key(cid_, outcome.operation), "");
+  const WriteOutcome outcome = begin_change(batch);
   batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
   store_.write(batch, WriteUse::kMakesRoom);
   std::unique_lock lock(state_mutex_);

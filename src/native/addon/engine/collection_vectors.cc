@@ -28,13 +28,8 @@ WriteOutcome Collection::change_vectors(uint64_t expected, const std::string& co
   CollectionRecord next = record();
   if (dropped_) throw Error(ErrorKind::kNotFound, "Not found: Collection `" + next.name + "` doesn't exist!", "collection_name");
   if (next.epoch != expected) throw Error(ErrorKind::kAborted, "the collection was changed meanwhile");
-  WriteOutcome outcome;
-  outcome.operation = operation_ + 1;
-  ByteWriter operation;
-  operation.u64(outcome.operation);
   rocksdb::WriteBatch batch;
-  batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
-  if (logs_changes_) batch.Put(store_.meta(), Store::change_key(cid_, outcome.operation), "");
+  const WriteOutcome outcome = begin_change(batch);
   const int number = deleted != nullptr ? vector_number(*deleted) : static_cast<int>(next.vectors.size());
   if (number < 0) throw Error(ErrorKind::kBadInput, "Wrong input: Not existing vector name error: " + *deleted, "vector_name");
   const auto place = static_cast<size_t>(number);

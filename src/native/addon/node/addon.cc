@@ -72,18 +72,25 @@ napi_value throw_text(napi_env env, const char* message) {
   return nullptr;
 }
 
-void settle_deferred(napi_env env, napi_deferred deferred, const Outcome& outcome) {
+// nullptr when there is no memory.
+napi_value make_buffer(napi_env env, std::string_view bytes) {
+  void* data = nullptr;
   napi_value value = nullptr;
+  if (napi_create_arraybuffer(env, bytes.size(), &data, &value) != napi_ok) return nullptr;
+  if (!bytes.empty()) std::memcpy(data, bytes.data(), bytes.size());
+  return value;
+}
+
+void settle_deferred(napi_env env, napi_deferred deferred, const Outcome& outcome) {
   if (!outcome.ok) {
     napi_reject_deferred(env, deferred, make_error(env, outcome.kind, outcome.message, outcome.field));
     return;
   }
-  void* data = nullptr;
-  if (napi_create_arraybuffer(env, outcome.bytes.size(), &data, &value) != napi_ok) {
+  napi_value value = make_buffer(env, outcome.bytes);
+  if (value == nullptr) {
     napi_reject_deferred(env, deferred, make_error(env, sealpoint::ErrorKind::kExhausted, "out of memory", ""));
     return;
   }
-  if (!outcome.bytes.empty()) std::memcpy(data, outcome.bytes.data(), outcome.bytes.size());
   napi_resolve_deferred(env, deferred, value);
 }
 
@@ -409,12 +416,8 @@ napi_value bm25(napi_env env, napi_callback_info info) {
   std::string_view message;
   if (count < 1 || !read_bytes(env, args[0], message)) return throw_text(env, "bm25(Uint8Array)");
   try {
-    const std::string answer = sealpoint::text::bm25_batch(message);
-    void* data = nullptr;
-    napi_value value;
-    if (napi_create_arraybuffer(env, answer.size(), &data, &value) != napi_ok) return throw_text(env, "out of memory");
-    if (!answer.empty()) std::memcpy(data, answer.data(), answer.size());
-    return value;
+    napi_value value = make_buffer(env, sealpoint::text::bm25_batch(message));
+    return value != nullptr ? value : throw_text(env, "out of memory");
   } catch (const sealpoint::Error& error) {
     napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
   } catch (const std::exception&) {
@@ -430,12 +433,9 @@ napi_value hash(napi_env env, napi_callback_info info) {
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
   std::string_view input;
   if (count < 1 || !read_bytes(env, args[0], input)) return throw_text(env, "blake3(Uint8Array)");
-  void* data = nullptr;
-  napi_value value;
-  if (napi_create_arraybuffer(env, 32, &data, &value) != napi_ok) return throw_text(env, "out of memory");
   const auto answer = sealpoint::blake3(input);
-  std::memcpy(data, answer.data(), answer.size());
-  return value;
+  napi_value value = make_buffer(env, {reinterpret_cast<const char*>(answer.data()), answer.size()});
+  return value != nullptr ? value : throw_text(env, "out of memory");
 }
 
 napi_value simd(napi_env env, napi_callback_info) {
