@@ -44,10 +44,6 @@ export const operations = {
   closeScroll: 21,
   verify: 22,
   stats: 23,
-  memoryCreate: 24,
-  memoryAdd: 25,
-  memorySearch: 26,
-  memoryClose: 27,
   flush: 28,
   largestCollections: 29,
   explain: 30,
@@ -132,7 +128,7 @@ export interface NativeOptions {
   /** Threads that build graphs; 0: one per core. */
   readonly buildThreads?: number;
   readonly fsync?: FsyncOptions;
-  /** Anonymous memory, in MiB, above which the process takes no more writes, builds or session vectors; 0: no limit. */
+  /** Anonymous memory, in MiB, above which the process takes no more writes or builds; 0: no limit. */
   readonly memoryLimitMegabytes?: number;
   /** The same for each collection. */
   readonly collectionMemoryLimitMegabytes?: number;

@@ -2,4 +2,3 @@ export { NativeEngine, type NativeOptions, nativeBlake3, nativeSealBatch, operat
 export { type Bm25Settings, type Bm25Text, embedBm25, tokenizerKinds } from "./bm25.ts";
 export { NativeReader, NativeWriter } from "./bytes.ts";
 export { checkData, type DataReport, type Finding } from "./data-check.ts";
-export { MemoryIndex } from "./memory-index.ts";

@@ -18,7 +18,6 @@ export type {
 } from "./backend.ts";
 export { makeContentId, matchesContentId, parseContentId } from "./cid.ts";
 export { LoadError, type LoadErrorCode, loadErrorTraits } from "./errors.ts";
-export { type CreateRows, exactIndexes, type Rows } from "./exact-index.ts";
 export { S5Figures } from "./figures.ts";
 export { S5Hub, type S5HubOptions } from "./hub.ts";
 export { type LoadOptions, type LoadResult, type LoadSink, runLoad, type SinkStart } from "./loader.ts";

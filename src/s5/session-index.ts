@@ -43,7 +43,10 @@ export interface SessionIndex {
 
   /** The same for a refresh: held, and found by no search before `publish`. */
   stage(batch: RecordBatch): Promise<void>;
-  /** In one step: the rows of these chunks go, those that were staged come. A search sees all of it or nothing. */
+  /**
+   * In one step: the rows of these chunks go, those that were staged come. A search sees all of it or nothing. Rejected with VECTOR_COUNT_MISMATCH, and nothing
+   * changed, when a chunk that stays has an id that was staged.
+   */
   publish(droppedChunks: readonly number[]): Promise<void>;
   /** Forgets what was staged. */
   discard(): Promise<void>;

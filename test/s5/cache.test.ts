@@ -1,11 +1,12 @@
 /** Databases that sessions share, and the cache of those that nobody has open. */
-import { readFileSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { S5Hub, SessionIndex, SessionIndexes } from "../../src/s5/index.ts";
+import type { S5Hub } from "../../src/s5/index.ts";
 import { makeDatabase, makeRecords, type TestDatabase } from "./database.ts";
 import { scripted } from "./harness.ts";
-import { collect, engineIndexes, kinds, makeHub, nativeBytes, requestOf } from "./hub-support.ts";
+import { collect, engineFolder, kinds, makeHub, openIndexes, requestOf } from "./hub-support.ts";
 
 async function portalOf(...databases: readonly TestDatabase[]) {
   return scripted((path) => {
@@ -122,10 +123,10 @@ describe("the cache", () => {
     const { url } = await portalOf(database);
     const hub = makeHub({ portalUrls: [url], cacheSize: 0 });
     await load(hub, database, "one");
-    expect(await nativeBytes()).toBeGreaterThan(0);
+    expect(openIndexes()).toBeGreaterThan(0);
     await hub.close("one");
     expect([hub.sessions, hub.databases, hub.bytes]).toEqual([0, 0, 0]);
-    await expect.poll(nativeBytes).toBe(0);
+    await expect.poll(openIndexes).toBe(0);
   });
 
   it("lets go of what is too old, session and database", async () => {
@@ -134,7 +135,7 @@ describe("the cache", () => {
     const hub = makeHub({ portalUrls: [url], cacheTtlMs: 200 });
     await load(hub, database, "one");
     await expect.poll(() => [hub.sessions, hub.databases], { timeout: 5_000 }).toEqual([0, 0]);
-    await expect.poll(nativeBytes).toBe(0);
+    await expect.poll(openIndexes).toBe(0);
   });
 
   it("makes room by memory, and refuses a load before its chunks when all is in use", async () => {
@@ -222,6 +223,24 @@ describe("a refresh", () => {
     expect((await load(hub, database, "two")).error).toMatchObject({ details: { reason: "MANIFEST_NOT_FOUND" } });
   });
 
+  it("refuses an id that is in a chunk that changed and in one that did not, as a load would", async () => {
+    const database = makeDatabase();
+    const { url } = await portalOf(database);
+    const hub = makeHub({ portalUrls: [url] });
+    await load(hub, database, "one");
+    // 25 lies in chunk 1, which stays as it is.
+    database.replaceChunk(0, [...makeRecords(19, 8), ...makeRecords(1, 8, 25)]);
+    const { error } = await collect(hub.refresh("one"));
+    expect(error).toMatchObject({ details: { reason: "VECTOR_COUNT_MISMATCH" } });
+    const { hits } = await hub.search("one", { vector: vectorOf(makeRecords(20, 8), 19), k: 100 });
+    expect([hits[0]?.id, hits.length]).toEqual(["19", 45]);
+    // From a chunk that changed into another one it may move.
+    database.replaceChunk(1, [...makeRecords(5, 8, 20), ...makeRecords(14, 8, 26), ...makeRecords(1, 8, 19)]);
+    expect((await collect(hub.refresh("one"))).error).toBeUndefined();
+    for (const id of [19, 25]) expect(await best(hub, "one", vectorOf(makeRecords(1, 8, id), 0))).toBe(String(id));
+    expect((await hub.search("one", { vector: vectorOf(makeRecords(1, 8), 0), k: 100 })).hits).toHaveLength(45);
+  });
+
   it("comes with a load that asks for it", async () => {
     const database = makeDatabase();
     const { url, attempts } = await portalOf(database);
@@ -241,42 +260,16 @@ describe("a refresh", () => {
 });
 
 describe("an index on disk", () => {
-  /** The contract's save and open, in memory: what the hub does with them. */
-  function saving(): {
-    indexes: SessionIndexes;
-    saved: Map<string, { key: Buffer; note: Uint8Array; index: SessionIndex }>;
-  } {
-    const saved = new Map<string, { key: Buffer; note: Uint8Array; index: SessionIndex }>();
-    return {
-      saved,
-      indexes: {
-        ...engineIndexes,
-        async create(options) {
-          const index = await engineIndexes.create(options);
-          index.save = async (name, key, note) => void saved.set(name, { key: Buffer.from(key), note, index });
-          index.close = async () => undefined;
-          return index;
-        },
-        async open(name, key) {
-          const found = saved.get(name);
-          return found?.key.equals(key) === true ? found : undefined;
-        },
-      },
-    };
-  }
-
   it("is opened by a later hub without a download, under its key alone", async () => {
     const database = makeDatabase();
     const { url, attempts } = await portalOf(database);
-    const { indexes, saved } = saving();
-    await load(makeHub({ portalUrls: [url] }, { indexes }), database, "one", { persist: true });
-    expect(saved.size).toBe(1);
-    for (const [name, { key }] of saved) {
-      expect(name).toMatch(/^[0-9a-f]{64}$/);
-      expect(key.equals(database.key)).toBe(false);
-    }
+    const first = makeHub({ portalUrls: [url] });
+    await load(first, database, "one", { persist: true });
+    await first.closeAll();
+    const kept = readdirSync(engineFolder).filter((name) => name.endsWith(".index"));
+    expect(kept).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.index$/)]);
     attempts.clear();
-    const later = makeHub({ portalUrls: [url] }, { indexes });
+    const later = makeHub({ portalUrls: [url] });
     const told = await load(later, database, "one");
     expect(kinds(told)).toEqual(["manifest_downloaded", "loading_complete", "index_ready"]);
     expect(told.events[1]).toMatchObject({ fromCache: true, vectorCount: 45 });
@@ -284,5 +277,8 @@ describe("an index on disk", () => {
     expect(await best(later, "one", vectorOf(makeRecords(20, 8), 11))).toBe("11");
     const other = await load(later, named("other"), "two");
     expect(other.error).toMatchObject({ details: { reason: "MANIFEST_NOT_FOUND" } });
+    const stranger = { ...database, key: randomBytes(32) };
+    expect((await load(later, stranger, "three")).error).toMatchObject({ details: { reason: "DECRYPTION_FAILED" } });
+    expect(readdirSync(engineFolder).filter((name) => name.endsWith(".index"))).toEqual(kept);
   });
 });

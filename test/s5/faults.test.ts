@@ -13,7 +13,7 @@ import type { S5Config } from "../../src/ops/index.ts";
 import type { LoadRequest, S5Hub } from "../../src/s5/index.ts";
 import { makeDatabase, makeRecords, seal, type TestDatabase } from "./database.ts";
 import { serve } from "./harness.ts";
-import { collect, kinds, makeHub, nativeBytes, requestOf } from "./hub-support.ts";
+import { collect, kinds, makeHub, openIndexes, requestOf } from "./hub-support.ts";
 
 type Fault = (response: ServerResponse, body: Buffer, attempt: number, path: string) => void;
 
@@ -58,7 +58,7 @@ async function withNeighbour(
   // The neighbour's key opens nothing at the faulty portals, so its files come from its own.
   const calm = makeHub({ portalUrls: [good.url] });
   await collect(calm.load(requestOf(neighbour, "calm")));
-  const held = await nativeBytes();
+  const held = openIndexes();
   const query = { vector: Float32Array.from(makeRecords(1, 8, 9)[0]?.vector as number[]), k: 5 };
   const before = await calm.search("calm", query);
   await hub.upload("beside", [{ id: "1", vector: Float32Array.of(1, 2), metadata: "" }], false);
@@ -67,7 +67,7 @@ async function withNeighbour(
   expect((await hub.search("beside", { vector: Float32Array.of(1, 2), k: 1 })).hits[0]?.id).toBe("1");
   await hub.close("beside");
   await expect.poll(() => [hub.sessions, hub.databases, hub.bytes]).toEqual([0, 0, 0]);
-  await expect.poll(nativeBytes).toBe(held);
+  await expect.poll(openIndexes).toBe(held);
 }
 
 const cut: Fault = (response, body) => {
@@ -157,7 +157,7 @@ describe("a portal that", () => {
     expect(events.at(-1)).toMatchObject({ kind: "loading_error", code });
     expect(error).toMatchObject({ details: { reason: code } });
     expect([hub.sessions, hub.databases, hub.bytes]).toEqual([0, 0, 0]);
-    await expect.poll(nativeBytes).toBe(0);
+    await expect.poll(openIndexes).toBe(0);
     await expect.poll(portal.openAnswers).toBe(0);
   });
 
@@ -205,7 +205,7 @@ describe("a portal that", () => {
     expect(error).toMatchObject({ message: "the load took too long", details: { reason: "TIMEOUT" } });
     expect(hub.figures.timeouts).toBe(1);
     await expect.poll(portal.openAnswers).toBe(0);
-    await expect.poll(nativeBytes).toBe(0);
+    await expect.poll(openIndexes).toBe(0);
   });
 
   it("lies is outvoted by one that does not: the file's hash says who is right", async () => {

@@ -1,32 +1,26 @@
 /** A hub over a real engine, and short ways to ask it. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, onTestFinished } from "vitest";
 import { fullAccess } from "../../src/core/index.ts";
-import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
+import { SealedIndexes } from "../../src/engine/embedded/index.ts";
+import { AttachmentTable } from "../../src/engine/index.ts";
 import { type S5Config, s5ConfigDefault } from "../../src/ops/index.ts";
-import {
-  exactIndexes,
-  type LoadEvent,
-  type LoadRequest,
-  S5Hub,
-  type S5HubOptions,
-  type SessionIndexes,
-} from "../../src/s5/index.ts";
+import { type LoadEvent, type LoadRequest, S5Hub, type S5HubOptions, type SessionIndexes } from "../../src/s5/index.ts";
 import { owner, type TestDatabase } from "./database.ts";
 
-const dataDir = mkdtempSync(join(tmpdir(), "sealpoint-s5-engine-"));
-const engine = openEmbeddedEngine({ dataDir });
-afterAll(async () => {
-  await engine.close();
-  rmSync(dataDir, { recursive: true, force: true });
+export const engineFolder = mkdtempSync(join(tmpdir(), "sealpoint-s5-engine-"));
+afterAll(() => rmSync(engineFolder, { recursive: true, force: true }));
+
+/** Indexes that are open: each has a folder until it is closed. */
+export const openIndexes = (): number => readdirSync(engineFolder).length;
+
+export const engineIndexes: SessionIndexes = new SealedIndexes({
+  folder: engineFolder,
+  attachments: new AttachmentTable(),
+  collectionExists: async () => false,
 });
-
-/** Bytes of vectors that the engine holds for sessions. */
-export const nativeBytes = async (): Promise<number> => (await engine.stats()).sessionBytes;
-
-export const engineIndexes: SessionIndexes = exactIndexes((dimensions) => engine.createMemoryIndex(dimensions));
 
 export function makeHub(config: Partial<S5Config>, options: Partial<S5HubOptions> = {}): S5Hub {
   const hub = new S5Hub({

@@ -7,7 +7,7 @@ import type { LoadRequest, LoadTarget } from "../../src/s5/index.ts";
 import { loadSlice, recall } from "../support/wordnet.ts";
 import { makeDatabase, makeRecords, owner, type TestDatabase } from "./database.ts";
 import { scripted, serve } from "./harness.ts";
-import { collect, kinds, makeHub, nativeBytes, requestOf } from "./hub-support.ts";
+import { collect, kinds, makeHub, openIndexes, requestOf } from "./hub-support.ts";
 
 const session = (sessionId: string): LoadTarget => ({ kind: "session", sessionId });
 const whole = ["manifest_downloaded", "chunk_downloaded", "chunk_downloaded", "chunk_downloaded", "index_building"];
@@ -205,7 +205,7 @@ describe("cancelling", () => {
       expect((await loading).error).toMatchObject({ kind: "cancelled" });
       expect(performance.now() - begun).toBeLessThan(100);
       await expect.poll(() => [hub.sessions, hub.databases]).toEqual([0, 0]);
-      await expect.poll(nativeBytes).toBe(0);
+      await expect.poll(openIndexes).toBe(0);
     }
   });
 

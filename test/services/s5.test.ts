@@ -4,7 +4,7 @@ import { sealingDefault } from "../../src/core/index.ts";
 import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
 import { type SealedEngine, sealEngine } from "../../src/engine/index.ts";
 import { s5ConfigDefault } from "../../src/ops/index.ts";
-import { exactIndexes, S5Hub } from "../../src/s5/index.ts";
+import { S5Hub } from "../../src/s5/index.ts";
 import { generateKeyPair, openPayload, parsePrivateKey } from "../../src/seal/index.ts";
 import { collectionSinks, S5Service } from "../../src/services/index.ts";
 import { hasSealedStored } from "../../src/wire/index.ts";
@@ -26,7 +26,11 @@ async function load(name: string, publicKey?: string): Promise<string[]> {
   const database = makeDatabase();
   const backend = new S5Hub({
     config: { ...s5ConfigDefault, portalUrls: [(await serve(database.dir)).url] },
-    indexes: exactIndexes(() => Promise.reject(new Error("no session is made"))),
+    indexes: {
+      create: () => Promise.reject(new Error("no session is made")),
+      open: async () => undefined,
+      remove: async () => false,
+    },
     collections: collectionSinks(engine),
   });
   onTestFinished(() => backend.closeAll());

@@ -20,14 +20,7 @@ import {
   uuidFromBytes,
   type VectorsSelector,
 } from "../../core/index.ts";
-import {
-  MemoryIndex,
-  NativeEngine,
-  type NativeOptions,
-  NativeReader,
-  NativeWriter,
-  operations,
-} from "../../native/index.ts";
+import { NativeEngine, type NativeOptions, NativeReader, NativeWriter, operations } from "../../native/index.ts";
 import type {
   AliasAction,
   CollectionChange,
@@ -83,8 +76,6 @@ export interface EngineStats {
   readonly syncs: number;
   /** Of the store on disk. */
   readonly storeBytes: number;
-  /** Memory of session indexes. */
-  readonly sessionBytes: number;
   /** Operations that are waiting or running. */
   readonly inFlight: number;
   /** Memory that collections, session indexes and builds hold by the engine's own count. */
@@ -418,7 +409,6 @@ export class EmbeddedEngine implements Engine {
     return {
       syncs: reader.size(),
       storeBytes: reader.size(),
-      sessionBytes: reader.size(),
       inFlight: reader.size(),
       bookedBytes: reader.size(),
       memoryLimitBytes: reader.size(),
@@ -432,10 +422,6 @@ export class EmbeddedEngine implements Engine {
     const answer = await this.native.call(operations.verify, new NativeWriter().text(name).done());
     const reader = new NativeReader(answer);
     return { ok: reader.u8() === 1, reason: reader.text() };
-  }
-
-  createMemoryIndex(dimensions: number): Promise<MemoryIndex> {
-    return MemoryIndex.create(this.native, dimensions);
   }
 
   close(): Promise<void> {

@@ -13,6 +13,7 @@ import {
   type IndexHit,
   type IndexNote,
   type IndexQuery,
+  LoadError,
   originalIdKey,
   type RecordBatch,
   type SessionIndex,
@@ -242,6 +243,16 @@ class SealedIndex implements SessionIndex, Attached {
       const stays = new Set(points.map(({ id }) => id));
       const gone: PointId[] = [];
       const slices = new TimeSlices();
+      const dropped = new Set(droppedChunks);
+      for (const [chunk, packed] of staged.length === 0 ? [] : this.#chunks) {
+        if (dropped.has(chunk)) continue;
+        for (const id of unpackIds(packed)) {
+          if (slices.due()) await slices.yield();
+          if (!stays.has(id)) continue;
+          for (const { points: refused } of staged) wipe(refused);
+          throw new LoadError("VECTOR_COUNT_MISMATCH", `chunk ${chunk}: an id of it occurs in another chunk too`);
+        }
+      }
       for (const chunk of droppedChunks) {
         for (const id of unpackIds(this.#chunks.get(chunk) ?? new Uint8Array())) {
           if (slices.due()) await slices.yield();

@@ -411,17 +411,6 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       return stats();
     case Operation::kLargestCollections:
       return largest_collections(in);
-    case Operation::kMemoryCreate:
-      out.u64(memory_.create(in.u32()));
-      break;
-    case Operation::kMemoryAdd:
-      out.u64(memory_.add(in));
-      break;
-    case Operation::kMemorySearch:
-      return memory_.search(in);
-    case Operation::kMemoryClose:
-      out.u8(memory_.close(in.u64()) ? 1 : 0);
-      break;
     case Operation::kExplain: {
       const auto collection = require(in.text());
       return collection->explain(in);

@@ -18,7 +18,6 @@
 #include "collection.h"
 #include "index_filler.h"
 #include "memory_budget.h"
-#include "memory_index.h"
 #include "snapshot_reader.h"
 #include "thread_pool.h"
 
@@ -49,10 +48,6 @@ enum class Operation : uint8_t {
   kCloseScroll = 21,
   kVerify = 22,
   kStats = 23,
-  kMemoryCreate = 24,
-  kMemoryAdd = 25,
-  kMemorySearch = 26,
-  kMemoryClose = 27,
   kFlush = 28,
   kLargestCollections = 29,
   kExplain = 30,
@@ -163,8 +158,6 @@ class Engine {
   };
   std::map<uint64_t, std::shared_ptr<OpenCursor>> cursors_;
   uint64_t next_cursor_ = 1;
-
-  MemoryIndexes memory_{budget_};
 
   std::unique_ptr<IndexFiller> filler_;
 

@@ -198,7 +198,6 @@ std::string Engine::stats() {
   ByteWriter out;
   out.u64(store_->syncs());
   out.u64(store_->disk_bytes());
-  out.u64(memory_.bytes());
   out.u64(in_flight_);
   out.u64(budget_.booked());
   out.u64(budget_.process_limit());

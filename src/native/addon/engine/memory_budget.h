@@ -1,5 +1,5 @@
 // How much anonymous memory the process may hold, and each collection of it. What the engine itself keeps (tails, ids, payload indexes,
-// session vectors, running builds) is booked exactly; the rest of the process (JavaScript, RocksDB, the allocator) is measured now and then
+// running builds) is booked exactly; the rest of the process (JavaScript, RocksDB, the allocator) is measured now and then
 // and counts too. What would go over a limit is refused before anything is changed; reads and deletes book nothing.
 #pragma once
 #include <atomic>
