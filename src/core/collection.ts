@@ -106,6 +106,12 @@ export interface CollectionConfig {
   readonly echo: string;
 }
 
+/**
+ * What a new collection has unless its creation says otherwise. Keys are paths of fields in qdrant.CreateCollection, such as
+ * `hnsw_config.m`; under `vectors.` stand those of each dense vector. Enums have their protobuf names.
+ */
+export type CollectionDefaults = Readonly<Record<string, number | boolean | string>>;
+
 export type FieldIndexType = "keyword" | "integer" | "float" | "bool" | "datetime" | "uuid" | "geo" | "text";
 
 export interface FieldIndex {

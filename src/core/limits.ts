@@ -114,6 +114,10 @@ export const limits = {
   /** Points of one message of a scroll stream. */
   scrollStreamPageMax: 10_000,
   collectionsMax: 10_000,
+  /** Seconds of a timeout that are counted: about what Node's timers can (2^31 ms). */
+  timeoutSecondsMax: 2_000_000,
+  /** Threads of the engine's, of each kind: more than the cores help nobody. */
+  nativeThreadsMax: 256,
   /** Bytes of one snapshot that is uploaded or fetched. */
   snapshotBytesMax: 1024 ** 4,
   /** Snapshots of one collection, and of the whole storage: each is listed whole. */

@@ -6,7 +6,8 @@ import { existsSync } from "node:fs";
 import { isIP } from "node:net";
 import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
-import { limits } from "../core/index.ts";
+import { type CollectionDefaults, limits } from "../core/index.ts";
+import { readCollectionDefaults } from "./collection-defaults.ts";
 import { type InferenceConfig, readInferenceConfig } from "./inference-config.ts";
 import { readS5Config, type S5Config } from "./s5-config.ts";
 import type { TlsFiles } from "./tls.ts";
@@ -48,6 +49,14 @@ export interface ServerConfig {
   readonly s5: S5Config;
   /** MiB that writes leave free on the disk; the engine decides when absent. */
   readonly diskReserveMegabytes?: number;
+  readonly collectionDefaults: CollectionDefaults;
+  /** Absent: as many as the engine can have. */
+  readonly collectionsMax?: number | undefined;
+  /** Threads that serve reads and writes natively, and those that build graphs; 0: one per core. */
+  readonly readThreads: number;
+  readonly buildThreads: number;
+  /** Of reads that name no timeout of their own; 0: none. */
+  readonly searchTimeoutSeconds: number;
   /** Absent: the built-in models only. */
   readonly inference?: InferenceConfig | undefined;
 }
@@ -117,6 +126,13 @@ export function readConfig(
       parseMegabytes("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB", text("SEALPOINT_COLLECTION_MEMORY_LIMIT_MB")) ?? 0,
     diskReserveMegabytes: parseMegabytes("SEALPOINT_DISK_RESERVE_MB", text("SEALPOINT_DISK_RESERVE_MB")),
     temporaryIndexMiB: parseTemporaryIndexMiB(text("SEALPOINT_TEMPORARY_INDEX_MIB")),
+    collectionDefaults: readCollectionDefaults(text, (message) => {
+      throw new ConfigError(message);
+    }),
+    collectionsMax: parseCount(text, "SEALPOINT_COLLECTIONS_MAX", 0, limits.collectionsMax),
+    readThreads: parseCount(text, "SEALPOINT_READ_THREADS", 0, limits.nativeThreadsMax) ?? 0,
+    buildThreads: parseCount(text, "SEALPOINT_BUILD_THREADS", 0, limits.nativeThreadsMax) ?? 0,
+    searchTimeoutSeconds: parseCount(text, "SEALPOINT_SEARCH_TIMEOUT_SECONDS", 0, limits.timeoutSecondsMax) ?? 0,
   };
   if (config.grpcPort !== 0 && config.grpcPort === config.httpPort) {
     throw new ConfigError(`SEALPOINT_HTTP_PORT: ${config.httpPort} is taken by SEALPOINT_GRPC_PORT`);
@@ -216,6 +232,19 @@ function defaultMemoryLimit(): number {
   const constrained = process.constrainedMemory();
   const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
   return Math.floor((bytes * 0.75) / 1024 ** 2);
+}
+
+function parseCount(
+  text: (name: string) => string | undefined,
+  name: string,
+  least: number,
+  most: number,
+): number | undefined {
+  const value = text(name);
+  if (value === undefined) return undefined;
+  const count = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+  if (count >= least && count <= most) return count;
+  throw new ConfigError(`${name}: ${JSON.stringify(value)} is not a whole number from ${least} to ${most}`);
 }
 
 function parseMegabytes(name: string, value: string | undefined): number | undefined {

@@ -1,5 +1,7 @@
 /** Qdrant 1.19's settings (its config/config.yaml, QDRANT__ variables with `__` for the dots): what they are called here, and which change nothing. */
+import { availableParallelism } from "node:os";
 import { limits } from "../core/index.ts";
+import { qdrantDefaultKeys } from "./collection-defaults.ts";
 import type { Setting } from "./settings.ts";
 
 interface Translation {
@@ -18,6 +20,10 @@ const qdrantKeys: ReadonlyMap<string, Translation> = new Map<string, Translation
   ["logger.log_level", { name: "SEALPOINT_LOG_LEVEL", translate: logLevel }],
   ["storage.storage_path", same("SEALPOINT_DATA_DIR")],
   ["storage.snapshots_path", same("SEALPOINT_SNAPSHOTS_DIR")],
+  ["storage.max_collections", same("SEALPOINT_COLLECTIONS_MAX")],
+  ["storage.performance.max_search_threads", same("SEALPOINT_READ_THREADS")],
+  ["storage.performance.optimizer_cpu_budget", { name: "SEALPOINT_BUILD_THREADS", translate: threads }],
+  ["storage.performance.search_timeout_sec", same("SEALPOINT_SEARCH_TIMEOUT_SECONDS")],
   ["service.host", same("SEALPOINT_HOST")],
   ["service.http_port", same("SEALPOINT_HTTP_PORT")],
   ["service.grpc_port", same("SEALPOINT_GRPC_PORT")],
@@ -33,6 +39,7 @@ const qdrantKeys: ReadonlyMap<string, Translation> = new Map<string, Translation
   ["tls.key", same("SEALPOINT_TLS_KEY")],
   ["tls.ca_cert", same("SEALPOINT_TLS_CA")],
   ["tls.cert_ttl", { name: "SEALPOINT_TLS_RELOAD_SECONDS", translate: secondsAtMost }],
+  ...[...qdrantDefaultKeys].map(([key, name]): [string, Translation] => [key, same(name)]),
 ]);
 
 /** Rust's filters such as `info,actix=warn` say the level first. */
@@ -45,6 +52,11 @@ function seconds(value: string): string {
   return /^\d{1,6}$/.test(value) ? String(Number(value) * 1_000) : value;
 }
 
+/** A number below 0 is how many of the machine's are left alone. */
+function threads(value: string): string {
+  return /^-\d{1,4}$/.test(value) ? String(Math.max(1, availableParallelism() + Number(value))) : value;
+}
+
 /** Longer than our longest is as good as that. */
 function secondsAtMost(value: string): string {
   return /^\d+$/.test(value) ? String(Math.min(Number(value), limits.tlsReloadSecondsMax)) : value;
@@ -55,10 +67,10 @@ const switches: ReadonlySet<string> = new Set(["service.enable_tls", "service.ve
 
 /** Groups and keys that Qdrant knows and that change nothing here: one node, another storage engine, no web server of actix. */
 const ignoredKeys: readonly RegExp[] = [
-  /^telemetry_disabled$/,
+  /^(?:telemetry_disabled|per_collection_metrics_enabled)$/,
   /^debugger$/,
   /^logger\./,
-  /^storage\.(?:temp_path|snapshots_config|on_disk_payload|wal|node_type|performance|optimizers|optimizers_overwrite|hnsw_index|hnsw_global_config|collection|shard_transfer_method|max_collections|update_concurrency|update_queue_size|handle_collection_load_errors|recovery_mode|async_scorer|skip_file_download|quantization|mmap_advice)\b/,
+  /^storage\.(?:temp_path|snapshots_config|wal|node_type|performance|optimizers|optimizers_overwrite|hnsw_index|hnsw_global_config|collection|shard_transfer_method|update_concurrency|update_queue_size|handle_collection_load_errors|recovery_mode|async_scorer|skip_file_download|quantization|mmap_advice)\b/,
   /^service\.(?:max_request_size_mb|max_workers|enable_static_content|static_content_dir|enable_tls|verify_https_client_certificate|grpc_timeout_ms|hardware_reporting|metrics_prefix|metrics_port|slow_query_secs|slow_search_threshold_ms|audit|audit_log|enable_dashboard)\b/,
   /^cluster\b/,
   /^inference\b/,

@@ -1,18 +1,40 @@
 /** Collections and aliases, as qdrant.Collections offers them. */
-import { type CollectionConfig, type CollectionInfo, DomainError, limits, type SealingPolicy } from "../core/index.ts";
+import {
+  badInput,
+  type CollectionConfig,
+  type CollectionInfo,
+  DomainError,
+  limits,
+  type SealingPolicy,
+} from "../core/index.ts";
 import type { AliasAction, CollectionChange, Engine } from "../engine/index.ts";
 import { checkNewName } from "./names.ts";
 
 export class CollectionsService {
   readonly #engine: Engine;
 
-  constructor(engine: Engine) {
+  readonly #collectionsMax: number | undefined;
+
+  constructor(engine: Engine, collectionsMax?: number) {
     this.#engine = engine;
+    this.#collectionsMax = collectionsMax;
   }
 
   async create(name: string, config: CollectionConfig, sealing: SealingPolicy): Promise<void> {
     checkNewName(name, "collection_name");
+    if (this.#collectionsMax !== undefined) await this.#checkRoom(name, this.#collectionsMax);
     await this.#engine.createCollection(name, config, sealing);
+  }
+
+  /** The texts are Qdrant's. */
+  async #checkRoom(name: string, most: number): Promise<void> {
+    const present = await this.#engine.listCollections();
+    if (present.includes(name)) {
+      throw new DomainError("already_exists", `Wrong input: Collection \`${name}\` already exists!`);
+    }
+    if (present.length < most) return;
+    const text = `Bad request: Can't create collection with name ${name}. Max collections limit reached: ${most}`;
+    throw badInput(text, "collection_name");
   }
 
   /** `mergeEcho` makes the new echo of the configuration from the present one. */

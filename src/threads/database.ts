@@ -33,17 +33,19 @@ export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer, a
   const offered = (services: readonly ServiceBinding[]): readonly ServiceBinding[] =>
     config.extensions ? services : services.filter(({ service }) => !service.typeName.startsWith("sealpoint."));
   const inference = new Inference(config.inference === undefined ? undefined : new RemoteProvider(config.inference));
+  const { collectionDefaults, collectionsMax, searchTimeoutSeconds } = config;
+  const common = { inference, collectionDefaults, collectionsMax, searchTimeoutSeconds };
   return {
     embedded,
     engine,
     serve({ s5: backend, streams }) {
-      const services = offered(createServiceTables({ engine, s5: { backend }, streams, inference }));
+      const services = offered(createServiceTables({ engine, s5: { backend }, streams, ...common }));
       return {
         services,
         guarded: {
           servicesFor: (access) =>
             offered(
-              createServiceTables({ engine: guardEngine(engine, access), s5: { backend, access }, streams, inference }),
+              createServiceTables({ engine: guardEngine(engine, access), s5: { backend, access }, streams, ...common }),
             ),
           // A token's claim is no filter of its bearer: it may name any field that can be read.
           exists: async ({ collection, filter }) => (await engine.count(collection, filter, true).catch(() => 0)) > 0,

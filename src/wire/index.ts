@@ -14,6 +14,7 @@ export {
   type WireTable,
   type WireUpdateResult,
 } from "./answers.ts";
+export { defaultsFiller } from "./collection-defaults.ts";
 export * from "./collections.ts";
 export * from "./encoded-upsert.ts";
 export * from "./envelope.ts";

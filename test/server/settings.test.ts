@@ -73,7 +73,12 @@ describe("settings", () => {
     expect(config.tls).toBeUndefined();
     expect(config.dataDir.endsWith("/kept")).toBe(true);
     expect(files).toEqual(["config/config.yaml"]);
-    expect(ignored).toContain("storage.wal.wal_capacity_mb in config/config.yaml");
+    expect(config.collectionDefaults).toEqual({
+      on_disk_payload: true,
+      "wal_config.wal_capacity_mb": 32,
+      "hnsw_config.m": 16,
+    });
+    expect(ignored).not.toContain("storage.wal.wal_capacity_mb in config/config.yaml");
     expect(ignored).toContain("tls.cert in config/config.yaml");
     expect(ignored.join()).not.toContain("a-key");
   });
@@ -131,9 +136,52 @@ describe("settings", () => {
     ["sealpoint.yaml", "a: [\n", "line"],
     ["config/config.yaml", "service: { grpc_port: 70000 }\n", "service.grpc_port in config/config.yaml"],
     ["config/config.yaml", "service: { frobnicate: 1 }\n", "service.frobnicate in config/config.yaml"],
+    ["config/config.yaml", "storage: { hnsw_index: { ef_construct: 3 } }\n", "storage.hnsw_index.ef_construct in"],
+    [
+      "config/config.yaml",
+      "storage: { optimizers: { deleted_threshold: 2 } }\n",
+      "deleted_threshold in config/config.yaml",
+    ],
+    [
+      "config/config.yaml",
+      "storage: { collection: { replication_factor: 0 } }\n",
+      "storage.collection.replication_factor",
+    ],
+    [
+      "config/config.yaml",
+      "storage: { collection: { quantization: { product: { memory: cold } } } }\n",
+      "COMPRESSION: missing",
+    ],
+    [
+      "config/config.yaml",
+      "storage: { performance: { max_search_threads: 1e9 } }\n",
+      "storage.performance.max_search_threads",
+    ],
+    ["sealpoint.yaml", "collection_defaults: { hnsw_config: { m: many } }\n", "collection_defaults.hnsw_config.m in"],
+    ["sealpoint.yaml", "collection_defaults: { hnsw_config: { mm: 1 } }\n", "collection_defaults.hnsw_config.mm in"],
   ])("refuses %s with %j, naming it", (path, content, name) => {
     write(path, content);
     expect(refusal(() => readSettings({}))).toContain(name);
+  });
+
+  test("defaults of new collections, in Qdrant's words and in ours", () => {
+    const qdrants = {
+      QDRANT__STORAGE__HNSW_INDEX__FULL_SCAN_THRESHOLD_KB: "500",
+      QDRANT__STORAGE__COLLECTION__QUANTIZATION__BINARY__QUERY_ENCODING: "scalar8bits",
+      QDRANT__STORAGE__COLLECTION__VECTORS__ON_DISK: "True",
+      QDRANT__STORAGE__PERFORMANCE__OPTIMIZER_CPU_BUDGET: "-1000",
+      QDRANT__STORAGE__PERFORMANCE__SEARCH_TIMEOUT_SEC: "30",
+    };
+    write("sealpoint.yaml", "collection_defaults: { hnsw_config: { full_scan_threshold: 700, memory: cold } }\n");
+    const { config, ignored } = readSettings(qdrants);
+    expect(config).toMatchObject({ buildThreads: 1, readThreads: 0, searchTimeoutSeconds: 30 });
+    expect(config.collectionDefaults).toEqual({
+      "hnsw_config.full_scan_threshold": 700,
+      "hnsw_config.memory": "Cold",
+      "vectors.on_disk": true,
+      "quantization_config.binary.query_encoding.setting": "Scalar8Bits",
+    });
+    expect(ignored).toEqual([]);
   });
 
   test("a variable of Qdrant's is named as it was written, and a key never shows", () => {
@@ -151,6 +199,7 @@ storage:
   storage_path: ./storage
   snapshots_path: ./copies
   on_disk_payload: true
+  node_type: Normal
 service:
   grpc_port: 7334
   http_port: 7333
@@ -158,7 +207,8 @@ service:
 `;
   const path = write("theirs.yaml", theirs);
   const own = convertQdrantConfig(path);
-  expect(own).toContain("# without effect here: storage.on_disk_payload\n");
+  expect(own).toContain('collection_defaults_on_disk_payload: "true"\n');
+  expect(own).toContain("# without effect here: storage.node_type\n");
   const { config } = readSettings({}, { config: write("sealpoint.yaml", own) });
   expect(config).toEqual(readSettings({}, { config: path }).config);
   expect(config.snapshotsDir).toBe(join(process.cwd(), "copies"));

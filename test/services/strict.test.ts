@@ -164,4 +164,8 @@ test("a read ends at its timeout, and what it waits for is told", async () => {
   });
   expect(ended).toBe(error);
   expect(table.upsert).toBe(slow);
+  // The server's own default holds where none is asked for.
+  const { table: within } = withTimeouts({ service: Points as never, table: { query: slow } }, engine, 1);
+  const plain = toBinary(query.input, make(query.input, { collectionName: "any" }));
+  await expect((within.query as RawUnaryHandler).handleBytes(plain, call)).rejects.toMatchObject({ kind: "timeout" });
 });

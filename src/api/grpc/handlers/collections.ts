@@ -1,7 +1,9 @@
 /** qdrant.Collections. */
 import { Collections } from "../../../../gen/qdrant/collections_service_pb.js";
+import type { CollectionDefaults } from "../../../core/index.ts";
 import type { CollectionsService } from "../../../services/index.ts";
 import {
+  defaultsFiller,
   mapAliasActions,
   mapCreateCollection,
   mapUpdateCollection,
@@ -17,11 +19,12 @@ function toAliases(pairs: readonly (readonly [string, string])[]) {
   return pairs.map(([aliasName, collectionName]) => ({ aliasName, collectionName }));
 }
 
-export function bindCollections(collections: CollectionsService): ServiceBinding {
+export function bindCollections(collections: CollectionsService, defaults: CollectionDefaults = {}): ServiceBinding {
+  const filled = defaultsFiller(defaults);
   return bindService(Collections, {
     create: unary(async (message) => {
       const startMs = performance.now();
-      const { name, config, sealing } = mapCreateCollection(message);
+      const { name, config, sealing } = mapCreateCollection(filled(message));
       await collections.create(name, config, sealing);
       return { result: true, time: secondsSince(startMs) };
     }),

@@ -1,5 +1,6 @@
 /** Every service of the gRPC door with its handlers; health and reflection are the server's own. */
 import { Qdrant } from "../../../../gen/qdrant/qdrant_pb.js";
+import type { CollectionDefaults } from "../../../core/index.ts";
 import type { SealedEngine } from "../../../engine/index.ts";
 import type { Inference } from "../../../inference/index.ts";
 import { apiVersion, serverTitle } from "../../../ops/index.ts";
@@ -34,12 +35,30 @@ export interface ServiceTableOptions {
   readonly streams: Streams;
   /** Absent: the built-in models only. */
   readonly inference?: Inference;
+  /** Of collections that say nothing else. */
+  readonly collectionDefaults?: CollectionDefaults;
+  /** Collections that there may be; absent: as many as the engine can have. */
+  readonly collectionsMax?: number | undefined;
+  /** Of reads that name no timeout of their own; 0: none. */
+  readonly searchTimeoutSeconds?: number;
 }
 
-export function createServiceTables({ engine, s5, streams, inference }: ServiceTableOptions): ServiceBinding[] {
+export function createServiceTables({
+  engine,
+  s5,
+  streams,
+  inference,
+  collectionDefaults,
+  collectionsMax,
+  searchTimeoutSeconds,
+}: ServiceTableOptions): ServiceBinding[] {
   return [
-    bindCollections(new CollectionsService(engine)),
-    withTimeouts(bindPoints(new PointsService(engine, inference), new QueriesService(engine, inference)), engine),
+    bindCollections(new CollectionsService(engine, collectionsMax), collectionDefaults),
+    withTimeouts(
+      bindPoints(new PointsService(engine, inference), new QueriesService(engine, inference)),
+      engine,
+      searchTimeoutSeconds,
+    ),
     bindSnapshots(new SnapshotsService(engine)),
     bindService(Qdrant, {
       // Qdrant's clients read title and version and warn about any other.

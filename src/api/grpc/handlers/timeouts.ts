@@ -1,6 +1,6 @@
 /** Reads end at the timeout that their request asks for; strict mode says how long that may be. */
 import { toBinary } from "@bufbuild/protobuf";
-import { badInput, DomainError } from "../../../core/index.ts";
+import { badInput, DomainError, limits } from "../../../core/index.ts";
 import type { SealedEngine } from "../../../engine/index.ts";
 import { type AskedTimeout, timeoutReader } from "../../../wire/index.ts";
 import type { AnyHandler, CallContext, ServiceBinding } from "../call.ts";
@@ -26,10 +26,13 @@ const reads = [
   "searchMatrixOffsets",
 ];
 
-/** About what Node's timers can count to. */
-const secondsMax = 2_000_000;
-
-export function withTimeouts({ service, table }: ServiceBinding, engine: SealedEngine): ServiceBinding {
+/** `defaultSeconds`: of reads that ask for none; 0: they have none. */
+export function withTimeouts(
+  { service, table }: ServiceBinding,
+  engine: SealedEngine,
+  defaultSeconds = 0,
+): ServiceBinding {
+  const run = timedRun(engine, defaultSeconds);
   const timed: Record<string, AnyHandler> = { ...table };
   for (const { localName, name, input } of service.methods) {
     const handler = table[localName];
@@ -39,33 +42,46 @@ export function withTimeouts({ service, table }: ServiceBinding, engine: SealedE
       const { handleBytes } = handler;
       timed[localName] = {
         kind: "raw_unary",
-        handleBytes: (bytes, call) => run(engine, name, read(bytes), call, (within) => handleBytes(bytes, within)),
+        handleBytes: (bytes, call) => run(name, read(bytes), call, (within) => handleBytes(bytes, within)),
       };
     } else if (handler.kind === "unary") {
       const handle = handler.handle as (request: never, call: CallContext) => Promise<unknown>;
       timed[localName] = {
         kind: "unary",
         handle: (request: never, call: CallContext) =>
-          run(engine, name, read(toBinary(input, request)), call, (within) => handle(request, within)),
+          run(name, read(toBinary(input, request)), call, (within) => handle(request, within)),
       };
     }
   }
   return { service, table: timed };
 }
 
-async function run<T>(
-  engine: SealedEngine,
+/** Runs a read within the seconds that it asks for, or else the default ones. */
+function timedRun(engine: SealedEngine, defaultSeconds: number) {
+  return async <T>(
+    operation: string,
+    asked: AskedTimeout | undefined,
+    call: CallContext,
+    handle: (call: CallContext) => Promise<T>,
+  ): Promise<T> => {
+    if (asked !== undefined) {
+      const { collection, seconds } = asked;
+      if (seconds < 1) {
+        throw badInput(`Validation error in body: [timeout: value ${seconds} invalid, must be 1 or larger]`, "timeout");
+      }
+      await engine.admit(collection, { timeoutSeconds: seconds });
+    }
+    const seconds = asked?.seconds ?? defaultSeconds;
+    return seconds === 0 ? handle(call) : runWithin(seconds, operation, call, handle);
+  };
+}
+
+async function runWithin<T>(
+  seconds: number,
   operation: string,
-  asked: AskedTimeout | undefined,
   call: CallContext,
   handle: (call: CallContext) => Promise<T>,
 ): Promise<T> {
-  if (asked === undefined) return handle(call);
-  const { collection, seconds } = asked;
-  if (seconds < 1) {
-    throw badInput(`Validation error in body: [timeout: value ${seconds} invalid, must be 1 or larger]`, "timeout");
-  }
-  await engine.admit(collection, { timeoutSeconds: seconds });
   const late = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const passed = new Promise<never>((_, reject) => {
@@ -77,7 +93,7 @@ async function run<T>(
       );
       late.abort(error);
       reject(error);
-    }, Math.min(seconds, secondsMax) * 1_000);
+    }, Math.min(seconds, limits.timeoutSecondsMax) * 1_000);
     timer.unref();
   });
   const handled = handle(within(call, late.signal));
