@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Collections } from "../../gen/qdrant/collections_service_pb.js";
-import { addonBuilt, connect, ServerProcess } from "./server-process.ts";
+import { addonBuilt, connectTo, ServerProcess } from "./server-process.ts";
 
 const file = `
 storage:
@@ -105,7 +105,7 @@ describe.skipIf(!addonBuilt)("defaults of new collections", () => {
   });
 
   test("hold over gRPC, and nothing that is honoured is called ignored", async () => {
-    const client = connect(server.grpcPort);
+    const client = connectTo(`127.0.0.1:${server.grpcPort}`);
     const params = { case: "params" as const, value: { size: 3n, distance: 3 } };
     await client.call(Collections.method.create, { collectionName: "grpc", vectorsConfig: { config: params } });
     const { result } = await client.call(Collections.method.get, { collectionName: "grpc" });
