@@ -47,7 +47,7 @@ if [ "$mode" = check ]; then
 elif [ "$mode" = bench ]; then
   programs=$src/check/vector_bench.cc
 else
-  library="$library $src/node/addon.cc"
+  library="$library $(find $src/node -name '*.cc' | sort)"
 fi
 set -- $library $programs
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -c 'set -uo pipefail; compile "$1"' "$0" {}

@@ -82,6 +82,8 @@ interface Addon {
   bm25(message: Uint8Array): ArrayBuffer;
   bm25Batch(message: Uint8Array): Promise<ArrayBuffer>;
   blake3(input: Uint8Array): ArrayBuffer;
+  openS5File(file: Uint8Array, key: Uint8Array): boolean;
+  takeS5Vectors(json: Uint8Array, dimensions: number, rows: number, vectors: Uint8Array): ArrayBuffer | undefined;
   simdLevel(): string;
 }
 
@@ -268,6 +270,29 @@ export async function nativeBm25Batch(message: Uint8Array): Promise<ArrayBuffer>
 /** BLAKE3, 32 bytes, of some hundred megabytes a second and at once: for a thread that has nothing else to do. */
 export function nativeBlake3(input: Uint8Array): Uint8Array {
   return new Uint8Array(load().blake3(input));
+}
+
+/**
+ * AES-256-GCM over a file of S5 (12 bytes of nonce, ciphertext, tag of 16), in place and at once: for a thread that has nothing else to do. False when it
+ * does not open under the key; then nothing of it is left.
+ */
+export function nativeOpenS5File(file: Uint8Array, key: Uint8Array): boolean {
+  return load().openS5File(file, key);
+}
+
+/**
+ * Takes the vectors out of a chunk's JSON, row by row into `vectors` (`rows` times `dimensions`), and gives the rest of the text with 0 in their places: JSON exactly if the
+ * chunk is. Undefined when it is not what a chunk of these sizes looks like, or a number is not finite as a float32. At once: for a thread that has nothing else to do.
+ */
+export function nativeTakeS5Vectors(
+  json: Uint8Array,
+  dimensions: number,
+  rows: number,
+  vectors: Float32Array,
+): Buffer | undefined {
+  const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
+  const rest = load().takeS5Vectors(json, dimensions, rows, bytes);
+  return rest === undefined ? undefined : Buffer.from(rest);
 }
 
 /** The SIMD kernels that this machine runs: avx512vnni, avx2 or baseline. */

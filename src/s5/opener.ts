@@ -5,13 +5,16 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { LoadError } from "./errors.ts";
+import { openFile } from "./open-file.ts";
 import type { OpenAnswer, OpenRequest, OpenTask } from "./opener-protocol.ts";
 
-/** A parsed chunk of the largest size takes about ten times its text. */
+/** A parsed chunk of the largest size, read the usual way, takes about ten times its text. */
 /** A young generation of V8's own choice would keep some 50 MB of each thread resident. */
 const youngMegabytes = 12;
 const heapMegabytesMax = 1_024;
 const idleMs = 10_000;
+/** A manifest up to this is decrypted and parsed within a millisecond or two. */
+const openHereBytesMax = 256 * 1024;
 
 /** The worker's file beside this one: .ts when run from the sources by type stripping, .js when compiled. */
 export function workerUrl(name: string): URL {
@@ -40,8 +43,16 @@ export class Opener {
     this.size = size;
   }
 
+  /** A thread takes a while to start: one is made ready while its first file is still on its way. */
+  warm(): void {
+    if (this.threads.size === 0) this.rest(this.start());
+  }
+
   /** `task.encrypted` is transferred: the caller's view of it is empty afterwards. */
-  open(task: OpenTask, key: SharedArrayBuffer): Promise<OpenAnswer> {
+  async open(task: OpenTask, key: SharedArrayBuffer): Promise<OpenAnswer> {
+    // A thread would only be waited for.
+    if (task.kind === "manifest" && task.encrypted.length <= openHereBytesMax)
+      return openFile({ number: 0, key, task }).answer;
     return new Promise((resolve, reject) => {
       this.waiting.push({ request: { number: this.nextNumber++, key, task }, resolve, reject });
       this.dispatch();
@@ -68,6 +79,17 @@ export class Opener {
     }
   }
 
+  /** It ends when nothing comes for a while. */
+  private rest(thread: Thread): void {
+    const { worker } = thread;
+    worker.unref();
+    thread.idleTimer = setTimeout(() => {
+      // Out of the set first, so that no job is given to a thread that is ending.
+      this.threads.delete(thread);
+      void worker.terminate();
+    }, idleMs).unref();
+  }
+
   private start(): Thread {
     const worker = new Worker(workerUrl("opener-worker"), {
       // The process's own flags (a test runner's loaders, heap sizes) are not for this thread.
@@ -80,12 +102,7 @@ export class Opener {
     worker.on("message", (answer: OpenAnswer) => {
       const job = thread.job;
       thread.job = undefined;
-      worker.unref();
-      thread.idleTimer = setTimeout(() => {
-        // Out of the set first, so that no job is given to a thread that is ending.
-        this.threads.delete(thread);
-        void worker.terminate();
-      }, idleMs).unref();
+      this.rest(thread);
       job?.resolve(answer);
       this.dispatch();
     });

@@ -1,8 +1,5 @@
 // The Node-API door. All state is process-wide; per environment (main thread or worker) there is only the queue on which native threads leave
 // what they finished, so one wake-up of the event loop settles many promises.
-#define NAPI_VERSION 8
-#include <node_api.h>
-
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -13,16 +10,19 @@
 #include <string>
 #include <vector>
 
-#include "../engine/data_check.h"
 #include "../engine/engine.h"
-#include "../seal/blake3.h"
-#include "../seal/seal_batch.h"
-#include "../text/bm25_batch.h"
+#include "values.h"
 
 namespace {
 
 using sealpoint::Engine;
 using sealpoint::Outcome;
+using sealpoint::node::make_error;
+using sealpoint::node::read_bytes;
+using sealpoint::node::read_text;
+using sealpoint::node::settle_deferred;
+using sealpoint::node::throw_text;
+using sealpoint::node::work_apart;
 
 // Messages up to this are copied; greater ones are held by a reference until they are done, so the loop copies nothing big.
 constexpr size_t kCopyMax = 16 * 1024;
@@ -56,44 +56,6 @@ std::map<uint32_t, Handle>& handles() {
 }
 uint32_t next_handle = 1;
 
-napi_value make_error(napi_env env, sealpoint::ErrorKind kind, const std::string& message, const std::string& field) {
-  napi_value text, error, number, name;
-  napi_create_string_utf8(env, message.data(), message.size(), &text);
-  napi_create_error(env, nullptr, text, &error);
-  napi_create_uint32(env, static_cast<uint32_t>(kind), &number);
-  napi_set_named_property(env, error, "nativeKind", number);
-  napi_create_string_utf8(env, field.data(), field.size(), &name);
-  napi_set_named_property(env, error, "field", name);
-  return error;
-}
-
-napi_value throw_text(napi_env env, const char* message) {
-  napi_throw_error(env, nullptr, message);
-  return nullptr;
-}
-
-// nullptr when there is no memory.
-napi_value make_buffer(napi_env env, std::string_view bytes) {
-  void* data = nullptr;
-  napi_value value = nullptr;
-  if (napi_create_arraybuffer(env, bytes.size(), &data, &value) != napi_ok) return nullptr;
-  if (!bytes.empty()) std::memcpy(data, bytes.data(), bytes.size());
-  return value;
-}
-
-void settle_deferred(napi_env env, napi_deferred deferred, const Outcome& outcome) {
-  if (!outcome.ok) {
-    napi_reject_deferred(env, deferred, make_error(env, outcome.kind, outcome.message, outcome.field));
-    return;
-  }
-  napi_value value = make_buffer(env, outcome.bytes);
-  if (value == nullptr) {
-    napi_reject_deferred(env, deferred, make_error(env, sealpoint::ErrorKind::kExhausted, "out of memory", ""));
-    return;
-  }
-  napi_resolve_deferred(env, deferred, value);
-}
-
 void settle(napi_env env, Environment& environment, Call* call) {
   settle_deferred(env, call->deferred, call->outcome);
   if (call->message != nullptr) napi_delete_reference(env, call->message);
@@ -123,13 +85,6 @@ std::shared_ptr<Environment>* environment_of(napi_env env) {
   void* data = nullptr;
   napi_get_instance_data(env, &data);
   return static_cast<std::shared_ptr<Environment>*>(data);
-}
-
-bool read_text(napi_env env, napi_value value, std::string& out) {
-  size_t size = 0;
-  if (napi_get_value_string_utf8(env, value, nullptr, 0, &size) != napi_ok) return false;
-  out.resize(size);
-  return napi_get_value_string_utf8(env, value, out.data(), size + 1, &size) == napi_ok;
 }
 
 // The engine that prepare() opens meanwhile.
@@ -210,15 +165,6 @@ std::shared_ptr<Engine> engine_of(uint32_t handle) {
   std::lock_guard lock(handles_mutex);
   const auto found = handles().find(handle);
   return found == handles().end() ? nullptr : found->second.engine;
-}
-
-bool read_bytes(napi_env env, napi_value value, std::string_view& bytes) {
-  napi_typedarray_type type;
-  size_t size = 0;
-  void* data = nullptr;
-  if (napi_get_typedarray_info(env, value, &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) return false;
-  bytes = {static_cast<const char*>(data), size};
-  return true;
 }
 
 // call(handle, operation, Uint8Array, Uint8Array?) -> Promise<ArrayBuffer>. The caller must not change the bytes before the promise settles.
@@ -315,72 +261,6 @@ napi_value close(napi_env env, napi_callback_info info) {
   return promise;
 }
 
-// Work that needs no engine, (Uint8Array) -> Promise<ArrayBuffer>, on a thread of the environment's pool.
-struct ApartWork {
-  std::string (*run)(std::string_view message);
-  std::string_view message;
-  napi_ref reference = nullptr;
-  napi_deferred deferred = nullptr;
-  napi_async_work work = nullptr;
-  Outcome outcome;
-};
-
-napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, std::string (*run)(std::string_view)) {
-  size_t count = 1;
-  napi_value args[1];
-  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  napi_typedarray_type type;
-  size_t size = 0;
-  void* data = nullptr;
-  if (count < 1 || napi_get_typedarray_info(env, args[0], &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) {
-    return throw_text(env, usage);
-  }
-  auto* work = new ApartWork();
-  work->run = run;
-  work->message = {static_cast<const char*>(data), size};
-  napi_create_reference(env, args[0], 1, &work->reference);
-  napi_value promise, name;
-  napi_create_promise(env, &work->deferred, &promise);
-  napi_create_string_utf8(env, "sealpoint.apart", NAPI_AUTO_LENGTH, &name);
-  napi_create_async_work(
-      env, nullptr, name,
-      [](napi_env, void* data) {
-        auto* work = static_cast<ApartWork*>(data);
-        try {
-          work->outcome.bytes = work->run(work->message);
-        } catch (const sealpoint::Error& error) {
-          work->outcome = {false, "", error.kind(), error.what(), error.field()};
-        } catch (const std::exception&) {
-          work->outcome = {false, "", sealpoint::ErrorKind::kInternal, "native work failed", ""};
-        }
-      },
-      [](napi_env env, napi_status status, void* data) {
-        auto* work = static_cast<ApartWork*>(data);
-        if (status != napi_ok) work->outcome = {false, "", sealpoint::ErrorKind::kUnavailable, "native work was cancelled", ""};
-        settle_deferred(env, work->deferred, work->outcome);
-        napi_delete_reference(env, work->reference);
-        napi_delete_async_work(env, work->work);
-        delete work;
-      },
-      work, &work->work);
-  napi_queue_async_work(env, work->work);
-  return promise;
-}
-
-// sealBatch(message of seal_batch.h)
-napi_value seal_batch(napi_env env, napi_callback_info info) {
-  return work_apart(env, info, "sealBatch(Uint8Array)", [](std::string_view message) { return sealpoint::seal_batch(message); });
-}
-
-// checkData(text data folder, u8 repair) -> DataReport
-napi_value check_data(napi_env env, napi_callback_info info) {
-  return work_apart(env, info, "checkData(Uint8Array)", [](std::string_view message) {
-    sealpoint::ByteReader in(message);
-    const std::string path(in.text());
-    return sealpoint::check_data(path, in.u8() != 0).encode();
-  });
-}
-
 // openSealed(text path, text key of 32 bytes, u32 readThreads, u32 buildThreads, u32 memoryMb) -> u32 handle: an engine whose files are
 // all under the key. What it holds is a copy of something, so a power failure may take what is new.
 napi_value open_sealed(napi_env env, napi_callback_info info) {
@@ -401,47 +281,6 @@ napi_value open_sealed(napi_env env, napi_callback_info info) {
     out.u32(next_handle++);
     return std::move(out.bytes());
   });
-}
-
-// bm25Batch(message of bm25_batch.h)
-napi_value bm25_batch(napi_env env, napi_callback_info info) {
-  return work_apart(env, info, "bm25Batch(Uint8Array)", [](std::string_view message) { return sealpoint::text::bm25_batch(message); });
-}
-
-// bm25(message of bm25_batch.h) -> ArrayBuffer, at once: for what takes less time than another thread would to be woken.
-napi_value bm25(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value args[1];
-  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  std::string_view message;
-  if (count < 1 || !read_bytes(env, args[0], message)) return throw_text(env, "bm25(Uint8Array)");
-  try {
-    napi_value value = make_buffer(env, sealpoint::text::bm25_batch(message));
-    return value != nullptr ? value : throw_text(env, "out of memory");
-  } catch (const sealpoint::Error& error) {
-    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
-  } catch (const std::exception&) {
-    napi_throw(env, make_error(env, sealpoint::ErrorKind::kInternal, "native work failed", ""));
-  }
-  return nullptr;
-}
-
-// blake3(Uint8Array) -> ArrayBuffer of 32 bytes, at once: for threads that have nothing else to do.
-napi_value hash(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value args[1];
-  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  std::string_view input;
-  if (count < 1 || !read_bytes(env, args[0], input)) return throw_text(env, "blake3(Uint8Array)");
-  const auto answer = sealpoint::blake3(input);
-  napi_value value = make_buffer(env, {reinterpret_cast<const char*>(answer.data()), answer.size()});
-  return value != nullptr ? value : throw_text(env, "out of memory");
-}
-
-napi_value simd(napi_env env, napi_callback_info) {
-  napi_value text;
-  napi_create_string_utf8(env, sealpoint::simd_level(), NAPI_AUTO_LENGTH, &text);
-  return text;
 }
 
 void leave(void* data) {
@@ -469,14 +308,9 @@ napi_value init(napi_env env, napi_value exports) {
       {"prepare", nullptr, prepare, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"call", nullptr, call, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"close", nullptr, close, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
-      {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
-      {"checkData", nullptr, check_data, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
-      {"bm25", nullptr, bm25, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
-      {"bm25Batch", nullptr, bm25_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
-      {"blake3", nullptr, hash, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
-      {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
   };
   napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
+  sealpoint::node::add_apart(env, exports);
   return exports;
 }
 

@@ -1,0 +1,183 @@
+// Work that needs no engine.
+#include <string>
+
+#include "../engine/data_check.h"
+#include "../seal/blake3.h"
+#include "../seal/s5_chunk.h"
+#include "../seal/seal_batch.h"
+#include "../text/bm25_batch.h"
+#include "values.h"
+
+namespace sealpoint::node {
+
+namespace {
+
+struct ApartWork {
+  std::string (*run)(std::string_view message);
+  std::string_view message;
+  napi_ref reference = nullptr;
+  napi_deferred deferred = nullptr;
+  napi_async_work work = nullptr;
+  Outcome outcome;
+};
+
+}  // namespace
+
+napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, std::string (*run)(std::string_view)) {
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  napi_typedarray_type type;
+  size_t size = 0;
+  void* data = nullptr;
+  if (count < 1 || napi_get_typedarray_info(env, args[0], &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) {
+    return throw_text(env, usage);
+  }
+  auto* work = new ApartWork();
+  work->run = run;
+  work->message = {static_cast<const char*>(data), size};
+  napi_create_reference(env, args[0], 1, &work->reference);
+  napi_value promise, name;
+  napi_create_promise(env, &work->deferred, &promise);
+  napi_create_string_utf8(env, "sealpoint.apart", NAPI_AUTO_LENGTH, &name);
+  napi_create_async_work(
+      env, nullptr, name,
+      [](napi_env, void* data) {
+        auto* work = static_cast<ApartWork*>(data);
+        try {
+          work->outcome.bytes = work->run(work->message);
+        } catch (const Error& error) {
+          work->outcome = {false, "", error.kind(), error.what(), error.field()};
+        } catch (const std::exception&) {
+          work->outcome = {false, "", ErrorKind::kInternal, "native work failed", ""};
+        }
+      },
+      [](napi_env env, napi_status status, void* data) {
+        auto* work = static_cast<ApartWork*>(data);
+        if (status != napi_ok) work->outcome = {false, "", ErrorKind::kUnavailable, "native work was cancelled", ""};
+        settle_deferred(env, work->deferred, work->outcome);
+        napi_delete_reference(env, work->reference);
+        napi_delete_async_work(env, work->work);
+        delete work;
+      },
+      work, &work->work);
+  napi_queue_async_work(env, work->work);
+  return promise;
+}
+
+namespace {
+
+// sealBatch(message of seal_batch.h)
+napi_value seal_batch(napi_env env, napi_callback_info info) {
+  return work_apart(env, info, "sealBatch(Uint8Array)", [](std::string_view message) { return sealpoint::seal_batch(message); });
+}
+
+// checkData(text data folder, u8 repair) -> DataReport
+napi_value check_data(napi_env env, napi_callback_info info) {
+  return work_apart(env, info, "checkData(Uint8Array)", [](std::string_view message) {
+    ByteReader in(message);
+    const std::string path(in.text());
+    return sealpoint::check_data(path, in.u8() != 0).encode();
+  });
+}
+
+// bm25Batch(message of bm25_batch.h)
+napi_value bm25_batch(napi_env env, napi_callback_info info) {
+  return work_apart(env, info, "bm25Batch(Uint8Array)", [](std::string_view message) { return text::bm25_batch(message); });
+}
+
+// bm25(message of bm25_batch.h) -> ArrayBuffer, at once: for what takes less time than another thread would to be woken.
+napi_value bm25(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  std::string_view message;
+  if (count < 1 || !read_bytes(env, args[0], message)) return throw_text(env, "bm25(Uint8Array)");
+  try {
+    napi_value value = make_buffer(env, text::bm25_batch(message));
+    return value != nullptr ? value : throw_text(env, "out of memory");
+  } catch (const Error& error) {
+    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
+  } catch (const std::exception&) {
+    napi_throw(env, make_error(env, ErrorKind::kInternal, "native work failed", ""));
+  }
+  return nullptr;
+}
+
+// blake3(Uint8Array) -> ArrayBuffer of 32 bytes, at once: for threads that have nothing else to do.
+napi_value hash(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  std::string_view input;
+  if (count < 1 || !read_bytes(env, args[0], input)) return throw_text(env, "blake3(Uint8Array)");
+  const auto answer = blake3(input);
+  napi_value value = make_buffer(env, {reinterpret_cast<const char*>(answer.data()), answer.size()});
+  return value != nullptr ? value : throw_text(env, "out of memory");
+}
+
+// openS5File(Uint8Array file, Uint8Array key) -> boolean, at once and in place (s5_chunk.h): for threads that have nothing else to do.
+napi_value open_s5_file(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value args[2];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  std::string_view file, key;
+  if (count < 2 || !read_bytes(env, args[0], file) || !read_bytes(env, args[1], key)) return throw_text(env, "openS5File(Uint8Array, Uint8Array)");
+  napi_value opened;
+  try {
+    auto* bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(file.data()));
+    napi_get_boolean(env, sealpoint::open_s5_file(bytes, file.size(), key), &opened);
+    return opened;
+  } catch (const Error& error) {
+    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
+  }
+  return nullptr;
+}
+
+// takeS5Vectors(Uint8Array json, u32 dim, u32 rows, Uint8Array vectors) -> ArrayBuffer of the rest, or undefined, at once (s5_chunk.h)
+napi_value take_s5_vectors(napi_env env, napi_callback_info info) {
+  size_t count = 4;
+  napi_value args[4], none;
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  std::string_view json, vectors;
+  uint32_t dim = 0, rows = 0;
+  if (count < 4 || !read_bytes(env, args[0], json) || napi_get_value_uint32(env, args[1], &dim) != napi_ok ||
+      napi_get_value_uint32(env, args[2], &rows) != napi_ok || !read_bytes(env, args[3], vectors) || vectors.size() != uint64_t{dim} * rows * sizeof(float)) {
+    return throw_text(env, "takeS5Vectors(Uint8Array, dim, rows, Uint8Array)");
+  }
+  napi_get_undefined(env, &none);
+  try {
+    WipedText rest;
+    auto* out = reinterpret_cast<float*>(const_cast<char*>(vectors.data()));
+    if (!sealpoint::take_s5_vectors(json, dim, rows, out, rest)) return none;
+    napi_value value = make_buffer(env, rest.view());
+    return value != nullptr ? value : throw_text(env, "out of memory");
+  } catch (const std::exception&) {
+    napi_throw(env, make_error(env, ErrorKind::kInternal, "native work failed", ""));
+  }
+  return nullptr;
+}
+
+napi_value simd(napi_env env, napi_callback_info) {
+  napi_value text;
+  napi_create_string_utf8(env, simd_level(), NAPI_AUTO_LENGTH, &text);
+  return text;
+}
+
+}  // namespace
+
+void add_apart(napi_env env, napi_value exports) {
+  const napi_property_descriptor functions[] = {
+      {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"checkData", nullptr, check_data, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"bm25Batch", nullptr, bm25_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"bm25", nullptr, bm25, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"blake3", nullptr, hash, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"openS5File", nullptr, open_s5_file, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"takeS5Vectors", nullptr, take_s5_vectors, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+  };
+  napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
+}
+
+}  // namespace sealpoint::node
