@@ -270,22 +270,28 @@ export interface ReceivedSnapshot {
   discard(): Promise<void>;
 }
 
-/** Copies on disk: of a collection (an alias is followed), or of the whole storage where `collection` is undefined. */
+/**
+ * Copies on disk: of a collection (an alias is followed), or of the whole storage where `collection` is undefined. With `shard` those that
+ * were made of that one, which are kept apart; a collection has one shard, so they hold as much.
+ */
 export interface Snapshots {
   /**
    * As the collection was at one moment; writes go on. Synced before it is listed; a failure leaves nothing. `base`: the name of an earlier
    * snapshot of the same collection, of which the new one repeats no payload and no vector.
    */
-  create(collection: string | undefined, base?: string): Promise<SnapshotInfo>;
+  create(collection: string | undefined, base?: string, shard?: number): Promise<SnapshotInfo>;
   /** Oldest first. */
-  list(collection: string | undefined): Promise<SnapshotInfo[]>;
+  list(collection: string | undefined, shard?: number): Promise<SnapshotInfo[]>;
   /** Throws not_found, and precondition for one that others are based on. */
-  delete(collection: string | undefined, snapshot: string): Promise<void>;
+  delete(collection: string | undefined, snapshot: string, shard?: number): Promise<void>;
   /** Throws not_found. `read` gives the bytes from `from` on; what was opened once can be read while it is deleted. */
   open(
     collection: string | undefined,
     snapshot: string,
+    shard?: number,
   ): Promise<{ readonly info: SnapshotInfo; read(from: number): AsyncIterable<Uint8Array> }>;
+  /** Whether a path, its links followed, lies in the folder of snapshots. */
+  holds(path: string): Promise<boolean>;
   /** Stores bytes that arrive as a file of its own, bounded by limits.snapshotBytesMax. */
   receive(parts: AsyncIterable<Uint8Array>): Promise<ReceivedSnapshot>;
   /**

@@ -163,21 +163,25 @@ function guardSnapshots(snapshots: Snapshots, access: Access): Snapshots {
     else requireManage(access);
   };
   return {
-    async create(name, base) {
+    async create(name, base, shard) {
       need(name, "rw");
-      return snapshots.create(name, base);
+      return snapshots.create(name, base, shard);
     },
-    async list(name) {
+    async list(name, shard) {
       need(name, "r");
-      return snapshots.list(name);
+      return snapshots.list(name, shard);
     },
-    async delete(name, snapshot) {
+    async delete(name, snapshot, shard) {
       need(name, "rw");
-      return snapshots.delete(name, snapshot);
+      return snapshots.delete(name, snapshot, shard);
     },
-    async open(name, snapshot) {
+    async open(name, snapshot, shard) {
       need(name, "r");
-      return snapshots.open(name, snapshot);
+      return snapshots.open(name, snapshot, shard);
+    },
+    async holds(path) {
+      requireManage(access);
+      return snapshots.holds(path);
     },
     async receive(parts) {
       requireManage(access);

@@ -261,10 +261,11 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     },
     sealedSkipped: async (name, filter) => ((await passesOver(name, filter)) ? sealedPoints(name) : 0),
     snapshots: {
-      create: (name, base) => engine.snapshots.create(name, base),
-      list: (name) => engine.snapshots.list(name),
-      delete: (name, snapshot) => engine.snapshots.delete(name, snapshot),
-      open: (name, snapshot) => engine.snapshots.open(name, snapshot),
+      create: (name, base, shard) => engine.snapshots.create(name, base, shard),
+      list: (name, shard) => engine.snapshots.list(name, shard),
+      delete: (name, snapshot, shard) => engine.snapshots.delete(name, snapshot, shard),
+      open: (name, snapshot, shard) => engine.snapshots.open(name, snapshot, shard),
+      holds: (path) => engine.snapshots.holds(path),
       receive: (parts) => engine.snapshots.receive(parts),
       // Another policy may hold for the name afterwards.
       restore: (name, paths, sha256) => changed(engine.snapshots.restore(name, paths, sha256)),

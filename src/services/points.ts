@@ -1,6 +1,7 @@
 /** Points: writes and reads of one collection, as qdrant.Points offers them. */
 import {
   badInput,
+  type DomainError,
   type FieldIndexType,
   type Filter,
   limits,
@@ -24,7 +25,7 @@ import {
 } from "../engine/index.ts";
 import { Inference, type InferenceContext, type InferenceUsage } from "../inference/index.ts";
 import { parsePublicKey, TimeSlices } from "../seal/index.ts";
-import { type GivenPoint, type GivenWrite, holdsInputs, modelsSeeText, resolveWrite } from "./inferred.ts";
+import { type GivenWrite, holdsInputs, modelsSeeText, resolveWrite } from "./inferred.ts";
 
 export interface UpdateOutcome {
   readonly operationId: bigint;
@@ -63,28 +64,23 @@ export interface ScrollPage extends Found {
   readonly nextOffset: PointId | undefined;
 }
 
+/** A threshold of no score. The text is Qdrant's. */
+export function thresholdAlone(): DomainError {
+  return badInput(
+    "Bad request: A query is needed to use the score_threshold. Can't have score_threshold without defining a query.",
+    "score_threshold",
+  );
+}
+
 function checkLimit(limit: number, field: string): void {
   if (limit >= 1) return;
   // The text is that of Qdrant's validator.
   throw badInput(`Validation error in body: [${field}: value ${limit} invalid, must be 1 or larger]`, field);
 }
 
-function checkNotEmpty(vectors: GivenPoint["vectors"], field: string): void {
-  for (const [name, vector] of vectors) {
-    if (!(vector instanceof Float32Array) || vector.length > 0) continue;
-    const place = name === "" ? `${field}.vectors` : `${field}.vectors.${name}`;
-    throw badInput(`Wrong input: ${place}: the vector is empty`, place);
-  }
-}
-
-function checkPoints(points: readonly Pick<GivenPoint, "vectors">[]): void {
+/** Dimensions and finiteness are checked natively, against the collection. */
+function checkPoints(points: readonly unknown[]): void {
   if (points.length === 0) throw badInput("Wrong input: Empty update request", "points");
-  for (let index = 0; index < points.length; index++) {
-    const { vectors } = points[index] as GivenPoint;
-    // Dimensions and finiteness are checked natively, against the collection.
-    for (const [, vector] of vectors)
-      if (vector instanceof Float32Array && vector.length === 0) checkNotEmpty(vectors, `points[${index}]`);
-  }
 }
 
 /** The engine judges keys too, but one operation at a time: then some of a batch would already be written. */
@@ -253,6 +249,7 @@ export class PointsService {
   /** A query without a vector: points by id, without scores. */
   async #list(collection: string, request: NearestRequest): Promise<Found> {
     checkLimit(request.limit, "limit");
+    if (request.scoreThreshold !== undefined) throw thresholdAlone();
     const { filter, payload, vectors, offset } = request;
     const limit = offset + clampLimit(request);
     const { points } = await this.#engine.scroll(collection, { filter, limit, payload, vectors });
@@ -337,9 +334,6 @@ function checkAnswer(points: number): void {
 function toQuery(request: NearestRequest, prefix: string): NearestQuery {
   checkLimit(request.limit, `${prefix}limit`);
   const { vector, hnswEf } = request;
-  if (vector instanceof Float32Array && vector.length === 0) {
-    throw badInput(`Wrong input: ${prefix}vector: the query vector is empty`, `${prefix}vector`);
-  }
   return {
     ...request,
     limit: clampLimit(request),

@@ -18,7 +18,7 @@ import {
 import { type FacetCounts, type PointTable, type SealedEngine, sealedSkippedOf } from "../engine/index.ts";
 import { Inference, type InferenceContext, type InferenceUsage } from "../inference/index.ts";
 import { forEachInput, mapQueryInputs, resolveQueries } from "./inferred.ts";
-import type { Found } from "./points.ts";
+import { type Found, thresholdAlone } from "./points.ts";
 
 export interface FoundGroups {
   readonly groups: readonly FoundGroup[];
@@ -58,6 +58,7 @@ export class QueriesService {
     checkWindow(request, "");
     const { value, usage } = await resolveQueries(this.#inference, [request], context);
     const resolved = await this.#resolve(collection, value[0] as QueryRequest);
+    checkStages(resolved);
     const points = await this.#engine.query(collection, resolved, context.signal);
     return { points, sealedSkipped: sealedSkippedOf(points), usage };
   }
@@ -80,6 +81,7 @@ export class QueriesService {
     const { value, usage } = await resolveQueries(this.#inference, requests, context);
     const resolved: QueryRequest[] = [];
     for (const request of value) resolved.push(await this.#resolve(collection, request));
+    for (const request of resolved) checkStages(request);
     const tables = requests.length === 0 ? [] : await this.#engine.queryBatch(collection, resolved, context.signal);
     return { tables, sealedSkipped: tables.reduce((sum, table) => sum + sealedSkippedOf(table), 0), usage };
   }
@@ -91,6 +93,7 @@ export class QueriesService {
     }
     const { value, usage } = await resolveQueries(this.#inference, [request], context);
     const resolved = await this.#resolve(collection, value[0] as GroupsRequest);
+    checkStages(resolved);
     const groups = await this.#engine.queryGroups(collection, resolved, context.signal);
     const lookups = await this.#lookUp(request.lookup, groups);
     return {
@@ -178,7 +181,10 @@ export class QueriesService {
   ): Promise<PointTable[] | undefined> {
     if (lookup === undefined) return undefined;
     const { collection, payload, vectors } = lookup;
-    return Promise.all(groups.map(({ key }) => this.#engine.get(collection, idsOf(key), payload, vectors)));
+    const found = groups.map(({ key }) => this.#engine.get(collection, idsOf(key), payload, vectors));
+    return Promise.all(found).catch((error: unknown) => {
+      throw lookupError(error, collection);
+    });
   }
 
   /** Examples that another collection holds become plain vectors. */
@@ -197,12 +203,40 @@ export class QueriesService {
   }
 
   async #fetch(collection: string, id: PointId, name: string): Promise<VectorValue> {
-    const table = await this.#engine.get(collection, [id], { kind: "none" }, { kind: "names", names: [name] });
+    const table = await this.#engine
+      .get(collection, [id], { kind: "none" }, { kind: "names", names: [name] })
+      .catch((error: unknown) => {
+        throw lookupError(error, collection);
+      });
     if (table.length === 0) throw notFound(`No point with id ${id} found`);
     const found = table.vectors(0)?.find(([vector]) => vector === name)?.[1];
     if (found === undefined) throw notFound(`Point ${id} has no vector \`${name}\``);
     return found;
   }
+}
+
+/** After the lookups, since Qdrant names their faults first. The texts are Qdrant's. */
+function checkStages(stage: QueryRequest | Prefetch): void {
+  const kind = stage.query?.kind;
+  if ((kind === "rrf" || kind === "dbsf") && stage.using !== "") {
+    throw badInput("Bad request: Fusion queries cannot be combined with the 'using' field.", "using");
+  }
+  if ((kind === "rrf" || kind === "dbsf") && stage.prefetch.length === 0) {
+    throw badInput("Bad request: Fusion queries cannot be used without prefetches", "prefetch");
+  }
+  if (stage.scoreThreshold !== undefined) {
+    if (kind === undefined) throw thresholdAlone();
+    if (kind === "order_by") {
+      throw badInput("Bad request: Can't use score_threshold with an order_by query.", "score_threshold");
+    }
+  }
+  for (const prefetch of stage.prefetch) checkStages(prefetch);
+}
+
+/** Of a collection that is looked into Qdrant speaks in other words than of the one that is asked. */
+function lookupError(error: unknown, collection: string): unknown {
+  const isMissing = error instanceof DomainError && error.message.startsWith("Not found: Collection ");
+  return isMissing ? notFound(`Collection ${collection.slice(0, limits.collectionNameLengthMax)} not found`) : error;
 }
 
 function notFound(what: string): DomainError {

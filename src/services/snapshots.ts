@@ -20,27 +20,37 @@ export class SnapshotsService {
     this.#snapshots = engine.snapshots;
   }
 
-  /** `collection` undefined, here and below: the whole storage. */
-  create(collection: string | undefined, base?: string): Promise<SnapshotInfo> {
-    return this.#snapshots.create(collection, base);
+  /** `collection` undefined, here and below: the whole storage. `shard`: 0 is the only one. */
+  async create(collection: string | undefined, base?: string, shard?: number): Promise<SnapshotInfo> {
+    await this.#checkShard(collection, shard);
+    return this.#snapshots.create(collection, base, shard);
   }
 
-  list(collection: string | undefined): Promise<SnapshotInfo[]> {
-    return this.#snapshots.list(collection);
+  async list(collection: string | undefined, shard?: number): Promise<SnapshotInfo[]> {
+    await this.#checkShard(collection, shard);
+    return this.#snapshots.list(collection, shard);
   }
 
-  delete(collection: string | undefined, snapshot: string): Promise<void> {
-    return this.#snapshots.delete(collection, snapshot);
+  async delete(collection: string | undefined, snapshot: string, shard?: number): Promise<void> {
+    await this.#checkShard(collection, shard);
+    await this.#snapshots.delete(collection, snapshot, shard);
   }
 
-  download(collection: string | undefined, snapshot: string): ReturnType<Snapshots["open"]> {
-    return this.#snapshots.open(collection, snapshot);
+  async download(collection: string | undefined, snapshot: string, shard?: number): ReturnType<Snapshots["open"]> {
+    await this.#checkShard(collection, shard);
+    return this.#snapshots.open(collection, snapshot, shard);
+  }
+
+  /** Throws not_found unless the collection is there with this shard: a shard is not restored into nothing. */
+  async checkShard(collection: string, shard: number): Promise<void> {
+    await this.#snapshots.list(collection);
+    await this.#checkShard(collection, shard);
   }
 
   /** `location`: an http, https or file URL. Qdrant's priorities say which replica wins; with one node it is the snapshot. */
   async recover(collection: string, location: string, options: RecoverOptions = {}): Promise<void> {
     const url = URL.canParse(location) ? new URL(location) : undefined;
-    if (url?.protocol === "file:") return this.recoverFromFile(collection, fileURLToPath(url), options);
+    if (url?.protocol === "file:") return this.recoverFromFile(collection, filePathOf(url), options);
     if (url?.protocol === "http:" || url?.protocol === "https:") return this.recoverFromUrl(collection, url, options);
     throw badInput("Wrong input: location: must be a URL of http, https or file", "location");
   }
@@ -50,6 +60,10 @@ export class SnapshotsService {
     const found = await stat(path).catch(() => undefined);
     if (found?.isFile() !== true) {
       throw badInput(`Bad request: Snapshot file ${JSON.stringify(path)} does not exist`, "location");
+    }
+    // Whoever may restore is not thereby one who may read the server's files.
+    if (!(await this.#snapshots.holds(path))) {
+      throw badInput("Bad request: Snapshot file path must be inside the snapshots directory", "location");
     }
     await this.#snapshots.restore(collection, [path], checksum);
   }
@@ -156,6 +170,13 @@ export class SnapshotsService {
     return this.#snapshots.restore(collection, paths, checksum);
   }
 
+  async #checkShard(collection: string | undefined, shard: number | undefined): Promise<void> {
+    if (shard === undefined || shard === 0) return;
+    // Says first whether there is such a collection.
+    await this.#snapshots.list(collection);
+    throw new DomainError("not_found", `Not found: Shard ${shard} not found`, { details: { field: "shard_id" } });
+  }
+
   async #restoreReceived(
     collection: string,
     parts: AsyncIterable<Uint8Array>,
@@ -170,6 +191,16 @@ export class SnapshotsService {
       await received.discard();
     }
   }
+}
+
+/** The texts, here and of the file, are Qdrant's. */
+function filePathOf(url: URL): string {
+  const isLocal = url.hostname === "" || url.hostname === "localhost";
+  if (!isLocal || /%2f/i.test(url.pathname)) {
+    const text = "Bad request: Invalid snapshot URI, file path must be absolute or on localhost";
+    throw badInput(text, "location");
+  }
+  return fileURLToPath(new URL(`file://${url.pathname}`));
 }
 
 function checkTarget(collection: string, checksum: string | undefined): void {

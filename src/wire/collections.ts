@@ -11,6 +11,7 @@ import {
   CreateCollectionSchema,
   Distance as DistanceEnum,
   type HnswConfigDiff,
+  Memory,
   Modifier,
   MultiVectorComparator,
   type QuantizationConfig,
@@ -126,6 +127,7 @@ export function mapVectorParams(message: VectorParamsMessage, field: string): Ve
 /** What a vector is made with and an update may change. */
 function mapVectorChange(message: VectorParamsMessage | VectorParamsDiff, field: string): VectorChange {
   const { hnswConfig, onDisk, quantizationConfig } = message;
+  refusePinned(message.memory, `${field}.memory`, "vectors");
   const memory = mapMemory(message.memory, { onDisk }, `${field}.memory`);
   return {
     ...(hnswConfig === undefined ? {} : { hnsw: mapHnsw(hnswConfig, `${field}.hnsw_config`) }),
@@ -135,6 +137,13 @@ function mapVectorChange(message: VectorParamsMessage | VectorParamsDiff, field:
       ? {}
       : { quantization: mapQuantization(quantizationConfig, `${field}.quantization_config`) }),
   };
+}
+
+/** Vectors and payloads have no form that lies in the heap: Qdrant refuses what it could not keep. */
+function refusePinned(memory: Memory | undefined, field: string, what: string): void {
+  if (memory === Memory.Pinned) {
+    throw validationError(field, `value "pinned" invalid, ${what} are stored in files: must be cold or cached`);
+  }
 }
 
 function mapVectorsConfig(message: CreateCollection): Record<string, VectorParams> {
@@ -191,6 +200,7 @@ export function mapCreateCollection(message: CreateCollection): CreateCollection
   if (message.shardingMethod === ShardingMethod.Custom) throw unsupported("custom shard keys", "sharding_method");
   const threshold = message.optimizersConfig?.indexingThreshold;
   const { sealing, collectionName: name } = message;
+  refusePinned(message.payload?.memory, "payload.memory", "payloads");
   const vectors = mapVectorsConfig(message);
   const sparseVectors = mapSparseVectors(message, vectors);
   return {
@@ -245,6 +255,7 @@ export function mapUpdateCollection(message: UpdateCollection): UpdateCollection
     Object.defineProperty(vectors, name, { value: mapVectorChange(diff, field), enumerable: true });
   }
   const threshold = message.optimizersConfig?.indexingThreshold;
+  refusePinned(message.params?.payload?.memory, "params.payload.memory", "payloads");
   return {
     name: message.collectionName,
     change: {
@@ -378,7 +389,7 @@ export function toCollectionInfo(info: CollectionInfo): CollectionInfoMessage {
     config: {
       params: {
         shardNumber: echo.shardNumber ?? 1,
-        onDiskPayload: config.onDiskPayload,
+        onDiskPayload: echo.onDiskPayload ?? config.onDiskPayload,
         vectorsConfig: echo.vectorsConfig ?? describeVectors(config),
         sparseVectorsConfig: echo.sparseVectorsConfig,
         replicationFactor: echo.replicationFactor ?? 1,

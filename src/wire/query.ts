@@ -41,6 +41,7 @@ import {
 import { mapFilter } from "./filter.ts";
 import { mapFormula, mapOrderBy } from "./formula.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
+import { validationError } from "./quantization.ts";
 import { mapPayloadSelector, mapVectorsSelector, toCount } from "./selectors.ts";
 import { mapInference, mapMulti, mapSparse, mapVectorValue } from "./vector-values.ts";
 import { unsupported } from "./vectors.ts";
@@ -106,12 +107,9 @@ function toStage(message: StageMessage | PrefetchQuery, prefix: string, depth: n
   if (query === undefined && prefetch.length > 0) {
     // The text is Qdrant's.
     throw badInput(
-      "A query is needed to merge the prefetches. Can't have prefetches without defining a query.",
+      "Bad request: A query is needed to merge the prefetches. Can't have prefetches without defining a query.",
       `${prefix}query`,
     );
-  }
-  if ((query?.kind === "rrf" || query?.kind === "dbsf") && prefetch.length === 0) {
-    throw badInput("Bad request: Fusion queries cannot be used without prefetches", `${prefix}prefetch`);
   }
   if (query?.kind === "rrf" && query.weights.length > 0 && query.weights.length !== prefetch.length) {
     throw badInput(
@@ -136,10 +134,7 @@ function mapQueryParams(params: SearchParamsMessage | undefined, field: string):
   const { hnswEf, exact, indexedOnly, quantization } = params;
   const oversampling = quantization?.oversampling;
   if (oversampling !== undefined && !(oversampling >= 1)) {
-    throw badInput(
-      `${field}.quantization.oversampling: value ${oversampling} invalid, must be 1.0 or larger`,
-      `${field}.quantization.oversampling`,
-    );
+    throw validationError(`${field}.quantization.oversampling`, `value ${oversampling} invalid, must be 1.0 or larger`);
   }
   return {
     hnswEf: hnswEf === undefined ? undefined : Math.min(toCount(hnswEf), limits.efMax),
@@ -164,7 +159,7 @@ function grouping(
   lookup: WithLookup | undefined,
 ): Pick<GroupsRequest, "groupBy" | "groupSize" | "lookup"> {
   if (groupBy === "") throw badInput("group_by: empty", "group_by");
-  if (groupSize < 1) throw badInput(`group_size: value ${groupSize} invalid, must be 1 or larger`, "group_size");
+  if (groupSize < 1) throw validationError("group_size", `value ${groupSize} invalid, must be 1 or larger`);
   return {
     groupBy,
     groupSize,
@@ -194,15 +189,12 @@ function toQuery(message: QueryMessage, field: string): Query {
       const at = `${field}.nearest_with_mmr`;
       const { diversity = 0.5, candidatesLimit } = need(one.value.mmr, `${at}.mmr`);
       if (!(diversity >= 0 && diversity <= 1)) {
-        throw badInput(
-          `${at}.mmr.diversity: value ${diversity} invalid, must be from 0.0 to 1.0`,
-          `${at}.mmr.diversity`,
-        );
+        throw validationError(`${at}.mmr.diversity`, `value ${diversity} invalid, must be from 0.0 to 1.0`);
       }
       if (candidatesLimit !== undefined && candidatesLimit > limits.mmrCandidatesMax) {
-        throw badInput(
-          `${at}.mmr.candidates_limit: value ${candidatesLimit} invalid, must be from 1 to ${limits.mmrCandidatesMax}`,
+        throw validationError(
           `${at}.mmr.candidates_limit`,
+          `value ${candidatesLimit} invalid, must be from 1 to ${limits.mmrCandidatesMax}`,
         );
       }
       const vector = mapInput(need(one.value.nearest, `${at}.nearest`), `${at}.nearest`);
@@ -239,7 +231,7 @@ function toQuery(message: QueryMessage, field: string): Query {
       }
     case "rrf": {
       const { k = rrfKDefault, weights } = one.value;
-      if (k < 1) throw badInput(`${field}.rrf.k: value ${k} invalid, must be 1 or larger`, `${field}.rrf.k`);
+      if (k < 1) throw validationError(`${field}.rrf.k`, `value ${k} invalid, must be 1 or larger`);
       if (weights.some((weight) => !(weight >= 0) || weight === Number.POSITIVE_INFINITY)) {
         throw badInput(`${field}.rrf.weights: must be finite and not negative`, `${field}.rrf.weights`);
       }

@@ -8,6 +8,7 @@ import type {
 import { badInput, type FacetRequest, limits, type MatrixRequest, type PointId } from "../core/index.ts";
 import { mapFilter } from "./filter.ts";
 import { toPointIdMessage } from "./point-id.ts";
+import { validationError } from "./quantization.ts";
 import { toCount } from "./selectors.ts";
 
 /** Qdrant's defaults. */
@@ -35,10 +36,10 @@ export function mapMatrix(message: SearchMatrixPoints): {
 } {
   const sample = toCount(message.sample ?? matrixSampleDefault);
   const limit = toCount(message.limit ?? matrixLimitDefault);
-  if (sample < 2) throw badInput(`sample: value ${sample} invalid, must be 2 or larger`, "sample");
-  if (limit < 1) throw badInput(`limit: value ${limit} invalid, must be 1 or larger`, "limit");
+  if (sample < 2) throw validationError("sample", `value ${sample} invalid, must be 2 or larger`);
+  if (limit < 1) throw validationError("limit", `value ${limit} invalid, must be 1 or larger`);
   if (sample > limits.matrixSampleMax) {
-    throw badInput(`sample: value ${sample} invalid, must be from 2 to ${limits.matrixSampleMax}`, "sample");
+    throw validationError("sample", `value ${sample} invalid, must be from 2 to ${limits.matrixSampleMax}`);
   }
   return {
     collection: message.collectionName,

@@ -52,10 +52,7 @@ export function mapFlat({ data, indices, vectorsCount }: Vector, field: string):
 /** Sorted by index. Throws bad_input for unequal lengths, repeated indices and values that are not finite, as Qdrant does. */
 export function mapSparse(indices: readonly number[], values: readonly number[], field: string): SparseVector {
   if (indices.length !== values.length) {
-    throw badInput(
-      `${field}: must be the same length as indices (${values.length} values, ${indices.length} indices)`,
-      field,
-    );
+    throw sparseError("must be the same length as indices", `${field}.values`);
   }
   if (indices.length > limits.sparseValuesMax) {
     throw badInput(`${field}: more than ${limits.sparseValuesMax} values in a sparse vector`, field);
@@ -67,7 +64,7 @@ export function mapSparse(indices: readonly number[], values: readonly number[],
     : Uint32Array.from(indices.keys()).sort((a, b) => (indices[a] as number) - (indices[b] as number));
   const sorted = order === undefined ? Uint32Array.from(indices) : order.map((at) => indices[at] as number);
   for (let i = 1; i < sorted.length; i++) {
-    if (sorted[i] === sorted[i - 1]) throw badInput(`${field}.indices: must be unique`, `${field}.indices`);
+    if (sorted[i] === sorted[i - 1]) throw sparseError("must be unique", `${field}.indices`);
   }
   const floats = Float32Array.from(order === undefined ? values : Array.from(order, (at) => values[at] as number));
   if (!floats.every(Number.isFinite)) throw badInput(`${field}: a value is not finite`, `${field}.values`);
@@ -88,15 +85,20 @@ export function mapMulti(rows: readonly (readonly number[])[], field: string): M
   for (const [i, row] of rows.entries()) {
     if (row.length !== dimensions) {
       const text = `all vectors must have the same dimension, found vector with dimension ${row.length}`;
-      throw multiError(text, `${field}[${i}]`);
+      throw multiError(text, field);
     }
     values.set(row, i * dimensions);
   }
   return { rows: rows.length, dimensions, values };
 }
 
+/** The form is that of an error of Qdrant's validator that has a code and no parameters. */
+function sparseError(text: string, field: string): Error {
+  return badInput(`Validation error in body: [${field}: Validation error: ${text} [{}]]`, field);
+}
+
 function multiError(text: string, field: string): Error {
-  return badInput(`Validation error in body: [${field}: ${text}]`, field);
+  return badInput(`Validation error in body: [${field}.data: ${text}]`, field);
 }
 
 function checkRows(rows: number, dimensions: number, field: string): void {

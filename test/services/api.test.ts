@@ -249,7 +249,7 @@ describe("points", () => {
       );
     }
     expect((await upsert({ id: num(7), vectors: dense() })).details).toMatch(
-      /points\[0\]\.vectors: the vector is empty/,
+      /Vector dimension error: expected dim: 4, got 0.*points\[0\]\.vectors/,
     );
     const uuid = { pointIdOptions: { case: "uuid" as const, value: "not-a-uuid" } };
     expect((await upsert(good, { id: uuid, vectors: dense(1, 2, 3, 4) })).details).toMatch(/^Unable to parse UUID: /);

@@ -145,7 +145,7 @@ describe("qdrant/bm25", () => {
     const prefetch = ["sea", "ship"].map((words) => ({ query: nearest(words), using: "words" }));
     const fused = await found(
       { variant: { case: "fusion", value: Fusion.RRF } },
-      { collectionName: "ranked", prefetch },
+      { collectionName: "ranked", prefetch, using: "" },
     );
     expect(fused.map(([point]) => point)).toEqual([3, 2]);
     const input = { variant: document("sea") };

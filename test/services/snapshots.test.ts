@@ -1,10 +1,10 @@
 /** Snapshots over the gRPC door and the service behind uploads and URLs: made while writes go on, restored whole or not at all. */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -219,7 +219,8 @@ test("a snapshot of the whole storage brings all collections and aliases back, a
 
   const folder = temporaryFolder();
   let empty = sealEngine(openEmbeddedEngine({ dataDir: join(folder.path, "data") }));
-  const path = join(folder.path, "whole");
+  const path = join(folder.path, "data", "snapshots", "whole");
+  mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, bytes);
   await expect(new SnapshotsService(empty).recoverFromFile("one", path)).rejects.toThrow("whole storage");
   const names = await new SnapshotsService(empty).recoverStored(undefined, [path], { checksum: made?.checksum });

@@ -55,7 +55,7 @@ export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
       (await infos()).map((info): LabelledValue => ({ labels: { id: info.name }, value: read(info) })),
     );
   }
-  metrics.addGauges("app_info", "The server's name and version.", async () => [
+  metrics.addGauges("app_info", "information about qdrant server", async () => [
     { labels: { name: "qdrant", version: apiVersion }, value: 1 },
   ]);
   metrics.addGauge("app_status_recovery_mode", "Whether the server runs in recovery mode: never.", () => 0);

@@ -1,6 +1,7 @@
 /** From the domain's errors to HTTP, as Qdrant answers them. The compiler refuses an ErrorKind without its row. */
 import type { Logger } from "pino";
 import { DomainError, type ErrorKind } from "../../core/index.ts";
+import { toJsonFields } from "./field-names.ts";
 
 const codes: Readonly<Record<ErrorKind, number>> = {
   bad_input: 400,
@@ -21,6 +22,12 @@ const codes: Readonly<Record<ErrorKind, number>> = {
   internal: 500,
 };
 
+/** Where a request failed, with the route's own pattern. */
+export interface FailedRoute {
+  readonly method: string;
+  readonly url: string | undefined;
+}
+
 export interface Failure {
   readonly code: number;
   readonly message: string;
@@ -31,7 +38,7 @@ export interface Failure {
 /** What the validator of the other door says of a `body` is said of the `JSON body` here, with a code of its own. */
 const validation = /^Validation error in (?:body|query parameters|path)\b/;
 
-export function toFailure(thrown: unknown, requestId: string, log: Logger): Failure {
+export function toFailure(thrown: unknown, requestId: string, log: Logger, route?: FailedRoute): Failure {
   if (!(thrown instanceof DomainError)) {
     log.error({ err: thrown, requestId }, "internal error");
     return { code: 500, message: `internal error (request ${requestId})` };
@@ -41,7 +48,7 @@ export function toFailure(thrown: unknown, requestId: string, log: Logger): Fail
   const invalid = validation.test(message);
   return {
     code: invalid ? 422 : codes[thrown.kind],
-    message: message.replace(/^Validation error in body:/, "Validation error in JSON body:"),
+    message: toJsonFields(message, route?.method ?? "", route?.url),
     ...(details.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: details.retryAfterSeconds }),
     ...(details.reason === undefined ? {} : { reason: details.reason }),
   };

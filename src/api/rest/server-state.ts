@@ -8,7 +8,6 @@ import {
   badInput,
   type CollectionInfo,
   DomainError,
-  requireCollection,
   requireGlobalRead,
   requireManage,
 } from "../../core/index.ts";
@@ -23,23 +22,11 @@ export interface StateRoute {
   readonly summary: string;
 }
 
-const shard = "/collections/:name/shards/:shard";
-
 /** Refused, whatever they ask: their sentence is in `refusals`. */
 const clusterRoutes: readonly StateRoute[] = [
   { method: "POST", url: "/cluster/recover", summary: "Recover the cluster's consensus: refused" },
   { method: "DELETE", url: "/cluster/peer/:peer", summary: "Remove a peer: refused" },
   { method: "PUT", url: "/quotas", summary: "Change quotas: refused" },
-];
-
-const shardRoutes: readonly StateRoute[] = [
-  { method: "GET", url: `${shard}/snapshots`, summary: "List a shard's snapshots: refused" },
-  { method: "POST", url: `${shard}/snapshots`, summary: "Create a shard's snapshot: refused" },
-  { method: "GET", url: `${shard}/snapshot`, summary: "Stream a shard's snapshot: refused" },
-  { method: "GET", url: `${shard}/snapshots/:snapshot`, summary: "Download a shard's snapshot: refused" },
-  { method: "DELETE", url: `${shard}/snapshots/:snapshot`, summary: "Delete a shard's snapshot: refused" },
-  { method: "PUT", url: `${shard}/snapshots/recover`, summary: "Recover a shard: refused" },
-  { method: "POST", url: `${shard}/snapshots/upload`, summary: "Recover a shard from an upload: refused" },
 ];
 
 const readRoutes: readonly StateRoute[] = [
@@ -52,7 +39,7 @@ const readRoutes: readonly StateRoute[] = [
   { method: "GET", url: "/collections/:name/optimizations", summary: "Optimizations of a collection" },
 ];
 
-export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...clusterRoutes, ...shardRoutes];
+export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...clusterRoutes];
 
 export interface StateApi {
   readonly callsFor: CallsFor;
@@ -144,23 +131,9 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
       url,
       handler: async (request) => {
         requireManage(accessOf(request));
-        // The text is Qdrant's.
-        throw badInput("Bad request: Distributed mode disabled");
-      },
-    });
-  }
-  for (const { method, url } of shardRoutes) {
-    app.route({
-      method,
-      url,
-      handler: async (request) => {
-        const { name } = request.params as { readonly name: string };
-        const access = accessOf(request);
-        requireCollection(access, name, method === "GET" ? "r" : "rw");
-        await api.infoOf(access, name);
         throw new DomainError(
           "unimplemented",
-          "snapshots of single shards are not served: this server is a single node, take the collection's snapshots",
+          "Cluster operations are not served: this server runs in standalone mode",
         );
       },
     });

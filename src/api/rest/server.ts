@@ -33,7 +33,7 @@ import { type Route, routes } from "./routes.ts";
 import { s5StreamRoutes, serveS5Streams } from "./s5-streams.ts";
 import { sendAnswer } from "./send.ts";
 import { type StateApi, serveServerState, stateRoutes } from "./server-state.ts";
-import { type SnapshotsFor, serveSnapshotFiles, snapshotRoutes } from "./snapshots.ts";
+import { type SnapshotsFor, serveSnapshotFiles, snapshotRoutes, waits } from "./snapshots.ts";
 
 export interface RestServerOptions {
   readonly host: string;
@@ -97,6 +97,7 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
   acceptBodies(app);
   checkKeys(app, options);
   if (api !== undefined) noteResponses(app, api.responses);
+  checkPathNames(app);
   app.setErrorHandler((error, request, reply) => fail(request, reply, log, error));
   const served = [
     ...basicRoutes(options),
@@ -110,9 +111,11 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
     const streamsFor = (request: FastifyRequest) => api.streamsFor(accessOf(request));
     serveS5Streams(app, { streamsFor, bodies, log, draining: draining.signal });
     serveServerState(app, api, { accessOf, ok, log, draining: draining.signal });
-    await serveSnapshotFiles(app, api.snapshotsFor, accessOf, (request, reply, result) =>
-      reply.type(json).send(ok(request, result)),
-    );
+    await serveSnapshotFiles(app, api.snapshotsFor, {
+      accessOf,
+      ok: (request, reply, result) => reply.type(json).send(ok(request, result)),
+      accepted: (request, reply, work) => accept(request, reply, work, log),
+    });
   }
 
   try {
@@ -179,13 +182,27 @@ const tooLarge = "FST_ERR_CTP_BODY_TOO_LARGE";
 
 function fail(request: FastifyRequest, reply: FastifyReply, log: Logger, thrown: unknown): FastifyReply {
   const isTooLarge = (thrown as { readonly code?: unknown }).code === tooLarge;
-  const { code, message, retryAfterSeconds, reason } = toFailure(ofFastify(thrown), request.id, log);
+  const { code, message, retryAfterSeconds, reason } = toFailure(ofFastify(thrown), request.id, log, {
+    method: request.method,
+    url: request.routeOptions.url,
+  });
   if (retryAfterSeconds !== undefined) reply.header("retry-after", String(Math.ceil(retryAfterSeconds)));
   if (reason !== undefined) reply.header("x-sealpoint-reason", reason);
   return reply
     .code(isTooLarge ? 413 : code)
     .type(json)
     .send(failureText(message, secondsOf(request)));
+}
+
+/** As Qdrant judges the name in a path, before anything is looked for. */
+function checkPathNames(app: FastifyInstance): void {
+  app.addHook("preHandler", async (request) => {
+    const { name } = request.params as { readonly name?: string };
+    const end = limits.collectionNameLengthMax;
+    if (name === undefined || name.length <= end) return;
+    const text = `value ${JSON.stringify(name.slice(0, end))} invalid, must be from 1 to ${end} characters`;
+    throw badInput(`Validation error in path parameters: [collection_name: ${text}]`, "collection_name");
+  });
 }
 
 /** What the HTTP layer refuses is the caller's fault. */
@@ -279,6 +296,15 @@ function ok(request: FastifyRequest, result: string): string {
   return `{"result":${result},"status":"ok","time":${secondsOf(request)}}`;
 }
 
+/** What goes on behind the answer tells its end to the log alone. */
+function accept(request: FastifyRequest, reply: FastifyReply, work: Promise<unknown>, log: Logger): FastifyReply {
+  work.catch((error: unknown) => log.warn({ err: error, requestId: request.id }, "accepted work failed"));
+  return reply
+    .code(202)
+    .type(json)
+    .send(`{"status":"accepted","time":${secondsOf(request)}}`);
+}
+
 function serveRoute(
   app: FastifyInstance,
   route: Route,
@@ -301,7 +327,9 @@ function serveRoute(
       const { bytes, payload } = encoded instanceof Promise ? await encoded : encoded;
       const handle = api.callsFor(grants.get(request) ?? fullAccess).get(rpc);
       if (handle === undefined) throw notOffered(rpc);
-      const answer = await handle(bytes, call);
+      const answering = handle(bytes, call);
+      if (route.tag === "Snapshots" && !waits(request)) return accept(request, reply, answering, log);
+      const answer = await answering;
       const result = await renderRestAnswer(route.answer, answer, payload, new TimeSlices());
       if (result[0] === "") throw noPoint(path.id ?? "");
       const usage = usageText(answer);

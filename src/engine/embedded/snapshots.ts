@@ -1,11 +1,11 @@
 /**
- * Snapshots as files: `{folder}/{collection}/{name}` and, of the whole storage, `{folder}/{name}`, each with its SHA-256 in a file beside
- * it, as Qdrant lays them out. The addon writes and restores them; docs/snapshots.md has the format.
+ * Snapshots as files: `{folder}/{collection}/{name}`, of a shard `{folder}/{collection}/shards/{shard}/{name}`, of the whole storage
+ * `{folder}/{name}`, each with its SHA-256 in a file beside it, as Qdrant lays them out. The addon writes and restores them; docs/snapshots.md has the format.
  */
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, realpath, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, sep } from "node:path";
 import { badInput, DomainError, limits } from "../../core/index.ts";
 import { type NativeEngine, NativeReader, NativeWriter, operations } from "../../native/index.ts";
 import type { ReceivedSnapshot, SnapshotInfo, Snapshots } from "../engine.ts";
@@ -29,19 +29,20 @@ export class EmbeddedSnapshots implements Snapshots {
     this.#peer = createHash("sha256").update(`${hostname()}\0${folder}`).digest().readBigUInt64LE() >> 11n;
   }
 
-  async create(collection: string | undefined, base?: string): Promise<SnapshotInfo> {
+  async create(collection: string | undefined, base?: string, shard?: number): Promise<SnapshotInfo> {
     const real = collection === undefined ? undefined : await this.#realName(collection);
     if (real === undefined && base !== undefined) {
       throw badInput("Wrong input: base: incremental snapshots are of one collection", "base");
     }
-    const folder = this.#folderOf(real);
-    const basePath = base === undefined ? "" : await this.#existing(collection, base);
+    const folder = this.#folderOf(real, shard);
+    const basePath = base === undefined ? "" : await this.#existing(collection, base, shard);
     if ((await snapshotFiles(folder)).length >= limits.snapshotsMax) {
       throw new DomainError("exhausted", `no more than ${limits.snapshotsMax} snapshots: delete old ones first`);
     }
     await removeLeftovers(folder);
     const time = new Date().toISOString().slice(0, 19).replaceAll(/[:T]/g, "-");
-    const stem = real === undefined ? `full-snapshot-${time}` : `${shortened(real)}-${this.#peer}-${time}`;
+    const part = shard === undefined ? String(this.#peer) : `shard-${shard}`;
+    const stem = real === undefined ? `full-snapshot-${time}` : `${shortened(real)}-${part}-${time}`;
     for (let copy = 1; ; copy++) {
       const name = `${stem}${copy === 1 ? "" : `-${copy}`}${suffix}`;
       const path = join(folder, name);
@@ -61,8 +62,8 @@ export class EmbeddedSnapshots implements Snapshots {
     }
   }
 
-  async list(collection: string | undefined): Promise<SnapshotInfo[]> {
-    const folder = this.#folderOf(collection === undefined ? undefined : await this.#realName(collection));
+  async list(collection: string | undefined, shard?: number): Promise<SnapshotInfo[]> {
+    const folder = this.#folderOf(collection === undefined ? undefined : await this.#realName(collection), shard);
     const infos: SnapshotInfo[] = [];
     for (const name of await snapshotFiles(folder)) {
       try {
@@ -75,8 +76,8 @@ export class EmbeddedSnapshots implements Snapshots {
     return infos.sort((a, b) => a.createdMs - b.createdMs || (a.name < b.name ? -1 : 1));
   }
 
-  async delete(collection: string | undefined, snapshot: string): Promise<void> {
-    const path = await this.#existing(collection, snapshot);
+  async delete(collection: string | undefined, snapshot: string, shard?: number): Promise<void> {
+    const path = await this.#existing(collection, snapshot, shard);
     await refuseBase(dirname(path), snapshot);
     await rm(path).catch((error: unknown) => {
       throw isMissing(error) ? noSnapshot(snapshot) : error;
@@ -84,9 +85,9 @@ export class EmbeddedSnapshots implements Snapshots {
     await rm(`${path}.checksum`, { force: true });
   }
 
-  async open(collection: string | undefined, snapshot: string): ReturnType<Snapshots["open"]> {
-    const path = await this.#existing(collection, snapshot);
-    const info = await describe(this.#folderOf(collection && (await this.#realName(collection))), snapshot);
+  async open(collection: string | undefined, snapshot: string, shard?: number): ReturnType<Snapshots["open"]> {
+    const path = await this.#existing(collection, snapshot, shard);
+    const info = await describe(dirname(path), snapshot);
     return {
       info,
       async *read(from) {
@@ -110,6 +111,11 @@ export class EmbeddedSnapshots implements Snapshots {
         }
       },
     };
+  }
+
+  async holds(path: string): Promise<boolean> {
+    const [folder, file] = await Promise.all([this.#folder, path].map((one) => realpath(one).catch(() => undefined)));
+    return folder !== undefined && file?.startsWith(`${folder}${sep}`) === true;
   }
 
   async receive(parts: AsyncIterable<Uint8Array>): Promise<ReceivedSnapshot> {
@@ -167,13 +173,14 @@ export class EmbeddedSnapshots implements Snapshots {
     }
   }
 
-  #folderOf(realName: string | undefined): string {
-    return realName === undefined ? this.#folder : join(this.#folder, realName);
+  #folderOf(realName: string | undefined, shard?: number): string {
+    if (realName === undefined) return this.#folder;
+    return shard === undefined ? join(this.#folder, realName) : join(this.#folder, realName, "shards", String(shard));
   }
 
   /** Names are those that the listing gives, so nothing outside the folder can be named. */
-  async #existing(collection: string | undefined, snapshot: string): Promise<string> {
-    const folder = this.#folderOf(collection === undefined ? undefined : await this.#realName(collection));
+  async #existing(collection: string | undefined, snapshot: string, shard: number | undefined): Promise<string> {
+    const folder = this.#folderOf(collection === undefined ? undefined : await this.#realName(collection), shard);
     if (!(await snapshotFiles(folder)).includes(snapshot)) throw noSnapshot(snapshot);
     return join(folder, snapshot);
   }

@@ -60,6 +60,13 @@ const requestNames: Readonly<Record<string, string | null>> = {
   with_vectors: "with_vector",
 };
 
+/** Other names that Qdrant's JSON takes. */
+const aliases: Readonly<Record<string, string>> = {
+  with_vector: "with_vectors",
+  with_vectors: "with_vector",
+  quantization_config: "quantization",
+};
+
 /** Singular fields that JSON may leave out though protobuf has no presence for them. */
 const optional = new Set(["qdrant.TextIndexParams.tokenizer"]);
 
@@ -108,7 +115,8 @@ export function readFields(
     if (except?.has(field.name) === true) continue;
     const name = jsonName(field, request);
     if (name === null) continue;
-    const value = member(object, name) ?? (name === "with_vector" ? member(object, "with_vectors") : undefined);
+    const alias = aliases[name];
+    const value = member(object, name) ?? (alias === undefined ? undefined : member(object, alias));
     if (value === undefined) {
       if (isRequired(field)) throw formatError(`missing field \`${name}\``, at);
       continue;

@@ -41,7 +41,7 @@ std::string Engine::create_collection(ByteReader& in) {
       throw Error(ErrorKind::kAlreadyExists, "Wrong input: Collection `" + record.name + "` already exists!", "collection_name");
     }
     if (aliases_.contains(record.name)) {
-      throw Error(ErrorKind::kAlreadyExists, "Wrong input: Can't create collection with name " + record.name + ". Alias with the same name already exists",
+      throw Error(ErrorKind::kBadInput, "Wrong input: Can't create collection with name " + record.name + ". Alias with the same name already exists",
                   "collection_name");
     }
   }
