@@ -35,10 +35,12 @@ bool no_room(const rocksdb::IOStatus& status, int code) { return status.IsNoSpac
 
 bool is_log(const std::string& path) { return path.ends_with(".log"); }
 bool is_named(const std::string& path, std::string_view start) { return std::string_view(path).substr(path.rfind('/') + 1).starts_with(start); }
-// What RocksDB cannot do without: it may stop for good when one of these fails.
+// RocksDB may stop for good when one of these fails.
 bool is_vital(const std::string& path) { return is_log(path) || path.ends_with(".dbtmp") || is_named(path, "MANIFEST-"); }
 // What RocksDB tells people; nobody misses a line.
 bool is_diary(const std::string& path) { return is_named(path, "LOG"); }
+
+thread_local bool flushes = false;
 
 }  // namespace
 
@@ -63,13 +65,14 @@ class DiskGuard::Stuck {
 class DiskGuard::File : public rocksdb::FSWritableFileOwnerWrapper {
  public:
   File(std::unique_ptr<rocksdb::FSWritableFile>&& file, DiskGuard& guard, const std::string& path)
-      : FSWritableFileOwnerWrapper(std::move(file)), guard_(guard), log_(is_log(path)), vital_(is_vital(path)), diary_(is_diary(path)) {}
+      : FSWritableFileOwnerWrapper(std::move(file)), guard_(guard), log_(is_log(path)), insists_(is_vital(path) || flushes), diary_(is_diary(path)) {}
 
   rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) override {
     if (lost_) {
       size_ += data.size();
       return rocksdb::IOStatus::OK();
     }
+    if (!insists_ && !diary_ && guard_.too_tight(data.size())) return lose(data.size(), options, context);
     Stuck stuck(guard_);
     for (;;) {
       errno = 0;
@@ -81,14 +84,10 @@ class DiskGuard::File : public rocksdb::FSWritableFileOwnerWrapper {
       }
       const bool full = no_room(status, code);
       if (diary_) return rocksdb::IOStatus::OK();
-      if (full && guard_.make_room(vital_, stuck)) continue;
+      if (full && guard_.make_room(insists_, stuck)) continue;
       if (log_) guard_.fail_log();
       if (log_ || !full) return full ? rocksdb::IOStatus::NoSpace("the disk is full") : status;
-      // What it took so far is worth more to others.
-      lost_ = true;
-      target()->Truncate(0, options, context).PermitUncheckedError();
-      size_ += data.size();
-      return rocksdb::IOStatus::OK();
+      return lose(data.size(), options, context);
     }
   }
   rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options, const rocksdb::DataVerificationInfo&,
@@ -112,8 +111,16 @@ class DiskGuard::File : public rocksdb::FSWritableFileOwnerWrapper {
   }
 
  private:
+  rocksdb::IOStatus lose(size_t bytes, const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) {
+    // What it took so far is worth more to others.
+    lost_ = true;
+    target()->Truncate(0, options, context).PermitUncheckedError();
+    size_ += bytes;
+    return rocksdb::IOStatus::OK();
+  }
+
   DiskGuard& guard_;
-  const bool log_, vital_, diary_;
+  const bool log_, insists_, diary_;
   bool lost_ = false;  // an append found no room: nothing is written any more, and the sync fails
   uint64_t size_ = 0;
 };
@@ -136,7 +143,16 @@ class DiskGuard::Fs : public rocksdb::FileSystemWrapper {
         return status;
       }
       if (!no_room(status, code)) return status;
-      if (!guard_.make_room(is_vital(path), stuck)) return rocksdb::IOStatus::NoSpace("the disk is full");
+      if (!guard_.make_room(is_vital(path) || flushes, stuck)) return rocksdb::IOStatus::NoSpace("the disk is full");
+    }
+  }
+  // CURRENT is such a name: a folder may lack room for it.
+  rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to, const rocksdb::IOOptions& options, rocksdb::IODebugContext* context) override {
+    Stuck stuck(guard_);
+    for (;;) {
+      errno = 0;
+      auto status = target()->RenameFile(from, to, options, context);
+      if (!no_room(status, errno) || !guard_.make_room(true, stuck)) return status;
     }
   }
 
@@ -172,18 +188,17 @@ void DiskGuard::require_opening() const {
 
 DiskGuard::~DiskGuard() { give_up(); }
 
+void DiskGuard::note_flush(bool flush) { flushes = flush; }
+
 void DiskGuard::opened() {
-  {
-    std::lock_guard lock(mutex_);
-    may_wait_ = true;
-  }
+  opened_ = true;
   restock();
 }
 
 void DiskGuard::give_up() {
   std::lock_guard lock(mutex_);
-  may_wait_ = false;
-  given_up_.notify_all();
+  given_up_ = true;
+  wake_.notify_all();
 }
 
 uint64_t DiskGuard::free_bytes() const {
@@ -207,13 +222,19 @@ void DiskGuard::admit(uint64_t bytes, WriteUse use, const std::function<uint64_t
                                          " MB are kept free (SEALPOINT_DISK_RESERVE_MB); nothing was written: make room and try again");
 }
 
-bool DiskGuard::make_room(bool may_wait, Stuck& stuck) {
+bool DiskGuard::too_tight(uint64_t bytes) const {
+  if (!opened_ || reserve_ == 0) return false;
+  return free_bytes() < bytes + reserve_ / kLastShare;
+}
+
+bool DiskGuard::make_room(bool insists, Stuck& stuck) {
+  if (opened_ && !insists) return false;
   std::unique_lock lock(mutex_);
   if (release_ballast()) return true;
-  if (!may_wait || !may_wait_) return false;
+  if (!opened_ || given_up_) return false;
   stuck.begin();
-  given_up_.wait_for(lock, kRetryEvery);
-  return may_wait_;
+  wake_.wait_for(lock, kRetryEvery);
+  return !given_up_;
 }
 
 // [mutex_]

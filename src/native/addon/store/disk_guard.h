@@ -1,8 +1,9 @@
 // Keeps RocksDB from ever meeting a full disk in its log, which RocksDB 7.8 may answer with an abort or with refusing writes until a restart.
 // Three lines of defence: a write is refused while less than a reserve is free (admit); where others fill the disk in between, a file of a few
-// MB is given up (the ballast) and the append tried again; where that does not do either, appends to the log and the manifest wait for
-// room. Tables and blob files fail instead, since what they hold is in the log, too, and RocksDB takes them away again; they fail in their sync, because
-// RocksDB 7.8 asserts when it goes on with a file whose append failed.
+// MB is given up (the ballast) and the append tried again; where that does not do either, what RocksDB cannot do without waits for room: the log, the manifest and
+// the tables of flushes. A flush must not fail: RocksDB 7.8 forgets the requests that were queued behind it, and its Resume waits for them for ever. The tables of
+// compactions keep out of the reserve and fail instead, since they can be made again; they fail in their sync, because RocksDB 7.8 asserts when it goes on with a
+// file whose append failed.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -33,10 +34,13 @@ class DiskGuard {
   rocksdb::Env* env() { return env_.get(); }
   // Throws kExhausted when there is not even room to open the store, whose manifest and log begin anew: RocksDB 7.8 asserts when it runs out of room there.
   void require_opening() const;
-  // From now on the log waits for room; before, while the store opens, it is an error when there is none.
+  // From now on the log and flushes wait for room; before, while the store opens, it is an error when there is none.
   void opened();
   // Nothing waits any more: appends that wait for room fail.
   void give_up();
+  bool given_up() const { return given_up_; }
+  // Whether the tables that the calling thread makes are those of a flush. RocksDB's listeners tell.
+  static void note_flush(bool flush);
 
   // Throws kExhausted, naming the disk, when `bytes` more would leave less than the reserve. `held` tells how many bytes lie in memtables, which need as
   // much room again; it is asked only when room is short.
@@ -59,7 +63,9 @@ class DiskGuard {
   class File;
   class Stuck;
   // Whether to try again after an append or the making of a file found no room.
-  bool make_room(bool may_wait, Stuck& stuck);
+  bool make_room(bool insists, Stuck& stuck);
+  // Whether so much for a table that can be made again would leave too little for what cannot wait.
+  bool too_tight(uint64_t bytes) const;
   bool release_ballast();
   void fail_log();
 
@@ -71,9 +77,9 @@ class DiskGuard {
   std::unique_ptr<rocksdb::Env> env_;
 
   std::mutex mutex_;
-  std::condition_variable given_up_;
+  std::condition_variable wake_;
   bool ballast_ = false;
-  bool may_wait_ = false;
+  std::atomic<bool> opened_{false}, given_up_{false};
   std::atomic<int> waiting_{0};
   std::mutex sync_gate_;
   std::atomic<bool> failed_{false};

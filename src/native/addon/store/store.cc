@@ -5,7 +5,6 @@
 
 #include <rocksdb/file_checksum.h>
 #include <rocksdb/filter_policy.h>
-#include <rocksdb/listener.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_buffer_manager.h>
 
@@ -27,11 +26,9 @@ constexpr uint64_t kLogBytesMax = 96 * kMiB;
 // Under constant load the mark is noted so often.
 constexpr auto kMarkEvery = std::chrono::seconds(10);
 constexpr const char* kMarkName = "/synced";
-// Memtables that hold this much are worth a flush when the disk is nearly full.
-constexpr uint64_t kFlushWorth = kMiB;
-// While RocksDB is stopped by a full disk, and otherwise: how often the disk is looked at.
-constexpr auto kHealEvery = std::chrono::milliseconds(500);
 constexpr auto kCareEvery = std::chrono::seconds(5);
+// While the store is about to close.
+constexpr auto kStallEvery = std::chrono::milliseconds(100);
 
 rocksdb::ColumnFamilyOptions family(const std::shared_ptr<rocksdb::Cache>& cache, size_t write_buffer, size_t block) {
   rocksdb::ColumnFamilyOptions options;
@@ -90,29 +87,6 @@ void check(const rocksdb::Status& status, const char* doing) {
   throw Error(ErrorKind::kInternal, text);
 }
 
-// RocksDB's own syncs, of logs that a flush closes for instance, can fail as well. After any fault but a full disk no page that was written since
-// can be trusted, so writes end. A full disk can only stop tables and blob files (disk_guard.h), and the log has what they would have held.
-class Store::Listener : public rocksdb::EventListener {
- public:
-  explicit Listener(Store& store) : store_(store) {}
-  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override {
-    if (status->IsNoSpace() && reason == rocksdb::BackgroundErrorReason::kCompaction) {
-      // It is tried again by itself. As an error it would keep flushes from being scheduled, and Resume waits for its own for ever.
-      *status = rocksdb::Status::OK();
-    } else if (status->IsNoSpace()) {
-      store_.stopped_ = true;
-      store_.wake_.notify_one();
-    } else if (!status->ok()) {
-      store_.failed_ = true;
-    }
-  }
-  // heal() does, when there is room; RocksDB's own try, every five seconds, would only keep it from doing so.
-  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override { *auto_recovery = false; }
-
- private:
-  Store& store_;
-};
-
 Store::Store(const std::string& path, const StoreOptions& store_options)
     : options_(store_options), path_(path), payload_cache_(store_options.cipher != nullptr ? kSealedPayloadCacheBytes : kPayloadCacheBytes) {
   std::error_code failure;
@@ -136,7 +110,7 @@ Store::Store(const std::string& path, const StoreOptions& store_options)
   options.track_and_verify_wals_in_manifest = true;
   // Checksums of whole files stand in the manifest, so that damage to a blob file is found without reading each vector.
   options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();
-  options.listeners.push_back(std::make_shared<Listener>(*this));
+  options.listeners.push_back(make_listener());
   if (options_.env != nullptr) options.env = options_.env;
   disk_ = std::make_unique<DiskGuard>(options.env, path, options_.read_only ? 0 : options_.disk_reserve);
   if (!options_.read_only) {
@@ -266,39 +240,6 @@ void Store::note_mark(uint64_t sequence) {
   if (env->NewDirectory(path_, &folder).ok() && folder->Fsync().ok()) marked_ = sequence;
 }
 
-// Lets a write through, or throws kExhausted. What memtables hold counts twice, in the log and as the tables it becomes, so flushing them may be all it takes.
-void Store::admit(uint64_t bytes, WriteUse use) {
-  uint64_t held = 0;
-  try {
-    disk_->admit(bytes, use, [&] { return held = memtable_bytes(); });
-    return;
-  } catch (const Error&) {
-    // RocksDB's flush waits behind an append that waits for room.
-    const std::unique_lock lock(heal_mutex_, std::try_to_lock);
-    if (!lock || disk_->waiting()) throw;
-    const auto now = std::chrono::steady_clock::now();
-    if (held < kFlushWorth || disk_->free_bytes() < held + kMiB || now - flushed_at_ < kHealEvery) throw;
-    flushed_at_ = now;
-    rocksdb::FlushOptions wait;
-    if (!db_->Flush(wait, handles_).ok()) throw;
-  }
-  disk_->admit(bytes, use, [this] { return memtable_bytes(); });
-}
-
-// After a full disk stopped RocksDB: whether it goes on. Tried no more often than makes sense, since each try flushes.
-bool Store::heal() {
-  if (!stopped_) return true;
-  const std::unique_lock lock(heal_mutex_, std::try_to_lock);
-  if (!lock || disk_->waiting()) return false;
-  const auto now = std::chrono::steady_clock::now();
-  if (!stopped_) return true;
-  if (now - healed_at_ < kHealEvery) return false;
-  healed_at_ = now;
-  if (disk_->free_bytes() < memtable_bytes() || !db_->Resume().ok()) return false;
-  stopped_ = false;
-  return true;
-}
-
 void Store::write(rocksdb::WriteBatch& batch, WriteUse use) {
   const char* refusal = "the store takes no writes: the disk failed earlier; restart the server when it is well";
   const char* full = "the disk is full: nothing was written; make room and try again";
@@ -306,9 +247,10 @@ void Store::write(rocksdb::WriteBatch& batch, WriteUse use) {
   admit(batch.GetDataSize(), use);
   rocksdb::WriteOptions options;
   options.sync = false;
-  auto status = db_->Write(options, &batch);
-  if (!status.ok() && stopped_ && !failed() && heal()) status = db_->Write(options, &batch);
-  if (status.IsNoSpace()) throw Error(ErrorKind::kExhausted, full);
+  // Nothing would end a stall once the store is about to close.
+  options.no_slowdown = closing_full();
+  const auto status = db_->Write(options, &batch);
+  if (status.IsNoSpace() || (options.no_slowdown && status.IsIncomplete()) || (ended_ && !status.ok())) throw Error(ErrorKind::kExhausted, full);
   if (!status.ok() && failed()) throw Error(ErrorKind::kUnavailable, refusal);
   check(status, "cannot write");
   if (options_.fsync != FsyncPolicy::kInterval) return;
@@ -385,15 +327,15 @@ void Store::sync_loop() {
       if (stopping_) return;
       if (now >= care_due) {
         lock.unlock();
-        const bool well = heal();
         disk_->restock();
+        end_stall();
         lock.lock();
-        care_due = now + (well ? kCareEvery : kHealEvery);
+        care_due = now + (disk_->given_up() ? kStallEvery : kCareEvery);
         continue;
       }
-      const bool armed = sync_due != never, stopped = stopped_;
-      if (stopped) care_due = std::min(care_due, now + kHealEvery);
-      const auto called = [&] { return stopping_ || !waiting_.empty() || (dirty_ && !armed) || stopped_ != stopped; };
+      const bool armed = sync_due != never, given_up = disk_->given_up();
+      if (given_up) care_due = std::min(care_due, now + kStallEvery);
+      const auto called = [&] { return stopping_ || !waiting_.empty() || (dirty_ && !armed) || disk_->given_up() != given_up; };
       const auto wake_at = std::min({sync_due, mark_due, care_due});
       wake_.wait_until(lock, wake_at, called);
       continue;
@@ -448,14 +390,6 @@ size_t Store::disk_bytes() {
     total += tables + blobs;
   }
   return total;
-}
-
-void Store::flush() {
-  // On a full disk the log keeps it, and nothing is gained by a failure.
-  if (stopped_ || failed() || disk_->waiting() || disk_->free_bytes() < memtable_bytes()) throw Error(ErrorKind::kExhausted, "the disk has no room for a flush");
-  rocksdb::FlushOptions options;
-  options.allow_write_stall = true;  // else it waits for compactions, which may lack the room for ever
-  check(db_->Flush(options, handles_), "cannot flush");
 }
 
 std::string Store::collection_key(char kind, uint32_t cid) { return std::string(1, kind) + cid_prefix(cid); }

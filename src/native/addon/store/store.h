@@ -87,7 +87,7 @@ class Store {
   // Throws kExhausted when `bytes` more on this disk would leave less than the reserve: for what is written beside RocksDB.
   void require_room(uint64_t bytes) { disk_->admit(bytes / 2, WriteUse::kGrows, [this] { return memtable_bytes(); }); }
   // From now on no write waits for room on a full disk: before the threads that write are ended.
-  void give_up() { disk_->give_up(); }
+  void give_up();
   // Calls `done` once all writes made before this call are as durable as the policy has it, on the sync thread or at once;
   // with false when the disk refused.
   void when_durable(std::function<void(bool durable)> done);
@@ -125,8 +125,12 @@ class Store {
   void close();
   void unlock();
   void note_mark(uint64_t sequence);
+  std::shared_ptr<rocksdb::EventListener> make_listener();
   void admit(uint64_t bytes, WriteUse use);
-  bool heal();
+  bool flush_within(std::chrono::milliseconds patience);
+  bool stalled();
+  bool closing_full() const;
+  void end_stall();
   bool failed() const { return failed_ || disk_->failed(); }
 
   const StoreOptions options_;
@@ -148,9 +152,11 @@ class Store {
   uint64_t marked_ = 0;               // sequence that the mark holds; [sync thread]
   uint64_t synced_ = 0;               // sequence that is on the disk for sure; [sync thread]
   std::atomic<bool> failed_{false};   // no write is taken any more
-  std::atomic<bool> stopped_{false};  // RocksDB ran into a full disk with a table: it goes on after Resume
-  std::mutex heal_mutex_;
-  std::chrono::steady_clock::time_point healed_at_{}, flushed_at_{};  // [heal_mutex_]
+  std::atomic<bool> ended_{false};    // RocksDB makes no table any more, because the store closes on a full disk
+  std::mutex relief_mutex_;
+  std::chrono::steady_clock::time_point relieved_at_{};  // [relief_mutex_]
+  std::mutex flush_mutex_;
+  std::condition_variable flush_ended_;
   std::atomic<uint64_t> syncs_{0};
   std::thread syncer_;
 };
