@@ -4,6 +4,7 @@
 #   build-native.sh bench           build/Release/vector_bench, which bench/sections/peers.ts runs
 #   build-native.sh check address   test programs under build/address/, with AddressSanitizer and UndefinedBehaviorSanitizer
 #   build-native.sh check thread    the same with ThreadSanitizer
+#   build-native.sh check KIND NAME NAME_check alone (KIND Release: without a sanitizer)
 # Objects are rebuilt when they or any header they read changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,7 +44,7 @@ export cxx flags out src
 library=$(find $src -name '*.cc' ! -path "$src/node/*" ! -path "$src/check/*" | sort)
 programs=""
 if [ "$mode" = check ]; then
-  programs=$(find $src/check -name '*_check.cc' | sort)
+  programs=$(find $src/check -name "${3:-*}_check.cc" | sort)
 elif [ "$mode" = bench ]; then
   programs=$src/check/vector_bench.cc
 else

@@ -162,9 +162,9 @@ Bars bars(const CodeConfig& codes, bool offset) {
     case 2:
       return {0.98, offset ? 0.45 : 0.75};
     case 4:
-      return {0.97, offset ? 0.25 : 0.55};
+      return {0.96, offset ? 0.25 : 0.55};
     case 8:
-      return {offset ? 0.8 : 0.97, offset ? 0.12 : 0.42};
+      return {offset ? 0.8 : 0.96, offset ? 0.12 : 0.42};
     default:
       return {offset ? 0.85 : 0.96, offset ? 0.15 : 0.3};
   }
@@ -431,7 +431,7 @@ void check_crc(Random& random) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const unsigned seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : std::random_device()();
+  const unsigned seed = argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : std::random_device()();
   std::printf("codes_check: seed %u, %s\n", seed, simd_level());
   Random random(seed);
   check_crc(random);

@@ -273,7 +273,12 @@ void VectorIndexImpl::rescore(SearchState& state) const {
         rows[count] = candidates[first + count].row;
       }
       if (segment.file->in_planes()) {
-        CodeScorer(*segment.file, state.code_query, state.codes.query_bits, state.scratch.scorer).score_whole(rows, count, distances);
+        const CodeScorer scorer(*segment.file, state.code_query, state.codes.query_bits, state.scratch.scorer);
+        if (segment.file->lower_mapped()) {
+          segment.read_mapped([&] { scorer.score_whole(rows, count, distances); });
+        } else {
+          scorer.score_whole(rows, count, distances);
+        }
         for (size_t i = 0; i < count; ++i) candidates[first + i].distance = distances[i];
       }
       first += count;

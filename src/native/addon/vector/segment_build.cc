@@ -10,6 +10,7 @@
 #include "checksum.h"
 #include "code_kinds.h"
 #include "graph_build.h"
+#include "planes.h"
 #include "walk_order.h"
 
 namespace sealpoint {
@@ -170,6 +171,20 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   std::vector<uint32_t> place(count);  // where a row of the graph is now
   for (size_t i = 0; i < count; ++i) place[codes.order[i]] = static_cast<uint32_t>(i);
   auto placed = [&](uint32_t row) { return row == kNoRow ? kNoRow : place[row]; };
+  SegmentHeader header{};
+  header.dim = config_.dim;
+  header.distance = static_cast<uint32_t>(config_.distance);
+  header.rows = static_cast<uint32_t>(count);
+  header.m = config_.m;
+  header.ef_construct = config_.ef_construct;
+  header.code_bytes = static_cast<uint32_t>(codes.row_bytes);
+  header.entry = place[graph.entry];
+  header.max_level = graph.max_level;
+  header.scale = codes.scale;
+  header.datatype = static_cast<uint32_t>(config_.datatype);
+  header.code_kind = static_cast<uint32_t>(config_.codes.kind);
+  header.quantile = config_.codes.quantile;
+  header.group = config_.codes.group;
   SegmentWriter writer(path_, config_.cipher);
   // The rows of a section from the places where they were built, a piece at a time.
   constexpr size_t kPieceRows = 1024;
@@ -190,9 +205,25 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   });
   // Rows were built in the order of their slots.
   writer.write_section(kOrder, place.data(), count * 4);
-  write_rows_of(kCodes, codes.row_bytes, [&](size_t i, uint8_t* out) {
-    std::memcpy(out, codes.bytes.data() + codes.order[i] * codes.row_bytes, codes.row_bytes);
-  });
+  auto code_of = [&](size_t i) { return codes.bytes.data() + codes.order[i] * codes.row_bytes; };
+  if (codes_in_planes(header)) {
+    std::vector<uint8_t> piece(kPieceRows * codes.row_bytes / 2);
+    std::vector<uint8_t> other(codes.row_bytes / 2);
+    writer.begin_section(kCodes, count * codes.row_bytes);
+    for (const bool is_lower : {false, true}) {
+      for (size_t first = 0; first < count; first += kPieceRows) {
+        const size_t n = std::min(kPieceRows, count - first);
+        for (size_t i = 0; i < n; ++i) {
+          uint8_t* const out = piece.data() + i * other.size();
+          split_planes(code_of(first + i), codes.row_bytes, is_lower ? other.data() : out, is_lower ? out : other.data());
+        }
+        writer.write_piece(piece.data(), n * other.size());
+      }
+    }
+    writer.end_section();
+  } else {
+    write_rows_of(kCodes, codes.row_bytes, [&](size_t i, uint8_t* out) { std::memcpy(out, code_of(i), codes.row_bytes); });
+  }
   if (!codes.norms.empty()) {
     write_rows_of(kNorms, 4, [&](size_t i, uint8_t* out) { std::memcpy(out, &codes.norms[codes.order[i]], 4); });
   } else {
@@ -228,20 +259,6 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   }
   writer.end_section();
   writer.write_section(kRowChecks, checks.data(), checks.size() * 4);
-  SegmentHeader header{};
-  header.dim = config_.dim;
-  header.distance = static_cast<uint32_t>(config_.distance);
-  header.rows = static_cast<uint32_t>(count);
-  header.m = config_.m;
-  header.ef_construct = config_.ef_construct;
-  header.code_bytes = static_cast<uint32_t>(codes.row_bytes);
-  header.entry = place[graph.entry];
-  header.max_level = graph.max_level;
-  header.scale = codes.scale;
-  header.datatype = static_cast<uint32_t>(config_.datatype);
-  header.code_kind = static_cast<uint32_t>(config_.codes.kind);
-  header.quantile = config_.codes.quantile;
-  header.group = config_.codes.group;
   writer.commit(header);
   return true;
 }

@@ -86,6 +86,8 @@ bool read_fully(int fd, void* data, size_t bytes, uint64_t offset, const std::st
   return true;
 }
 
+bool stores_planes(const SegmentHeader& header) { return header.format > kWholeCodesFormat && codes_in_planes(header); }
+
 uint32_t header_check(const SegmentHeader& header) { return lane_crc32c(&header, offsetof(SegmentHeader, check)); }
 
 bool links_in_range(const uint32_t* links, size_t count, uint32_t rows) {
@@ -95,6 +97,12 @@ bool links_in_range(const uint32_t* links, size_t count, uint32_t rows) {
 }
 
 }  // namespace
+
+bool codes_in_planes(const SegmentHeader& header) {
+  // Bytes lie to one side of zero, which leaves their upper plane too little to say.
+  return header.code_kind == static_cast<uint32_t>(CodeKind::kScalar) && header.code_bytes >= kPlanesMin &&
+         header.datatype != static_cast<uint32_t>(Datatype::kUint8) && header.distance != static_cast<uint32_t>(Distance::kManhattan);
+}
 
 void sync_folder(const std::string& folder) {
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -253,7 +261,7 @@ bool SegmentFile::check_header(const VectorIndexConfig& config, std::string& why
     why = "the header is damaged";
     return false;
   }
-  if (h.format != kSegmentFormat) {
+  if (h.format != kSegmentFormat && h.format != kWholeCodesFormat) {
     why = "the format is " + std::to_string(h.format);
     return false;
   }
@@ -301,6 +309,25 @@ bool SegmentFile::load_section(int fd, Section which, uint8_t* to, uint8_t* lowe
   return checksum.value() == entry.check;
 }
 
+// Codes that are stored in planes: the upper ones to memory, the lower ones only if `lower` says where, and both against their checksum.
+bool SegmentFile::load_planes(int fd, uint8_t* upper, uint8_t* lower) const {
+  const SectionEntry& entry = header_.sections[kCodes];
+  LaneChecksum checksum;
+  std::unique_ptr<uint8_t[]> buffer(lower == nullptr ? new uint8_t[kReadPiece] : nullptr);
+  for (const bool is_lower : {false, true}) {
+    const uint64_t bytes = entry.bytes / 2;
+    const uint64_t offset = entry.offset + (is_lower ? bytes : 0);
+    for (uint64_t done = 0; done < bytes;) {
+      const size_t piece = std::min<uint64_t>(kReadPiece, bytes - done);
+      uint8_t* const at = !is_lower ? upper + done : lower != nullptr ? lower + done : buffer.get();
+      if (!read_fully(fd, at, piece, offset + done)) return false;
+      checksum.add(at, piece);
+      done += piece;
+    }
+  }
+  return checksum.value() == entry.check;
+}
+
 bool SegmentFile::load_sections(int fd, const Placement& placement, std::string& why) {
   const SegmentHeader& h = header_;
   const SectionEntry& all_rows = h.sections[kRows];
@@ -309,7 +336,12 @@ bool SegmentFile::load_sections(int fd, const Placement& placement, std::string&
   }
   uint8_t* to[kSectionCount] = {};
   placement_ = placement;
-  auto padded = [&](uint32_t section) { return is_hot(section, placement, encrypted()) ? (h.sections[section].bytes + 63) / 64 * 64 : 0; };
+  const bool stored = stores_planes(h);
+  auto padded = [&](uint32_t section) -> uint64_t {
+    if (!is_hot(section, placement, encrypted())) return 0;
+    const uint64_t wanted = h.sections[section].bytes;
+    return ((section == kCodes && stored && !encrypted() ? wanted / 2 : wanted) + 63) / 64 * 64;
+  };
   size_t bytes = 0;
   for (uint32_t i = 0; i < kSectionCount; ++i) bytes += padded(i);
   hot_ = HotMemory(bytes);
@@ -319,10 +351,9 @@ bool SegmentFile::load_sections(int fd, const Placement& placement, std::string&
     bytes += padded(i);
   }
   for (uint32_t i = 0; i < kSectionCount; ++i) at_[i] = to[i] != nullptr || encrypted() ? to[i] : base_ + h.sections[i].offset;
-  // Bytes lie to one side of zero, which leaves their upper plane too little to say.
-  const bool planes = to[kCodes] != nullptr && codes().kind == CodeKind::kScalar && h.code_bytes >= kPlanesMin && datatype() != Datatype::kUint8 &&
-                      h.distance != static_cast<uint32_t>(Distance::kManhattan);
-  uint8_t* const lower = planes ? to[kCodes] + h.sections[kCodes].bytes / 2 : nullptr;
+  const bool planes = stored || (to[kCodes] != nullptr && codes_in_planes(h));
+  // Where the lower planes go in memory.
+  uint8_t* const lower = planes && to[kCodes] != nullptr && (!stored || encrypted()) ? to[kCodes] + h.sections[kCodes].bytes / 2 : nullptr;
   // The codes are three quarters of it all, so they are worth a thread of their own.
   std::atomic<uint32_t> failed{kSectionCount};
   std::exception_ptr failures[2];
@@ -330,7 +361,9 @@ bool SegmentFile::load_sections(int fd, const Placement& placement, std::string&
     bool sound = false;
     try {
       const auto which = static_cast<Section>(section);
-      if (to[section] != nullptr) {
+      if (which == kCodes && stored && to[section] != nullptr) {
+        sound = load_planes(fd, to[section], lower);
+      } else if (to[section] != nullptr) {
         sound = load_section(fd, which, to[section], which == kCodes ? lower : nullptr);
       } else {
         const bool there = mapped_read([&] { sound = load_section(fd, which, nullptr, nullptr); });
@@ -365,7 +398,8 @@ bool SegmentFile::load_sections(int fd, const Placement& placement, std::string&
   versions_ = section<uint64_t>(kVersions);
   order_ = section<uint32_t>(kOrder);
   codes_ = section<uint8_t>(kCodes);
-  lower_ = lower;
+  lower_mapped_ = planes && lower == nullptr;
+  lower_ = lower_mapped_ ? base_ + h.sections[kCodes].offset + h.sections[kCodes].bytes / 2 : lower;
   walk_bytes_ = planes ? h.code_bytes / 2 : h.code_bytes;
   norms_ = section<int32_t>(kNorms);
   links_ = section<uint32_t>(kLinks);

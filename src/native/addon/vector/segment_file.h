@@ -1,7 +1,7 @@
 // The file of one immutable segment. A disk format: changing it needs a new kSegmentFormat.
 //
 // One page of header, then sections, each starting on a page: slots u32[rows], versions u64[rows], order u32[rows] (the
-// row numbers by ascending slot), codes (rows of code_bytes), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32
+// row numbers by ascending slot), codes (rows of code_bytes; where codes_in_planes, the upper planes of all rows and then the lower ones, planes.h), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32
 // row, u32 level, u64 first} by ascending row, upper links u32[], row checks u32[] (one per kRowsPerCheck rows), the codes' book
 // f32[] (code_kinds.h), rows of the datatype [rows][dim]. Little-endian. Every section but the rows has a checksum in the header, and the header one of itself. Rows
 // that are near in the graph are near in the file, which is what makes a walk fast. Under a cipher all is encrypted but the nonce, which
@@ -20,7 +20,9 @@
 
 namespace sealpoint {
 
-constexpr uint32_t kSegmentFormat = 3;
+// Of format 3, which is still read, all codes are whole.
+constexpr uint32_t kSegmentFormat = 4;
+constexpr uint32_t kWholeCodesFormat = 3;
 constexpr uint32_t kRowsPerCheck = 64;
 constexpr size_t kPage = 4096;
 
@@ -68,6 +70,9 @@ struct SegmentHeader {
 };
 static_assert(sizeof(SegmentHeader) <= kPage);
 
+// Whether codes of this kind lie in planes; of a header, `format` aside.
+bool codes_in_planes(const SegmentHeader& header);
+
 // Writes sections in any order to `path`.tmp; commit() makes it `path`, durably. Without commit the file goes away.
 class SegmentWriter {
  public:
@@ -100,8 +105,8 @@ class SegmentWriter {
   bool committed_ = false;
 };
 
-// A segment file: mapped, and with copies in memory of all that a walk reads but what the placement leaves on disk; rows, versions and
-// order are only mapped. open() checks the header, the bounds of everything and all checksums but those of the rows; it
+// A segment file: mapped, and with copies in memory of all that a walk reads but what the placement leaves on disk; rows, lower planes of codes, versions and
+// order are only mapped: what ranks the end of a search. open() checks the header, the bounds of everything and all checksums but those of the rows; it
 // gives nullptr with the reason in `why` for a damaged or missing file, and throws for what may pass (no memory, no
 // descriptors). What reads mapped parts goes through mapped_read, since a file may be cut short under us.
 class SegmentFile {
@@ -124,8 +129,10 @@ class SegmentFile {
   const uint32_t* slots() const { return slots_; }
   uint64_t version(uint32_t row) const { return versions_[row]; }
   const uint64_t* versions() const { return versions_; }
-  // Codes lie in planes (planes.h) when they are in memory and compared by dot products, else whole.
+  // Codes lie in planes (planes.h) when they are long and compared by dot products, else whole.
   bool in_planes() const { return lower_ != nullptr; }
+  // Whether what reads whole codes reads mapped memory, though walks may not.
+  bool lower_mapped() const { return lower_mapped_; }
   // What a walk reads of a row: its upper plane or its whole code.
   const uint8_t* walk_code(uint32_t row) const { return codes_ + static_cast<size_t>(row) * walk_bytes_; }
   size_t walk_bytes() const { return walk_bytes_; }
@@ -161,6 +168,7 @@ class SegmentFile {
   bool check_header(const VectorIndexConfig& config, std::string& why) const;
   bool load_sections(int fd, const Placement& placement, std::string& why);
   bool load_section(int fd, Section which, uint8_t* to, uint8_t* lower) const;
+  bool load_planes(int fd, uint8_t* upper, uint8_t* lower) const;
   bool links_sound() const;
   template <typename T>
   const T* section(Section which) const {
@@ -182,6 +190,7 @@ class SegmentFile {
   const uint32_t* order_ = nullptr;
   const uint8_t* codes_ = nullptr;  // whole, or the upper plane
   const uint8_t* lower_ = nullptr;
+  bool lower_mapped_ = false;
   size_t walk_bytes_ = 0;
   const int32_t* norms_ = nullptr;
   const uint32_t* links_ = nullptr;
