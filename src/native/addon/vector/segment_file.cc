@@ -86,8 +86,6 @@ bool read_fully(int fd, void* data, size_t bytes, uint64_t offset, const std::st
   return true;
 }
 
-bool stores_planes(const SegmentHeader& header) { return header.format > kWholeCodesFormat && codes_in_planes(header); }
-
 uint32_t header_check(const SegmentHeader& header) { return lane_crc32c(&header, offsetof(SegmentHeader, check)); }
 
 bool links_in_range(const uint32_t* links, size_t count, uint32_t rows) {
@@ -261,7 +259,7 @@ bool SegmentFile::check_header(const VectorIndexConfig& config, std::string& why
     why = "the header is damaged";
     return false;
   }
-  if (h.format != kSegmentFormat && h.format != kWholeCodesFormat) {
+  if (h.format != kSegmentFormat) {
     why = "the format is " + std::to_string(h.format);
     return false;
   }
@@ -291,25 +289,22 @@ bool SegmentFile::check_header(const VectorIndexConfig& config, std::string& why
   return sound;
 }
 
-// Copies a section to memory if `to` says where, in two planes if `lower` does; either way false when it fails its checksum.
-bool SegmentFile::load_section(int fd, Section which, uint8_t* to, uint8_t* lower) const {
+// Copies a section to memory if `to` says where; either way false when it fails its checksum.
+bool SegmentFile::load_section(int fd, Section which, uint8_t* to) const {
   const SectionEntry& entry = header_.sections[which];
   if (to == nullptr) return lane_crc32c(base_ + entry.offset, entry.bytes) == entry.check;
   // In pieces that are still in the processor's cache when their checksum is taken.
   LaneChecksum checksum;
-  std::unique_ptr<uint8_t[]> buffer(lower != nullptr ? new uint8_t[kReadPiece] : nullptr);
   for (uint64_t done = 0; done < entry.bytes;) {
     const size_t piece = std::min<uint64_t>(kReadPiece, entry.bytes - done);
-    uint8_t* const at = lower != nullptr ? buffer.get() : to + done;
-    if (!read_fully(fd, at, piece, entry.offset + done)) return false;
-    checksum.add(at, piece);
-    if (lower != nullptr) split_planes(at, piece, to + done / 2, lower + done / 2);
+    if (!read_fully(fd, to + done, piece, entry.offset + done)) return false;
+    checksum.add(to + done, piece);
     done += piece;
   }
   return checksum.value() == entry.check;
 }
 
-// Codes that are stored in planes: the upper ones to memory, the lower ones only if `lower` says where, and both against their checksum.
+// Codes in planes: the upper ones to memory, the lower ones only if `lower` says where, and both against their checksum.
 bool SegmentFile::load_planes(int fd, uint8_t* upper, uint8_t* lower) const {
   const SectionEntry& entry = header_.sections[kCodes];
   LaneChecksum checksum;
@@ -336,11 +331,11 @@ bool SegmentFile::load_sections(int fd, const Placement& placement, std::string&
   }
   uint8_t* to[kSectionCount] = {};
   placement_ = placement;
-  const bool stored = stores_planes(h);
+  const bool planes = codes_in_planes(h);
   auto padded = [&](uint32_t section) -> uint64_t {
     if (!is_hot(section, placement, encrypted())) return 0;
     const uint64_t wanted = h.sections[section].bytes;
-    return ((section == kCodes && stored && !encrypted() ? wanted / 2 : wanted) + 63) / 64 * 64;
+    return ((section == kCodes && planes && !encrypted() ? wanted / 2 : wanted) + 63) / 64 * 64;
   };
   size_t bytes = 0;
   for (uint32_t i = 0; i < kSectionCount; ++i) bytes += padded(i);
@@ -351,9 +346,8 @@ bool SegmentFile::load_sections(int fd, const Placement& placement, std::string&
     bytes += padded(i);
   }
   for (uint32_t i = 0; i < kSectionCount; ++i) at_[i] = to[i] != nullptr || encrypted() ? to[i] : base_ + h.sections[i].offset;
-  const bool planes = stored || (to[kCodes] != nullptr && codes_in_planes(h));
   // Where the lower planes go in memory.
-  uint8_t* const lower = planes && to[kCodes] != nullptr && (!stored || encrypted()) ? to[kCodes] + h.sections[kCodes].bytes / 2 : nullptr;
+  uint8_t* const lower = planes && encrypted() ? to[kCodes] + h.sections[kCodes].bytes / 2 : nullptr;
   // The codes are three quarters of it all, so they are worth a thread of their own.
   std::atomic<uint32_t> failed{kSectionCount};
   std::exception_ptr failures[2];
@@ -361,12 +355,12 @@ bool SegmentFile::load_sections(int fd, const Placement& placement, std::string&
     bool sound = false;
     try {
       const auto which = static_cast<Section>(section);
-      if (which == kCodes && stored && to[section] != nullptr) {
+      if (which == kCodes && planes && to[section] != nullptr) {
         sound = load_planes(fd, to[section], lower);
       } else if (to[section] != nullptr) {
-        sound = load_section(fd, which, to[section], which == kCodes ? lower : nullptr);
+        sound = load_section(fd, which, to[section]);
       } else {
-        const bool there = mapped_read([&] { sound = load_section(fd, which, nullptr, nullptr); });
+        const bool there = mapped_read([&] { sound = load_section(fd, which, nullptr); });
         sound = sound && there;
       }
     } catch (...) {

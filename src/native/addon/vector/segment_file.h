@@ -20,9 +20,8 @@
 
 namespace sealpoint {
 
-// Of format 3, which is still read, all codes are whole.
+// A file of another format is rebuilt from the store, as a damaged one is.
 constexpr uint32_t kSegmentFormat = 4;
-constexpr uint32_t kWholeCodesFormat = 3;
 constexpr uint32_t kRowsPerCheck = 64;
 constexpr size_t kPage = 4096;
 
@@ -70,7 +69,7 @@ struct SegmentHeader {
 };
 static_assert(sizeof(SegmentHeader) <= kPage);
 
-// Whether codes of this kind lie in planes; of a header, `format` aside.
+// Whether the codes of such a segment lie in planes.
 bool codes_in_planes(const SegmentHeader& header);
 
 // Writes sections in any order to `path`.tmp; commit() makes it `path`, durably. Without commit the file goes away.
@@ -167,7 +166,7 @@ class SegmentFile {
   bool read_fully(int fd, void* data, size_t bytes, uint64_t offset) const;
   bool check_header(const VectorIndexConfig& config, std::string& why) const;
   bool load_sections(int fd, const Placement& placement, std::string& why);
-  bool load_section(int fd, Section which, uint8_t* to, uint8_t* lower) const;
+  bool load_section(int fd, Section which, uint8_t* to) const;
   bool load_planes(int fd, uint8_t* upper, uint8_t* lower) const;
   bool links_sound() const;
   template <typename T>
