@@ -11,6 +11,7 @@ import {
   type GroupsRequest,
   limits,
   type Prefetch,
+  type Query,
   type QueryRequest,
   type SearchParams,
   type StrictMode,
@@ -284,11 +285,13 @@ function judgeNearest(rules: HeldRules, query: NearestQuery): number {
   return 1 + countConditions(query.filter);
 }
 
-function judgeQuery(rules: HeldRules, request: QueryRequest | Prefetch, limit: number): number {
+/** Only the leaves of a tree cost, as in Qdrant: what stands above them searches nothing, but its conditions hold for them too. */
+function judgeQuery(rules: HeldRules, request: QueryRequest | Prefetch, limit: number, conditions = 0): number {
   const { strict, indexes } = rules;
-  let cost = 1 + countConditions(request.filter);
-  for (const prefetch of request.prefetch) cost += judgeQuery(rules, prefetch, prefetch.limit);
   const { query } = request;
+  const here = conditions + countConditions(request.filter);
+  let cost = request.prefetch.length === 0 ? leafCost(query) + here : 0;
+  for (const prefetch of request.prefetch) cost += judgeQuery(rules, prefetch, prefetch.limit, here);
   if (query?.kind === "formula" && strict.unindexedFilteringRetrieve === false) {
     checkExpression(indexes, query.expression);
   }
@@ -298,6 +301,15 @@ function judgeQuery(rules: HeldRules, request: QueryRequest | Prefetch, limit: n
   checkFilter(strict, indexes, request.filter, strict.unindexedFilteringRetrieve);
   checkParams(rules, request.params);
   return cost;
+}
+
+/** Each example that every point is compared with counts. */
+function leafCost(query: Query | undefined): number {
+  if (query?.kind === "discover" || query?.kind === "context") return query.context.length;
+  if (query?.kind === "recommend" && query.strategy !== "average_vector") {
+    return query.positive.length + query.negative.length;
+  }
+  return 1;
 }
 
 function judgeGroups(rules: HeldRules, request: GroupsRequest): number {

@@ -246,7 +246,7 @@ export class PointsService {
     return { tables, sealedSkipped };
   }
 
-  /** A query without a vector: points by id, without scores. */
+  /** A query without a vector: points by id, each with the score and the version that Qdrant gives such points. */
   async #list(collection: string, request: NearestRequest): Promise<Found> {
     checkLimit(request.limit, "limit");
     if (request.scoreThreshold !== undefined) throw thresholdAlone();
@@ -254,7 +254,16 @@ export class PointsService {
     const limit = offset + clampLimit(request);
     const { points } = await this.#engine.scroll(collection, { filter, limit, payload, vectors });
     checkWhole(points.length - offset, request);
-    return { points: tableRows(points, offset), sealedSkipped: sealedSkippedOf(points) };
+    const rows = tableRows(points, offset);
+    const listed: PointTable = {
+      length: rows.length,
+      id: (row) => rows.id(row),
+      score: () => 1,
+      version: () => 0n,
+      payload: (row) => rows.payload(row),
+      vectors: (row) => rows.vectors(row),
+    };
+    return { points: listed, sealedSkipped: sealedSkippedOf(points) };
   }
 
   async scroll(

@@ -187,7 +187,7 @@ export function writeScoredPoint(w: BackwardWriter, table: WireTable, row: numbe
     w.byte(0x28);
   }
   const score = table.score(row);
-  // A list by id has no scores; Qdrant answers 0, which proto3 leaves out.
+  // Zero is what proto3 leaves out.
   if (!Number.isNaN(score) && !Object.is(score, 0)) {
     writeFloat(w, score);
     w.byte(0x1d);

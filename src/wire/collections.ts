@@ -322,6 +322,17 @@ function mergeMetadata(base: JsonValue | undefined, diff: JsonValue): JsonObject
   return merged;
 }
 
+/** What only an update can say. */
+const fanOut = ["readFanOutFactor", "readFanOutDelayMs"];
+
+function fanOutOf(echo: string): { readFanOutFactor?: number; readFanOutDelayMs?: bigint } {
+  const { readFanOutFactor: factor, readFanOutDelayMs: delay } = JSON.parse(echo === "" ? "{}" : echo) as JsonObject;
+  return {
+    ...(typeof factor === "number" ? { readFanOutFactor: factor } : {}),
+    ...(typeof delay === "string" ? { readFanOutDelayMs: BigInt(delay) } : {}),
+  };
+}
+
 /** The echo of a collection after an update of it. */
 export function mergeEcho(echo: string, message: UpdateCollection): string {
   const diff = toJson(UpdateCollectionSchema, message) as JsonObject;
@@ -335,7 +346,7 @@ export function mergeEcho(echo: string, message: UpdateCollection): string {
   if (vectorsConfig !== undefined) merged.vectorsConfig = mergeVectors(base.vectorsConfig, vectorsConfig);
   if (metadata !== undefined) merged.metadata = mergeMetadata(base.metadata, metadata);
   if (isObject(params)) {
-    for (const key of ["replicationFactor", "writeConsistencyFactor", "onDiskPayload", "payload"]) {
+    for (const key of ["replicationFactor", "writeConsistencyFactor", "onDiskPayload", "payload", ...fanOut]) {
       const value = params[key];
       if (value !== undefined) merged[key] = mergeJson(merged[key], value);
     }
@@ -396,6 +407,7 @@ export function toCollectionInfo(info: CollectionInfo): CollectionInfoMessage {
         writeConsistencyFactor: echo.writeConsistencyFactor ?? 1,
         shardingMethod: echo.shardingMethod,
         payload: echo.payload,
+        ...fanOutOf(config.echo),
       },
       hnswConfig: {
         maxIndexingThreads: 0n,

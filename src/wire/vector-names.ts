@@ -81,10 +81,9 @@ export function mapDeleteVectorName(message: DeleteVectorNameRequest): VectorNam
     name,
     echo: (present) =>
       editEcho(present, (echo) => {
-        const { [name]: _sparse, ...sparse } = sparseOf(echo);
-        const kept = { ...echo };
-        if (Object.keys(sparse).length > 0) kept.sparseVectorsConfig = { map: sparse };
-        else delete kept.sparseVectorsConfig;
+        const { [name]: gone, ...sparse } = sparseOf(echo);
+        // After the last one an empty map stays, as in Qdrant.
+        const kept: JsonObject = gone === undefined ? { ...echo } : { ...echo, sparseVectorsConfig: { map: sparse } };
         const { [name]: removed, ...dense } = vectorsByName(echo.vectorsConfig);
         if (removed !== undefined) kept.vectorsConfig = { paramsMap: { map: dense } };
         return kept;

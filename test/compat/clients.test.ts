@@ -52,6 +52,13 @@ describe.skipIf(!addonBuilt || !existsSync(python))("Qdrant's Python client", ()
     );
   });
 
+  test("reads the same scores, configuration and costs as of Qdrant, over both doors", {
+    timeout: 120_000,
+  }, async () => {
+    const script = join(root, "test/compat/doors.py");
+    expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("both doors agree");
+  });
+
   test("sends documents for BM25, over both doors", { timeout: 120_000 }, async () => {
     const script = join(root, "test/compat/inference.py");
     expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("documents done");

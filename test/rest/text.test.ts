@@ -148,7 +148,7 @@ describe.skipIf(!addonBuilt)("parameters of payload indexes", () => {
     }
     await index(name, "t", { type: "text", stopwords: "en", stemmer: { type: "snowball", language: "de" } });
     expect((await shown(name, "t")).params).toMatchObject({
-      stopwords: { languages: ["english"] },
+      stopwords: "english",
       stemmer: { type: "snowball", language: "german" },
     });
   });

@@ -172,6 +172,14 @@ function schemaOut(info: c.PayloadSchemaInfo): Out {
     chosen?.value === undefined || field?.fieldKind !== "message"
       ? undefined
       : { type, ...(out(field.message, chosen.value) as Record<string, Out>) };
+  if (inner !== undefined && chosen?.case === "textIndexParams") {
+    const { stopwords } = chosen.value;
+    const [only] = stopwords?.languages ?? [];
+    // Of one language Qdrant keeps the short form, in which most callers give it.
+    if (stopwords?.languages.length === 1 && stopwords.custom.length === 0 && only !== undefined) {
+      return { data_type: type, params: { ...inner, stopwords: only }, points: info.points ?? 0n };
+    }
+  }
   return { data_type: type, ...(inner === undefined ? {} : { params: inner }), points: info.points ?? 0n };
 }
 

@@ -86,7 +86,9 @@ struct Group {
 
 std::string Collection::query(ByteReader& in) const {
   const QueryStage root = QueryStage::read(in);
-  const uint32_t offset = in.u32();
+  uint32_t offset = in.u32();
+  // Pages of a random sample mean nothing: Qdrant leaves their offset out.
+  if (root.kind == QueryKind::kSample && root.prefetch.empty()) offset = 0;
   if (root.orders()) await_indexes();
   const WireForm form = in.u8() != 0 ? WireForm::kScrolled : WireForm::kScored;
   const PayloadSelector payload = PayloadSelector::read(in);
@@ -99,7 +101,9 @@ std::string Collection::query(ByteReader& in) const {
     const auto hits = run.run(root, size_t{root.limit} + offset);
     if (root.kind == QueryKind::kOrderBy && !hits.empty()) orders = run.order_values();
     snapshot = snapshot_;
-    for (const Scored& hit : hits) found.push_back({ids_.id(hit.slot), hit.slot, hit.score, versions_[hit.slot]});
+    // As in Qdrant, where such points come from a scroll, which reads no version.
+    const bool versioned = has_scores(root.kind);
+    for (const Scored& hit : hits) found.push_back({ids_.id(hit.slot), hit.slot, hit.score, versioned ? versions_[hit.slot] : 0});
   }
   if (has_scores(root.kind) && !root.mmr) order_equals(found);
   const size_t first = std::min<size_t>(offset, found.size());

@@ -1,0 +1,105 @@
+"""What callers of Qdrant's own Python client read from answers, the same over gRPC and REST: scores, versions, configuration and costs.
+
+    .venv/bin/python test/compat/doors.py 127.0.0.1:6334 6333
+
+Each step once had another answer than Qdrant's, or another one over one of the doors.
+"""
+
+import secrets
+import sys
+
+import grpc
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+SMALL = models.VectorParams(size=2, distance=models.Distance.DOT)
+
+
+def points(count):
+    return [models.PointStruct(id=n, vector=[n, 1], payload={"n": n}) for n in range(count)]
+
+
+def lists_score_one(client, name):
+    """Points that come by id, by a key or at random have no score of their own: 1, and version 0."""
+    client.create_collection(name, vectors_config=SMALL)
+    client.upsert(name, points(20), wait=True)
+    client.create_payload_index(name, "n", field_schema="integer", wait=True)
+    for query in (None, models.OrderByQuery(order_by="n"), models.SampleQuery(sample=models.Sample.RANDOM)):
+        for limit in (5, 30):
+            found = client.query_points(name, query=query, limit=limit).points
+            assert len(found) == min(limit, 20) and {(hit.score, hit.version) for hit in found} == {(1.0, 0)}, (query, found)
+    among = models.Filter(must=[models.FieldCondition(key="n", range=models.Range(gte=15))])
+    assert [(hit.id, hit.score) for hit in client.query_points(name, query_filter=among, offset=2, limit=2).points] == [(17, 1.0), (18, 1.0)]
+    batch = client.query_batch_points(name, [models.QueryRequest(limit=1), models.QueryRequest(query=[1, 0], limit=1)])
+    assert [(answer.points[0].id, answer.points[0].score) for answer in batch] == [(0, 1.0), (19, 19.0)]
+    assert all(hit.version > 0 for hit in client.query_points(name, query=[1, 0]).points)
+
+
+def samples_have_no_pages(client, name):
+    client.create_collection(name, vectors_config=SMALL)
+    client.upsert(name, points(20), wait=True)
+    sample = models.SampleQuery(sample=models.Sample.RANDOM)
+    assert len({hit.id for hit in client.query_points(name, query=sample, limit=20, offset=5).points}) == 20
+    assert len(client.query_points(name, query=sample, limit=7, offset=19).points) == 7
+
+
+def configuration_is_shown(client, name):
+    sparse = {"words": models.SparseVectorParams()}
+    client.create_collection(name, vectors_config=SMALL, sparse_vectors_config=sparse)
+    diff = models.CollectionParamsDiff(read_fan_out_factor=3, read_fan_out_delay_ms=20, on_disk_payload=False, replication_factor=2)
+    client.update_collection(name, collection_params=diff)
+    client.update_collection(name, hnsw_config=models.HnswConfigDiff(ef_construct=77))
+    params = client.get_collection(name).config.params
+    assert (params.read_fan_out_factor, params.read_fan_out_delay_ms, params.on_disk_payload, params.replication_factor) == (3, 20, False, 2), params
+    client.delete_vector_name(name, "words")
+    params = client.get_collection(name).config.params
+    assert params.sparse_vectors == {} and params.vectors == SMALL, params
+    stop = {"one": models.Language.ENGLISH, "two": models.StopwordsSet(languages=["english", "german"]), "own": models.StopwordsSet(languages=["german"], custom=["x"])}
+    for key, words in stop.items():
+        client.create_payload_index(name, key, models.TextIndexParams(type="text", stopwords=words), wait=True)
+    shown = {key: schema.params.stopwords for key, schema in client.get_collection(name).payload_schema.items()}
+    assert shown["one"] == models.Language.ENGLISH, shown
+    assert set(shown["two"].languages) == {"english", "german"} and shown["own"].custom == ["x"], shown
+
+
+def reads_cost_their_leaves(client, name):
+    """A prefetch costs, what fuses or scores it again does not; what has to wait says how long, what can never pass does not."""
+    client.create_collection(name, vectors_config=SMALL, strict_mode_config=models.StrictModeConfig(enabled=True, read_rate_limit=2))
+    twice = [models.QueryRequest(query=[1, 0], prefetch=models.Prefetch(query=[0, 1])) for _ in range(2)]
+    client.query_batch_points(name, twice)
+    try:
+        client.query_batch_points(name, twice)
+    except ResourceExhaustedResponse as refused:
+        assert 0 < refused.retry_after_s <= 60, refused
+    else:
+        raise AssertionError("four leaves within a minute were taken")
+    pairs = [models.ContextPair(positive=[0, 1], negative=[1, n]) for n in range(3)]
+    try:
+        client.query_points(name, query=models.ContextQuery(context=pairs))
+    except ResourceExhaustedResponse as refused:
+        raise AssertionError("three pairs can never pass") from refused
+    except (UnexpectedResponse, grpc.RpcError) as refused:
+        assert "request larger than rate limiter capacity" in str(refused), refused
+    else:
+        raise AssertionError("three pairs were taken")
+
+
+STEPS = [lists_score_one, samples_have_no_pages, configuration_is_shown, reads_cost_their_leaves]
+
+
+def main(target, http_port):
+    host, port = target.rsplit(":", 1)
+    for prefer_grpc in (True, False):
+        client = QdrantClient(host=host, port=int(http_port), grpc_port=int(port), prefer_grpc=prefer_grpc, check_compatibility=False)
+        for step in STEPS:
+            name = f"doors-{secrets.token_hex(6)}"
+            try:
+                step(client, name)
+            finally:
+                client.delete_collection(name)
+    print("both doors agree")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
