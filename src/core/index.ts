@@ -1,4 +1,5 @@
 export * from "./access.ts";
+export * from "./cancellation.ts";
 export * from "./collection.ts";
 export * from "./datetime.ts";
 export * from "./errors.ts";

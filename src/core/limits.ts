@@ -157,6 +157,8 @@ export const limits = {
   spareRequestsMax: 12,
   spareRequestBytesMin: 128 * 1024,
   spareRequestBytesMax: 1024 * 1024,
+  /** Milliseconds between two looks which callers have given up their reads. */
+  cancellationLookMs: 20,
   /** Write batches waiting natively per process; more are refused as exhausted. */
   nativeQueueMax: 4_096,
   /** Milliseconds between two syncs under the fsync policy "interval": all that a power failure may lose. */

@@ -113,7 +113,8 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
     deleteFieldIndex: (name, key) => change(name, () => engine.deleteFieldIndex(name, key)),
     spend: (name, kind, perMinute, cost) => on(name, (at, collection) => at.spend(collection, kind, perMinute, cost)),
     streamPosition: (name, id) => change(name, () => engine.streamPosition(name, id)),
-    get: (name, ids, payload, vectors) => on(name, (at, collection) => at.get(collection, ids, payload, vectors)),
+    get: (name, ids, payload, vectors, signal) =>
+      on(name, (at, collection) => at.get(collection, ids, payload, vectors, signal)),
     search: (name, request, signal) => on(name, (at, collection) => at.search(collection, request, signal)),
     searchBatch: (name, queries, signal) => on(name, (at, collection) => at.searchBatch(collection, queries, signal)),
     query: (name, request, signal) =>
@@ -131,7 +132,7 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
     facet: (name, request, signal) => on(name, (at, collection) => at.facet(collection, request, signal)),
     count: (name, filter, exact, options) => on(name, (at, collection) => at.count(collection, filter, exact, options)),
     explain: (name, request) => on(name, (at, collection) => at.explain(collection, request)),
-    scroll: (name, request) => on(name, (at, collection) => at.scroll(collection, request)),
+    scroll: (name, request, signal) => on(name, (at, collection) => at.scroll(collection, request, signal)),
     openScroll: (name, request) => on(name, (at, collection) => at.openScroll(collection, request)),
     snapshots: engine.snapshots,
     close: () => engine.close(),

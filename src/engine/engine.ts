@@ -5,6 +5,7 @@
  * All methods throw DomainError. Messages read as Qdrant's do, such as "Not found: Collection `x` doesn't exist!".
  */
 import type {
+  Cancellation,
   CollectionConfig,
   CollectionInfo,
   EncodedPayload,
@@ -211,6 +212,12 @@ export interface ScrollRequest {
   readonly vectors: VectorsSelector;
 }
 
+export interface CountOptions {
+  /** Points with envelopes never match. */
+  readonly plainOnly?: boolean;
+  readonly signal?: Cancellation | undefined;
+}
+
 /** A consistent view of a collection at the moment it was opened. Must be closed. */
 export interface ScrollCursor {
   /** The next page; length 0 at the end. */
@@ -363,25 +370,31 @@ export interface Engine {
   /** Last applied sequence of an ingest stream; 0 when unknown. */
   streamPosition(name: string, streamId: string): Promise<bigint>;
 
-  get(name: string, ids: readonly PointId[], payload: PayloadSelector, vectors: VectorsSelector): Promise<PointTable>;
-  search(name: string, query: NearestQuery, signal?: AbortSignal): Promise<PointTable>;
-  searchBatch(name: string, queries: readonly NearestQuery[], signal?: AbortSignal): Promise<PointTable[]>;
-  /** One snapshot, all stages of the tree in one native operation. */
-  query(name: string, request: QueryRequest, signal?: AbortSignal): Promise<PointTable>;
-  queryBatch(name: string, requests: readonly QueryRequest[], signal?: AbortSignal): Promise<PointTable[]>;
-  /** Best group first; each with its points, best first. `lookup` is the caller's. */
-  queryGroups(name: string, request: GroupsRequest, signal?: AbortSignal): Promise<readonly PointsOfGroup[]>;
-  /** Counted in the index of the key: keyword, integer (with lookup), uuid or bool. */
-  facet(name: string, request: FacetRequest, signal?: AbortSignal): Promise<FacetCounts>;
-  count(
+  /** Reads whose `signal` is aborted end soon, with `cancelled`, and free their threads. */
+  get(
     name: string,
-    filter: Filter | undefined,
-    exact: boolean,
-    options?: { readonly plainOnly?: boolean },
-  ): Promise<number>;
+    ids: readonly PointId[],
+    payload: PayloadSelector,
+    vectors: VectorsSelector,
+    signal?: Cancellation,
+  ): Promise<PointTable>;
+  search(name: string, query: NearestQuery, signal?: Cancellation): Promise<PointTable>;
+  searchBatch(name: string, queries: readonly NearestQuery[], signal?: Cancellation): Promise<PointTable[]>;
+  /** One snapshot, all stages of the tree in one native operation. */
+  query(name: string, request: QueryRequest, signal?: Cancellation): Promise<PointTable>;
+  queryBatch(name: string, requests: readonly QueryRequest[], signal?: Cancellation): Promise<PointTable[]>;
+  /** Best group first; each with its points, best first. `lookup` is the caller's. */
+  queryGroups(name: string, request: GroupsRequest, signal?: Cancellation): Promise<readonly PointsOfGroup[]>;
+  /** Counted in the index of the key: keyword, integer (with lookup), uuid or bool. */
+  facet(name: string, request: FacetRequest, signal?: Cancellation): Promise<FacetCounts>;
+  count(name: string, filter: Filter | undefined, exact: boolean, options?: CountOptions): Promise<number>;
   /** How a filter alone, or a search, is answered: it is run for that. */
   explain(name: string, request: ExplainRequest): Promise<Explanation>;
-  scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }>;
+  scroll(
+    name: string,
+    request: ScrollRequest,
+    signal?: Cancellation,
+  ): Promise<{ points: PointTable; nextOffset?: PointId }>;
   openScroll(name: string, request: Omit<ScrollRequest, "limit" | "orderBy">): Promise<ScrollCursor>;
 
   readonly snapshots: Snapshots;

@@ -100,9 +100,9 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       write(name);
       return engine.streamPosition(name, streamId);
     },
-    async get(name, ids, payload, vectors) {
+    async get(name, ids, payload, vectors, signal) {
       read(name);
-      return engine.get(name, ids, payload, vectors);
+      return engine.get(name, ids, payload, vectors, signal);
     },
     async explain(name, request) {
       read(name);
@@ -136,9 +136,9 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       read(name);
       return engine.count(name, filter, exact, options);
     },
-    async scroll(name, request) {
+    async scroll(name, request, signal) {
       read(name);
-      return engine.scroll(name, request);
+      return engine.scroll(name, request, signal);
     },
     async openScroll(name, request) {
       read(name);

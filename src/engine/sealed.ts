@@ -199,7 +199,7 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     spend: (name, kind, perMinute, cost) => engine.spend(name, kind, perMinute, cost),
     admit: async () => undefined,
     streamPosition: (name, streamId) => engine.streamPosition(name, streamId),
-    get: (name, ids, payload, vectors) => engine.get(name, ids, keepEnvelopes(payload), vectors),
+    get: (name, ids, payload, vectors, signal) => engine.get(name, ids, keepEnvelopes(payload), vectors, signal),
     async search(name: string, query: NearestQuery, signal) {
       const judged = await judge(name, query);
       const skipped = judged.passesOver ? await sealedPoints(name) : 0;
@@ -246,11 +246,11 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
       const plainOnly = await passesOver(name, filter);
       return engine.count(name, filter, exact, plainOnly ? { ...options, plainOnly } : options);
     },
-    async scroll(name: string, scroll: ScrollRequest) {
+    async scroll(name: string, scroll: ScrollRequest, signal) {
       if (scroll.orderBy !== undefined) checkKey(await policies.forRead(name), scroll.orderBy.key);
       const judged = await judge(name, scroll);
       const skipped = judged.passesOver ? await sealedPoints(name) : 0;
-      const page = await engine.scroll(name, judged.request);
+      const page = await engine.scroll(name, judged.request, signal);
       counted(page.points, skipped);
       return page;
     },

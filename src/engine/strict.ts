@@ -173,9 +173,9 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer): 
       if (rules !== undefined) await spend(name, "write", rules.strict, () => 1);
       return engine.createFieldIndex(name, key, type, params, wait);
     },
-    async get(name, ids, payload, vectors) {
+    async get(name, ids, payload, vectors, signal) {
       await read(name, () => ids.length);
-      return engine.get(name, ids, payload, vectors);
+      return engine.get(name, ids, payload, vectors, signal);
     },
     async search(name, query, signal) {
       await read(name, (rules) => judgeNearest(rules, query));
@@ -221,13 +221,13 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer): 
       });
       return engine.count(name, filter, exact, options);
     },
-    async scroll(name, request) {
+    async scroll(name, request, signal) {
       await read(name, ({ strict, indexes }) => {
         checkLimit(request.limit, strict.maxQueryLimit, "limit");
         checkFilter(strict, indexes, request.filter, strict.unindexedFilteringRetrieve);
         return 1 + countConditions(request.filter);
       });
-      return engine.scroll(name, request);
+      return engine.scroll(name, request, signal);
     },
     async openScroll(name, request) {
       await read(name, ({ strict, indexes }) => {

@@ -2,8 +2,9 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { DomainError, type ErrorKind, limits } from "../core/index.ts";
+import { type Cancellation, DomainError, type ErrorKind, limits } from "../core/index.ts";
 import { NativeReader, NativeWriter } from "./bytes.ts";
+import { TicketBook } from "./tickets.ts";
 
 /** src/native/addon/core/status.h has the same numbers. */
 const kinds: Record<number, ErrorKind> = {
@@ -75,7 +76,14 @@ interface Addon {
   open(...given: OpenArguments): number;
   prepare(...given: OpenArguments): void;
   openSealed(message: Uint8Array): Promise<ArrayBuffer>;
-  call(handle: number, operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer>;
+  call(
+    handle: number,
+    operation: number,
+    message: Uint8Array,
+    body?: Uint8Array,
+    ticket?: number,
+  ): Promise<ArrayBuffer>;
+  cancel(ticket: number): void;
   close(handle: number): Promise<void>;
   sealBatch(message: Uint8Array): Promise<ArrayBuffer>;
   checkData(message: Uint8Array): Promise<ArrayBuffer>;
@@ -99,6 +107,9 @@ function load(): Addon {
   loaded = createRequire(import.meta.url)(path) as Addon;
   return loaded;
 }
+
+/** Of this thread. */
+const tickets = new TicketBook((ticket) => load().cancel(ticket));
 
 /** An addon's error as the domain's; anything else is passed on. */
 export function toDomainError(error: unknown): unknown {
@@ -215,14 +226,23 @@ export class NativeEngine {
 
   /**
    * Runs one operation on a native thread. Neither the message nor its body, which some operations have, may be changed before
-   * the promise settles.
+   * the promise settles. A read whose `cancellation` is aborted ends soon with the error `cancelled`, and frees its thread; a write goes on.
    */
-  async call(operation: number, message: Uint8Array, body?: Uint8Array): Promise<ArrayBuffer> {
+  async call(
+    operation: number,
+    message: Uint8Array,
+    body?: Uint8Array,
+    cancellation?: Cancellation,
+  ): Promise<ArrayBuffer> {
+    const ticket = cancellation === undefined ? 0 : tickets.take(cancellation);
     try {
+      if (ticket !== 0) return await this.addon.call(this.handle, operation, message, body, ticket);
       if (body !== undefined) return await this.addon.call(this.handle, operation, message, body);
       return await this.addon.call(this.handle, operation, message);
     } catch (error) {
       throw toDomainError(error);
+    } finally {
+      if (ticket !== 0) tickets.release(ticket);
     }
   }
 

@@ -1,6 +1,7 @@
 /** Points: writes and reads of one collection, as qdrant.Points offers them. */
 import {
   badInput,
+  type Cancellation,
   type DomainError,
   type FieldIndexType,
   type Filter,
@@ -22,19 +23,28 @@ import {
   tableRows,
   type VectorDefinition,
   type WriteOperation,
+  type WriteResult,
 } from "../engine/index.ts";
 import { Inference, type InferenceContext, type InferenceUsage } from "../inference/index.ts";
 import { parsePublicKey, TimeSlices } from "../seal/index.ts";
 import { type GivenWrite, holdsInputs, modelsSeeText, resolveWrite } from "./inferred.ts";
 
 export interface UpdateOutcome {
-  readonly operationId: bigint;
+  /** Absent where the write has not got its number yet. */
+  readonly operationId: bigint | undefined;
   /** True: durable and visible; false: ordered and logged. */
   readonly completed: boolean;
   /** Sealed points that the selector's filter passed over. */
   readonly sealedSkipped: number;
   /** What a provider of models counted. */
   readonly usage?: InferenceUsage | undefined;
+  /** The caller's timeout has passed; the write goes on. */
+  readonly timedOut?: boolean;
+}
+
+export interface WriteContext extends InferenceContext {
+  /** How long the caller waits for each write; absent: until it is done. */
+  readonly waitSeconds?: number | undefined;
 }
 
 export interface NearestRequest {
@@ -114,7 +124,16 @@ export class PointsService {
     collection: string,
     given: GivenWrite,
     wait: boolean,
-    context: InferenceContext = {},
+    context: WriteContext = {},
+  ): Promise<UpdateOutcome> {
+    return withinWait(this.#write(collection, given, wait, context), context);
+  }
+
+  async #write(
+    collection: string,
+    given: GivenWrite,
+    wait: boolean,
+    context: InferenceContext,
   ): Promise<UpdateOutcome> {
     const { signal } = context;
     if (given.kind === "upsert" || given.kind === "update_vectors") checkPoints(given.points);
@@ -144,61 +163,95 @@ export class PointsService {
     collection: string,
     points: EncodedUpsert,
     wait: boolean,
-    signal?: AbortSignal,
+    context: WriteContext = {},
   ): Promise<UpdateOutcome | undefined> {
-    const result = await this.#engine.writeEncoded(collection, points, { wait, signal });
-    return result && { operationId: result.operationId, completed: wait, sealedSkipped: 0 };
+    const { signal } = context;
+    const writing = this.#engine
+      .writeEncoded(collection, points, { wait, signal })
+      .then((result) => result && { operationId: result.operationId, completed: wait, sealedSkipped: 0 });
+    return withinWait(writing, context);
   }
 
-  /** In order; the first failure ends it, and what came before stays. A bad key refuses all before anything is written. */
+  /**
+   * In order; the first failure ends it, and what came before stays. A bad key refuses all before anything is written. Once one of them has
+   * timed out the others, which wait for it, have too.
+   */
   async writeAll(
     collection: string,
     operations: readonly GivenWrite[],
     wait: boolean,
-    context: InferenceContext = {},
+    context: WriteContext = {},
   ): Promise<UpdateOutcome[]> {
     await checkKeys(operations);
     await this.#engine.admit(collection, { writes: operations });
     const outcomes: UpdateOutcome[] = [];
-    for (const operation of operations) outcomes.push(await this.write(collection, operation, wait, context));
+    for (const [index, operation] of operations.entries()) {
+      const writing = this.#write(collection, operation, wait, context);
+      const outcome = await withinWait(writing, context);
+      outcomes.push(outcome);
+      if (outcome.timedOut !== true) continue;
+      const rest = operations.slice(index + 1);
+      outcomes.push(...rest.map(() => timedOut));
+      void this.#writeLater(writing, collection, rest, detached(context));
+      break;
+    }
     return outcomes;
   }
 
-  async createFieldIndex(
+  /** What nobody waits for any more is written all the same, unless what stands before it fails. */
+  async #writeLater(
+    before: Promise<unknown>,
+    collection: string,
+    operations: readonly GivenWrite[],
+    context: InferenceContext,
+  ): Promise<void> {
+    try {
+      await before;
+      for (const operation of operations) await this.#write(collection, operation, true, context);
+    } catch {
+      // Its caller was told that the outcome is not known.
+    }
+  }
+
+  createFieldIndex(
     collection: string,
     key: string,
     type: FieldIndexType,
     params: string,
     wait: boolean,
+    context: WriteContext = {},
   ): Promise<UpdateOutcome> {
-    const { operationId } = await this.#engine.createFieldIndex(collection, key, type, params, wait);
-    return { operationId, completed: wait, sealedSkipped: 0 };
+    return this.#change(this.#engine.createFieldIndex(collection, key, type, params, wait), wait, context);
   }
 
-  async deleteFieldIndex(collection: string, key: string, wait: boolean): Promise<UpdateOutcome> {
-    const { operationId } = await this.#engine.deleteFieldIndex(collection, key);
-    return { operationId, completed: wait, sealedSkipped: 0 };
+  deleteFieldIndex(collection: string, key: string, wait: boolean, context: WriteContext = {}): Promise<UpdateOutcome> {
+    return this.#change(this.#engine.deleteFieldIndex(collection, key), wait, context);
   }
 
-  async createVectorName(
+  createVectorName(
     collection: string,
     vector: string,
     definition: VectorDefinition,
     echo: (present: string) => string,
     wait: boolean,
+    context: WriteContext = {},
   ): Promise<UpdateOutcome> {
-    const { operationId } = await this.#engine.createVectorName(collection, vector, definition, echo);
-    return { operationId, completed: wait, sealedSkipped: 0 };
+    return this.#change(this.#engine.createVectorName(collection, vector, definition, echo), wait, context);
   }
 
-  async deleteVectorName(
+  deleteVectorName(
     collection: string,
     vector: string,
     echo: (present: string) => string,
     wait: boolean,
+    context: WriteContext = {},
   ): Promise<UpdateOutcome> {
-    const { operationId } = await this.#engine.deleteVectorName(collection, vector, echo);
-    return { operationId, completed: wait, sealedSkipped: 0 };
+    return this.#change(this.#engine.deleteVectorName(collection, vector, echo), wait, context);
+  }
+
+  #change(changing: Promise<WriteResult>, wait: boolean, context: WriteContext): Promise<UpdateOutcome> {
+    const done = changing.then(({ operationId }) => ({ operationId, completed: wait, sealedSkipped: 0 }));
+    return withinWait(done, context);
   }
 
   /** In the order of the ids, each point once; unknown ids are left out. */
@@ -207,12 +260,13 @@ export class PointsService {
     ids: readonly PointId[],
     payload: PayloadSelector,
     vectors: VectorsSelector,
+    signal?: Cancellation,
   ): Promise<PointTable> {
-    return this.#engine.get(collection, ids.length > 1 ? [...new Set(ids)] : ids, payload, vectors);
+    return this.#engine.get(collection, ids.length > 1 ? [...new Set(ids)] : ids, payload, vectors, signal);
   }
 
-  async search(collection: string, request: NearestRequest, signal?: AbortSignal): Promise<Found> {
-    if (request.vector === undefined) return this.#list(collection, request);
+  async search(collection: string, request: NearestRequest, signal?: Cancellation): Promise<Found> {
+    if (request.vector === undefined) return this.#list(collection, request, signal);
     const points = await this.#engine.search(collection, toQuery(request, ""), signal);
     checkWhole(points.length, request);
     return toFound(points);
@@ -221,7 +275,7 @@ export class PointsService {
   async searchBatch(
     collection: string,
     requests: readonly NearestRequest[],
-    signal?: AbortSignal,
+    signal?: Cancellation,
   ): Promise<{ tables: readonly PointTable[]; sealedSkipped: number }> {
     const queries: NearestQuery[] = [];
     checkAnswer(requests.reduce((sum, request) => sum + request.offset + clampLimit(request), 0));
@@ -236,7 +290,7 @@ export class PointsService {
       signal?.throwIfAborted();
       const found =
         request.vector === undefined
-          ? await this.#list(collection, request)
+          ? await this.#list(collection, request, signal)
           : toFound(answers.next().value as PointTable);
       sealedSkipped += found.sealedSkipped;
       tables.push(found.points);
@@ -247,12 +301,12 @@ export class PointsService {
   }
 
   /** A query without a vector: points by id, each with the score and the version that Qdrant gives such points. */
-  async #list(collection: string, request: NearestRequest): Promise<Found> {
+  async #list(collection: string, request: NearestRequest, signal?: Cancellation): Promise<Found> {
     checkLimit(request.limit, "limit");
     if (request.scoreThreshold !== undefined) throw thresholdAlone();
     const { filter, payload, vectors, offset } = request;
     const limit = offset + clampLimit(request);
-    const { points } = await this.#engine.scroll(collection, { filter, limit, payload, vectors });
+    const { points } = await this.#engine.scroll(collection, { filter, limit, payload, vectors }, signal);
     checkWhole(points.length - offset, request);
     const rows = tableRows(points, offset);
     const listed: PointTable = {
@@ -276,18 +330,22 @@ export class PointsService {
       readonly payload: PayloadSelector;
       readonly vectors: VectorsSelector;
     },
+    signal?: Cancellation,
   ): Promise<ScrollPage> {
     checkLimit(request.limit, "limit");
-    if (request.orderBy !== undefined) return this.#scrollInOrder(collection, { ...request, orderBy: request.orderBy });
+    if (request.orderBy !== undefined) {
+      return this.#scrollInOrder(collection, { ...request, orderBy: request.orderBy }, signal);
+    }
     // A shorter page than asked for still says where the next one begins.
     const limit = Math.min(request.limit, limits.answerPointsMax);
-    const { points, nextOffset } = await this.#engine.scroll(collection, { ...request, limit });
+    const { points, nextOffset } = await this.#engine.scroll(collection, { ...request, limit }, signal);
     return { points, nextOffset, sealedSkipped: sealedSkippedOf(points) };
   }
 
   async #scrollInOrder(
     collection: string,
     request: ScrollRequest & { readonly offset?: PointId; readonly orderBy: OrderBy },
+    signal?: Cancellation,
   ): Promise<ScrollPage> {
     if (request.offset !== undefined) {
       // The text is Qdrant's.
@@ -297,10 +355,8 @@ export class PointsService {
       );
     }
     // There is no next page that a shorter one could name: more than an answer holds is refused.
-    const { points } = await this.#engine.scroll(collection, {
-      ...request,
-      limit: clampLimit({ ...request, offset: 0 }),
-    });
+    const limit = clampLimit({ ...request, offset: 0 });
+    const { points } = await this.#engine.scroll(collection, { ...request, limit }, signal);
     checkWhole(points.length, { ...request, offset: 0 });
     return { points, nextOffset: undefined, sealedSkipped: sealedSkippedOf(points) };
   }
@@ -309,10 +365,38 @@ export class PointsService {
     collection: string,
     filter: Filter | undefined,
     exact: boolean,
+    signal?: Cancellation,
   ): Promise<{ count: number; sealedSkipped: number }> {
-    const count = await this.#engine.count(collection, filter, exact);
+    const count = await this.#engine.count(collection, filter, exact, { signal });
     const sealedSkipped = filter === undefined ? 0 : await this.#engine.sealedSkipped(collection, filter);
     return { count, sealedSkipped };
+  }
+}
+
+const timedOut: UpdateOutcome = { operationId: undefined, completed: false, sealedSkipped: 0, timedOut: true };
+
+/** Of a write whose caller has its answer already: nothing of the caller's ends it. */
+function detached(context: WriteContext): InferenceContext {
+  return { metadata: (name) => context.metadata?.(name) };
+}
+
+/** The outcome, or that it was not there in time; the write goes on. */
+async function withinWait<T extends UpdateOutcome | undefined>(
+  writing: Promise<T>,
+  { waitSeconds }: WriteContext,
+): Promise<T | UpdateOutcome> {
+  if (waitSeconds === undefined) return writing;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<UpdateOutcome>((resolve) => {
+    timer = setTimeout(() => resolve(timedOut), Math.min(waitSeconds, limits.timeoutSecondsMax) * 1_000);
+    timer.unref();
+  });
+  // Who fails later has nobody who listens.
+  writing.catch(() => undefined);
+  try {
+    return await Promise.race([writing, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Universal queries and groups, as qdrant.Points offers them: what a query names is fetched before the engine runs it. */
 import {
   badInput,
+  type Cancellation,
   comparePointIds,
   DomainError,
   type FacetRequest,
@@ -110,7 +111,7 @@ export class QueriesService {
   async matrix(
     collection: string,
     { filter, sample, limit, using }: MatrixRequest,
-    signal?: AbortSignal,
+    signal?: Cancellation,
   ): Promise<FoundMatrix> {
     if (sample * Math.min(limit, sample - 1) > limits.answerPointsMax) {
       throw badInput(`limit: the matrix holds more than ${limits.answerPointsMax} pairs`, "limit");
@@ -158,7 +159,7 @@ export class QueriesService {
   async facet(
     collection: string,
     request: FacetRequest,
-    signal?: AbortSignal,
+    signal?: Cancellation,
   ): Promise<{ readonly hits: FacetCounts; readonly sealedSkipped: number }> {
     const { limit } = request;
     if (limit < 1) {

@@ -398,18 +398,28 @@ export function encodeScrollPage(table: WireTable, pauses?: Pauses): Bytes {
 }
 
 export interface WireUpdateResult {
-  readonly operationId: bigint;
+  /** Absent where a write has not got its number yet. */
+  readonly operationId: bigint | undefined;
   /** True: Completed; false: Acknowledged. */
   readonly completed: boolean;
+  /** WaitTimeout: the write goes on, its caller did not wait longer. */
+  readonly timedOut?: boolean | undefined;
+}
+
+/** Of qdrant.UpdateStatus. */
+export function updateStatus({ completed, timedOut }: WireUpdateResult): number {
+  return timedOut === true ? 4 : completed ? 2 : 1;
 }
 
 /** UpdateResult { operation_id = 1 (optional), status = 2 } */
 function writeUpdateResult(w: BackwardWriter, result: WireUpdateResult, tag: number): void {
   const before = w.length;
-  w.byte(result.completed ? 2 : 1);
+  w.byte(updateStatus(result));
   w.byte(0x10);
-  writeU64(w, result.operationId);
-  w.byte(0x08);
+  if (result.operationId !== undefined) {
+    writeU64(w, result.operationId);
+    w.byte(0x08);
+  }
   header(w, tag, before);
 }
 

@@ -9,6 +9,7 @@ export {
   encodeScrollResponse,
   encodeUpdateResponse,
   type Pauses,
+  updateStatus,
   type WireAck,
   type WirePointStatus,
   type WireTable,

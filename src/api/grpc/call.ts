@@ -4,9 +4,10 @@
  */
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
+import type { Cancellation } from "../../core/index.ts";
 
-/** One call in flight. */
-export interface CallContext {
+/** One call in flight; itself whether anybody waits for its answer, without the cost of a signal. */
+export interface CallContext extends Cancellation {
   /** Unique in this process's life; a client sees it in errors, the log carries it. */
   readonly requestId: string;
   /** Full path, such as `/qdrant.Points/Upsert`. */
@@ -16,6 +17,8 @@ export interface CallContext {
   readonly deadlineMs: number;
   /** Fires when the client cancels or vanishes, the deadline passes, or a shutdown runs out of patience. */
   readonly signal: AbortSignal;
+  /** Of a write whose caller asks to wait no longer for it; the write goes on. */
+  readonly waitSeconds?: number | undefined;
   /** Fires when the server begins to shut down: an endless stream should end itself. */
   readonly draining: AbortSignal;
   /** Carries the request id. */

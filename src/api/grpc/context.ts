@@ -71,6 +71,14 @@ export class CallState implements CallContext {
     return this.#log;
   }
 
+  get aborted(): boolean {
+    return this.#cancelled !== undefined;
+  }
+
+  throwIfAborted(): void {
+    if (this.#cancelled !== undefined) throw this.#cancelled;
+  }
+
   /** Made on demand: most calls end without anyone asking. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {

@@ -1,10 +1,10 @@
 /** One REST request in flight, as the handlers that it shares with gRPC see it. */
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
-import { type Access, DomainError } from "../../core/index.ts";
+import { type Access, type Cancellation, DomainError } from "../../core/index.ts";
 
 /** The gRPC door's CallContext, by its structure. */
-export interface RestCallContext {
+export interface RestCallContext extends Cancellation {
   readonly requestId: string;
   readonly method: string;
   readonly peer: string;
@@ -62,6 +62,15 @@ export class RestCall implements RestCallContext {
 
   get log(): Logger {
     return this.#log.child({ requestId: this.requestId, method: this.method });
+  }
+
+  get aborted(): boolean {
+    const { raw } = this.#reply;
+    return raw.destroyed && !raw.writableFinished;
+  }
+
+  throwIfAborted(): void {
+    if (this.aborted) throw new DomainError("cancelled", "the client went away");
   }
 
   /** Made on demand: most calls end without anyone asking. */

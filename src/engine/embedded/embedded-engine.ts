@@ -4,6 +4,7 @@
  */
 import { join, resolve } from "node:path";
 import {
+  type Cancellation,
   type CollectionConfig,
   type CollectionInfo,
   DomainError,
@@ -24,6 +25,7 @@ import { NativeEngine, type NativeOptions, NativeReader, NativeWriter, operation
 import type {
   AliasAction,
   CollectionChange,
+  CountOptions,
   EncodedUpsert,
   Engine,
   ExplainRequest,
@@ -180,6 +182,10 @@ export class EmbeddedEngine implements Engine {
     }
   }
 
+  private read(operation: number, message: Uint8Array, signal: Cancellation | undefined): Promise<ArrayBuffer> {
+    return this.native.call(operation, message, undefined, signal);
+  }
+
   async deleteCollection(name: string): Promise<boolean> {
     const answer = await this.native.call(operations.deleteCollection, new NativeWriter().text(name).done());
     return new NativeReader(answer).u8() === 1;
@@ -300,35 +306,38 @@ export class EmbeddedEngine implements Engine {
     ids: readonly PointId[],
     payload: PayloadSelector,
     vectors: VectorsSelector,
+    signal?: Cancellation,
   ): Promise<PointTable> {
-    return new NativePointTable(await this.native.call(operations.get, encodeGet(name, ids, payload, vectors)));
+    signal?.throwIfAborted();
+    const message = encodeGet(name, ids, payload, vectors);
+    return new NativePointTable(await this.read(operations.get, message, signal));
   }
 
-  async search(name: string, query: NearestQuery, signal?: AbortSignal): Promise<PointTable> {
+  async search(name: string, query: NearestQuery, signal?: Cancellation): Promise<PointTable> {
     const [table] = await this.searchBatch(name, [query], signal);
     if (table === undefined) throw new DomainError("internal", "the addon answered no table");
     return table;
   }
 
-  async searchBatch(name: string, queries: readonly NearestQuery[], signal?: AbortSignal): Promise<PointTable[]> {
+  async searchBatch(name: string, queries: readonly NearestQuery[], signal?: Cancellation): Promise<PointTable[]> {
     signal?.throwIfAborted();
-    return readTables(await this.native.call(operations.search, encodeSearches(name, queries)));
+    return readTables(await this.read(operations.search, encodeSearches(name, queries), signal));
   }
 
-  async query(name: string, request: QueryRequest, signal?: AbortSignal): Promise<PointTable> {
+  async query(name: string, request: QueryRequest, signal?: Cancellation): Promise<PointTable> {
     const [table] = await this.queryBatch(name, [request], signal);
     if (table === undefined) throw new DomainError("internal", "the addon answered no table");
     return table;
   }
 
-  async queryBatch(name: string, requests: readonly QueryRequest[], signal?: AbortSignal): Promise<PointTable[]> {
+  async queryBatch(name: string, requests: readonly QueryRequest[], signal?: Cancellation): Promise<PointTable[]> {
     signal?.throwIfAborted();
-    return readTables(await this.native.call(operations.query, encodeQueries(name, requests)));
+    return readTables(await this.read(operations.query, encodeQueries(name, requests), signal));
   }
 
-  async queryGroups(name: string, request: GroupsRequest, signal?: AbortSignal): Promise<readonly PointsOfGroup[]> {
+  async queryGroups(name: string, request: GroupsRequest, signal?: Cancellation): Promise<readonly PointsOfGroup[]> {
     signal?.throwIfAborted();
-    const answer = await this.native.call(operations.queryGroups, encodeGroups(name, request));
+    const answer = await this.read(operations.queryGroups, encodeGroups(name, request), signal);
     const reader = new NativeReader(answer);
     const heads = Array.from({ length: reader.u32() }, () => {
       const isText = reader.u8() === 1;
@@ -355,26 +364,32 @@ export class EmbeddedEngine implements Engine {
     name: string,
     filter: Filter | undefined,
     _exact: boolean,
-    options: { readonly plainOnly?: boolean } = {},
+    { plainOnly, signal }: CountOptions = {},
   ): Promise<number> {
-    const answer = await this.native.call(operations.count, encodeCount(name, filter, options.plainOnly));
+    signal?.throwIfAborted();
+    const answer = await this.read(operations.count, encodeCount(name, filter, plainOnly), signal);
     return new NativeReader(answer).size();
   }
 
-  async facet(name: string, request: FacetRequest, signal?: AbortSignal): Promise<FacetCounts> {
+  async facet(name: string, request: FacetRequest, signal?: Cancellation): Promise<FacetCounts> {
     signal?.throwIfAborted();
-    const answer = await this.native.call(operations.facet, encodeFacet(name, request));
+    const answer = await this.read(operations.facet, encodeFacet(name, request), signal);
     return { length: new NativeReader(answer).u32(), wire: new Uint8Array(answer, facetHeaderSize) };
   }
 
-  async scroll(name: string, request: ScrollRequest): Promise<{ points: PointTable; nextOffset?: PointId }> {
+  async scroll(
+    name: string,
+    request: ScrollRequest,
+    signal?: Cancellation,
+  ): Promise<{ points: PointTable; nextOffset?: PointId }> {
+    signal?.throwIfAborted();
     if (request.orderBy !== undefined) {
       const message = encodeOrderedScroll(name, request, request.orderBy);
-      const [points] = readTables(await this.native.call(operations.query, message));
+      const [points] = readTables(await this.read(operations.query, message, signal));
       if (points === undefined) throw new DomainError("internal", "the addon answered no table");
       return { points };
     }
-    const answer = await this.native.call(operations.scroll, encodeScroll(name, request));
+    const answer = await this.read(operations.scroll, encodeScroll(name, request), signal);
     const points = new NativePointTable(answer, scrollHeaderSize);
     const head = new DataView(answer);
     if (head.getUint8(0) === 0) return { points };

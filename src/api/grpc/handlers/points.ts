@@ -56,6 +56,7 @@ import {
   toMatrixOffsets,
   toMatrixPairs,
   toUniversal,
+  updateStatus,
   type WireQuery,
   type WriteRequest,
   withUsage,
@@ -75,6 +76,11 @@ function sumUsage(outcomes: readonly UpdateOutcome[]): ReadonlyMap<string, numbe
   return sum;
 }
 
+/** qdrant.UpdateResult */
+function updateResult(outcome: UpdateOutcome) {
+  return { operationId: outcome.operationId, status: updateStatus(outcome) };
+}
+
 export function bindPoints(points: PointsService, queries: QueriesService): ServiceBinding {
   const write = (decode: (bytes: Uint8Array) => WriteRequest): RawUnaryHandler =>
     rawUnary(async (bytes, call) => {
@@ -92,7 +98,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const found =
         "request" in request
           ? await queries.query(request.collection, request.request, call)
-          : await points.search(request.collection, request);
+          : await points.search(request.collection, request, call);
       tellSkipped(call, found.sealedSkipped);
       return withUsage(await encodeScoredResponse(found.points, secondsSince(startMs), new TimeSlices()), found.usage);
     });
@@ -104,7 +110,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const plain = searches.filter((search): search is SearchRequest => !("request" in search));
       const found: Awaited<ReturnType<QueriesService["queryBatch"]>> =
         plain.length === searches.length
-          ? await points.searchBatch(collection, plain, call.signal)
+          ? await points.searchBatch(collection, plain, call)
           : await queries.queryBatch(collection, searches.map(toUniversal), call);
       tellSkipped(call, found.sealedSkipped);
       return withUsage(
@@ -144,9 +150,10 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       const startMs = performance.now();
       const skimmed = call.metadata(publicKeyHeader) === undefined ? skimUpsertPoints(bytes) : undefined;
       if (skimmed !== undefined) {
-        const written = await points.writeEncoded(skimmed.collection, skimmed.points, skimmed.wait, call.signal);
+        const written = await points.writeEncoded(skimmed.collection, skimmed.points, skimmed.wait, call);
         if (written !== undefined) {
-          releaseRequest(bytes);
+          // The engine still reads what it did not finish in time.
+          if (written.timedOut !== true) releaseRequest(bytes);
           return encodeUpdateResponse([written], secondsSince(startMs));
         }
       }
@@ -183,22 +190,22 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
       );
       return withUsage(encodeUpdateResponse(outcomes, secondsSince(startMs)), sumUsage(outcomes));
     }),
-    createFieldIndex: unary(async (message) => {
+    createFieldIndex: unary(async (message, call) => {
       const startMs = performance.now();
       const { collection, key, type, params, wait } = mapCreateFieldIndex(message);
-      const { operationId, completed } = await points.createFieldIndex(collection, key, type, params, wait);
-      return { result: { operationId, status: completed ? 2 : 1 }, time: secondsSince(startMs) };
+      const outcome = await points.createFieldIndex(collection, key, type, params, wait, call);
+      return { result: updateResult(outcome), time: secondsSince(startMs) };
     }),
-    deleteFieldIndex: unary(async ({ collectionName, fieldName, wait, ordering }) => {
+    deleteFieldIndex: unary(async ({ collectionName, fieldName, wait, ordering }, call) => {
       const startMs = performance.now();
       checkOrdering(ordering);
-      const { operationId, completed } = await points.deleteFieldIndex(collectionName, fieldName, wait ?? false);
-      return { result: { operationId, status: completed ? 2 : 1 }, time: secondsSince(startMs) };
+      const outcome = await points.deleteFieldIndex(collectionName, fieldName, wait ?? false, call);
+      return { result: updateResult(outcome), time: secondsSince(startMs) };
     }),
-    get: rawUnary(async (bytes) => {
+    get: rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const { collection, ids, payload, vectors } = decodeGetPoints(bytes);
-      const table = await points.get(collection, ids, payload, vectors);
+      const table = await points.get(collection, ids, payload, vectors, call);
       return encodeGetResponse(table, secondsSince(startMs), new TimeSlices());
     }),
     search: find(decodeSearchPoints),
@@ -208,27 +215,27 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
     scroll: rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const request = decodeScrollPoints(bytes);
-      const page = await points.scroll(request.collection, request);
+      const page = await points.scroll(request.collection, request, call);
       tellSkipped(call, page.sealedSkipped);
       return encodeScrollResponse(page.points, page.nextOffset, secondsSince(startMs), new TimeSlices());
     }),
     count: unary(async ({ collectionName, filter, exact }, call) => {
       const startMs = performance.now();
-      const { count, sealedSkipped } = await points.count(collectionName, mapFilter(filter), exact ?? true);
+      const { count, sealedSkipped } = await points.count(collectionName, mapFilter(filter), exact ?? true, call);
       tellSkipped(call, sealedSkipped);
       return { result: { count: BigInt(count) }, time: secondsSince(startMs) };
     }),
-    createVectorName: unary(async (message) => {
+    createVectorName: unary(async (message, call) => {
       const startMs = performance.now();
       const { collection, name, definition, echo, wait } = mapCreateVectorName(message);
-      const { operationId, completed } = await points.createVectorName(collection, name, definition, echo, wait);
-      return { result: { operationId, status: completed ? 2 : 1 }, time: secondsSince(startMs) };
+      const outcome = await points.createVectorName(collection, name, definition, echo, wait, call);
+      return { result: updateResult(outcome), time: secondsSince(startMs) };
     }),
-    deleteVectorName: unary(async (message) => {
+    deleteVectorName: unary(async (message, call) => {
       const startMs = performance.now();
       const { collection, name, echo, wait } = mapDeleteVectorName(message);
-      const { operationId, completed } = await points.deleteVectorName(collection, name, echo, wait);
-      return { result: { operationId, status: completed ? 2 : 1 }, time: secondsSince(startMs) };
+      const outcome = await points.deleteVectorName(collection, name, echo, wait, call);
+      return { result: updateResult(outcome), time: secondsSince(startMs) };
     }),
     searchGroups: groups(SearchPointGroupsSchema, mapSearchGroups),
     recommend: one(RecommendPointsSchema, mapRecommend),
@@ -246,21 +253,21 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
     facet: rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const { collection, request } = mapFacet(decodeMessage(FacetCountsSchema, bytes));
-      const found = await queries.facet(collection, request, call.signal);
+      const found = await queries.facet(collection, request, call);
       tellSkipped(call, found.sealedSkipped);
       return encodeFacetResponse(found.hits.wire, secondsSince(startMs));
     }),
     searchMatrixPairs: unary(async (message, call) => {
       const startMs = performance.now();
       const { collection, request } = mapMatrix(message);
-      const found = await queries.matrix(collection, request, call.signal);
+      const found = await queries.matrix(collection, request, call);
       tellSkipped(call, found.sealedSkipped);
       return { result: toMatrixPairs(found), time: secondsSince(startMs) };
     }),
     searchMatrixOffsets: unary(async (message, call) => {
       const startMs = performance.now();
       const { collection, request } = mapMatrix(message);
-      const found = await queries.matrix(collection, request, call.signal);
+      const found = await queries.matrix(collection, request, call);
       tellSkipped(call, found.sealedSkipped);
       return { result: toMatrixOffsets(found), time: secondsSince(startMs) };
     }),

@@ -1,11 +1,14 @@
-/** Reads end at the timeout that their request asks for; strict mode says how long that may be. */
+/**
+ * Reads end at the timeout that their request asks for; strict mode says how long that may be. Of a write the timeout says how long its caller
+ * waits: it goes on, and the answer's status is WaitTimeout.
+ */
 import { toBinary } from "@bufbuild/protobuf";
 import { badInput, DomainError, limits } from "../../../core/index.ts";
 import type { SealedEngine } from "../../../engine/index.ts";
 import { type AskedTimeout, timeoutReader } from "../../../wire/index.ts";
 import type { AnyHandler, CallContext, ServiceBinding } from "../call.ts";
 
-/** Those of qdrant.Points; writes end when they are in the log. */
+/** Those of qdrant.Points. */
 const reads = [
   "get",
   "search",
@@ -26,18 +29,37 @@ const reads = [
   "searchMatrixOffsets",
 ];
 
+const writes = [
+  "upsert",
+  "delete",
+  "updateVectors",
+  "deleteVectors",
+  "setPayload",
+  "overwritePayload",
+  "deletePayload",
+  "clearPayload",
+  "updateBatch",
+  "createFieldIndex",
+  "deleteFieldIndex",
+  "createVectorName",
+  "deleteVectorName",
+];
+
 /** `defaultSeconds`: of reads that ask for none; 0: they have none. */
 export function withTimeouts(
   { service, table }: ServiceBinding,
   engine: SealedEngine,
   defaultSeconds = 0,
 ): ServiceBinding {
-  const run = timedRun(engine, defaultSeconds);
+  const runRead = timedRead(engine, defaultSeconds);
+  const runWrite = timedWrite(engine);
   const timed: Record<string, AnyHandler> = { ...table };
   for (const { localName, name, input } of service.methods) {
     const handler = table[localName];
     const read = timeoutReader(input);
-    if (!reads.includes(localName) || read === undefined || handler === undefined) continue;
+    const isRead = reads.includes(localName);
+    if (!(isRead || writes.includes(localName)) || read === undefined || handler === undefined) continue;
+    const run = isRead ? runRead : runWrite;
     if (handler.kind === "raw_unary") {
       const { handleBytes } = handler;
       timed[localName] = {
@@ -56,21 +78,36 @@ export function withTimeouts(
   return { service, table: timed };
 }
 
+async function admit(engine: SealedEngine, { collection, seconds }: AskedTimeout): Promise<void> {
+  if (seconds < 1) {
+    throw badInput(`Validation error in body: [timeout: value ${seconds} invalid, must be 1 or larger]`, "timeout");
+  }
+  await engine.admit(collection, { timeoutSeconds: seconds });
+}
+
+/** Hands a write the seconds that its caller waits for it. */
+function timedWrite(engine: SealedEngine) {
+  return async <T>(
+    _operation: string,
+    asked: AskedTimeout | undefined,
+    call: CallContext,
+    handle: (call: CallContext) => Promise<T>,
+  ): Promise<T> => {
+    if (asked === undefined) return handle(call);
+    await admit(engine, asked);
+    return handle(asked.wait ? derived(call, call, asked.seconds) : call);
+  };
+}
+
 /** Runs a read within the seconds that it asks for, or else the default ones. */
-function timedRun(engine: SealedEngine, defaultSeconds: number) {
+function timedRead(engine: SealedEngine, defaultSeconds: number) {
   return async <T>(
     operation: string,
     asked: AskedTimeout | undefined,
     call: CallContext,
     handle: (call: CallContext) => Promise<T>,
   ): Promise<T> => {
-    if (asked !== undefined) {
-      const { collection, seconds } = asked;
-      if (seconds < 1) {
-        throw badInput(`Validation error in body: [timeout: value ${seconds} invalid, must be 1 or larger]`, "timeout");
-      }
-      await engine.admit(collection, { timeoutSeconds: seconds });
-    }
+    if (asked !== undefined) await admit(engine, asked);
     const seconds = asked?.seconds ?? defaultSeconds;
     return seconds === 0 ? handle(call) : runWithin(seconds, operation, call, handle);
   };
@@ -109,12 +146,35 @@ async function runWithin<T>(
 /** The call with a signal that fires at the timeout too. */
 function within(call: CallContext, late: AbortSignal): CallContext {
   const signal = AbortSignal.any([call.signal, late]);
+  const ends = {
+    signal,
+    get aborted() {
+      return signal.aborted;
+    },
+    throwIfAborted: () => signal.throwIfAborted(),
+  };
+  return derived(call, ends);
+}
+
+/** The call with other ends. */
+function derived(
+  call: CallContext,
+  ends: { readonly signal: AbortSignal; readonly aborted: boolean; throwIfAborted(): void },
+  waitSeconds?: number,
+): CallContext {
   return {
     requestId: call.requestId,
     method: call.method,
     peer: call.peer,
     deadlineMs: call.deadlineMs,
-    signal,
+    waitSeconds,
+    get signal() {
+      return ends.signal;
+    },
+    get aborted() {
+      return ends.aborted;
+    },
+    throwIfAborted: () => ends.throwIfAborted(),
     draining: call.draining,
     get log() {
       return call.log;

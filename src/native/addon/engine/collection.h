@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "../core/bytes.h"
+#include "../core/cancellation.h"
 #include "../core/fair_mutex.h"
 #include "../filter/filter.h"
 #include "../sparse/sparse_index.h"

@@ -85,7 +85,11 @@ std::string Collection::facet(ByteReader& in) const {
   QueryStage stage;
   stage.filter = FilterRequest::read(in);
   Best best(in.u32());
-  const auto take = [&](const FacetValue& value, uint64_t points) { best.take(value, points); };
+  cancellation::Stride<32> steps;
+  const auto take = [&](const FacetValue& value, uint64_t points) {
+    steps.step();
+    best.take(value, points);
+  };
   await_indexes();
   {
     QueryRun run(*this, stage);
@@ -112,6 +116,7 @@ std::string Collection::facet(ByteReader& in) const {
       std::vector<rocksdb::PinnableSlice> payloads(std::min(kReadBatch, keys.size()));
       std::vector<rocksdb::Status> statuses(payloads.size());
       for (size_t from = 0; from < keys.size(); from += kReadBatch) {
+        cancellation::check();
         const size_t batch = std::min(kReadBatch, keys.size() - from);
         store_.db().MultiGet(at(snapshot.get()), store_.payloads(), batch, slices.data() + from, payloads.data(), statuses.data());
         for (size_t i = 0; i < batch; ++i) {

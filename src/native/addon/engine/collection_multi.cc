@@ -28,6 +28,8 @@ void Collection::visit_rows(size_t number, const Bitset* allowed, size_t allowed
   const bool as_stored = field.datatype == Datatype::kFloat32;
   std::vector<float> widened;
   const auto show = [&](uint32_t slot, std::string_view row) {
+    // One of them may be worth a millisecond.
+    cancellation::check();
     const uint32_t count = multi_row_count(row);
     if (as_stored) {
       visit(slot, reinterpret_cast<const float*>(row.data() + 4), count);

@@ -149,6 +149,7 @@ std::string Collection::query_groups(ByteReader& in) const {
     std::vector<rocksdb::PinnableSlice> payloads(std::min(kReadBatch, found.size()));
     std::vector<rocksdb::Status> statuses(payloads.size());
     for (size_t from = 0; from < found.size(); from += kReadBatch) {
+      cancellation::check();
       const size_t batch = std::min(kReadBatch, found.size() - from);
       std::vector<std::string> keys;
       std::vector<rocksdb::Slice> slices;

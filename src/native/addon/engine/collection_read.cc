@@ -63,6 +63,7 @@ void Collection::fill_payloads(PointTableWriter& table, const std::vector<SeenPo
   std::vector<rocksdb::PinnableSlice> payloads(most);
   std::vector<rocksdb::Status> statuses(most);
   for (size_t from = 0; from < missing.size(); from += kReadBatch) {
+    cancellation::check();
     const size_t batch = std::min(kReadBatch, missing.size() - from);
     for (size_t i = 0; i < batch; ++i) {
       keys[i] = Store::point_key(cid_, points[missing[from + i]].id);
@@ -104,6 +105,7 @@ void Collection::fill_vectors(PointTableWriter& table, const std::vector<SeenPoi
   std::vector<rocksdb::PinnableSlice> values(most);
   std::vector<rocksdb::Status> statuses(most);
   for (size_t from = 0; from < points.size(); from += kReadBatch) {
+    cancellation::check();
     const size_t batch = std::min(kReadBatch, points.size() - from);
     keys.clear();
     slices.clear();
@@ -316,7 +318,9 @@ std::pair<uint64_t, uint64_t> Collection::count_plain(const std::vector<std::str
   uint64_t plain = 0, total = 0;
   const std::string prefix = Store::cid_prefix(cid_);
   std::unique_ptr<rocksdb::Iterator> it(store_.db().NewIterator(options, store_.payloads()));
+  cancellation::Stride<256> steps;
   for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
+    steps.step();
     ++total;
     if (payload::has_plain(it->value().ToStringView(), clear)) ++plain;
   }

@@ -68,6 +68,7 @@ void Collection::narrow(View& view, const FilterRequest& filter) const {
   rocksdb::ReadOptions options = at(view.snapshot.get());
   options.fill_cache = slots.size() <= kReadBatch;
   for (size_t from = 0; from < slots.size(); from += kReadBatch) {
+    cancellation::check();
     const size_t batch = std::min(kReadBatch, slots.size() - from);
     keys.clear();
     slices.clear();

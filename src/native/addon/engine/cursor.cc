@@ -51,7 +51,9 @@ bool Collection::Cursor::skip_to_match() {
   if (sorted_) return place_ < matches_.size();
   const Collection& owner = *collection_;
   SnapshotContext context(owner, *view_);
+  cancellation::Stride<256> steps;
   for (; iterator_->Valid() && iterator_->key().starts_with(prefix_); iterator_->Next()) {
+    steps.step();
     current_ = PointRecord::decode(iterator_->value().ToStringView());
     current_id_ = id_of_key(iterator_->key());
     if (!view_->filtered) return true;
@@ -74,7 +76,9 @@ std::string Collection::Cursor::next(uint32_t limit, WireForm form) {
                          form);
   std::vector<SeenPoint> points;
   const float none = std::numeric_limits<float>::quiet_NaN();
+  cancellation::Stride<256> steps;
   while (points.size() < limit && skip_to_match()) {
+    steps.step();
     if (sorted_) {
       const PointId id = matches_[place_++];
       std::string value;

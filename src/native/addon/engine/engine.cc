@@ -190,7 +190,7 @@ std::shared_ptr<Collection> Engine::require(std::string_view name) const {
   return collection;
 }
 
-void Engine::submit(Operation operation, Message message, std::shared_ptr<void> keep, Done done) {
+void Engine::submit(Operation operation, Message message, std::shared_ptr<void> keep, Done done, std::shared_ptr<CancelFlag> cancelled) {
   if (closing_) {
     done({false, "", ErrorKind::kUnavailable, "the server is shutting down", ""});
     return;
@@ -207,7 +207,10 @@ void Engine::submit(Operation operation, Message message, std::shared_ptr<void> 
       idle_.notify_all();
     }
   };
-  auto job = [this, operation, message, counted = std::move(counted)]() mutable {
+  // What changes the store goes to its end, whoever waits for it.
+  if (changes_store(operation)) cancelled.reset();
+  auto job = [this, operation, message, cancelled = std::move(cancelled), counted = std::move(counted)]() mutable {
+    const cancellation::Scope scope(cancelled.get());
     if (operation == Operation::kCreateFieldIndex) return create_field_index(message.head, std::move(counted));
     finish(operation, waits_for_disk(operation, message.head), run(operation, message), std::move(counted));
   };
@@ -270,6 +273,7 @@ void Engine::create_field_index(std::string_view message, Done done) {
 
 Outcome Engine::run(Operation operation, const Message& message) {
   return guarded([&] {
+    cancellation::check();
     ByteReader in(message.head);
     return execute(operation, in, message.body);
   });

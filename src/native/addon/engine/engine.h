@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "../core/cancellation.h"
 #include "../core/fair_mutex.h"
 #include "../store/store.h"
 #include "collection.h"
@@ -96,8 +97,9 @@ class Engine {
   ~Engine();
 
   using Done = std::function<void(Outcome)>;
-  // Runs the operation on a native thread and calls `done` there, exactly once. `keep` holds the message's memory.
-  void submit(Operation operation, Message message, std::shared_ptr<void> keep, Done done);
+  // Runs the operation on a native thread and calls `done` there, exactly once. `keep` holds the message's memory. A read ends soon once
+  // `cancelled` is set.
+  void submit(Operation operation, Message message, std::shared_ptr<void> keep, Done done, std::shared_ptr<CancelFlag> cancelled = nullptr);
   // Waits for what is in flight, builds and syncs included. Later operations are refused.
   void close();
 

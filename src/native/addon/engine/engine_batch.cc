@@ -9,7 +9,12 @@ std::string Engine::answer_batch(size_t count, const std::function<std::string(s
   if (count == 1) {
     tables[0] = answer(0);
   } else {
-    readers_->spread(count, [&](size_t i) { tables[i] = answer(i); });
+    CancelFlag* const flag = cancellation::current;
+    readers_->spread(count, [&](size_t i) {
+      const cancellation::Scope scope(flag);
+      cancellation::check();
+      tables[i] = answer(i);
+    });
   }
   ByteWriter out;
   size_t size = 8;

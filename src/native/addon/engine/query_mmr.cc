@@ -42,6 +42,7 @@ std::vector<Scored> Collection::QueryRun::diversify(const QueryStage& stage, con
   std::vector<float> nearest_chosen(found.size(), -std::numeric_limits<float>::infinity());
   std::vector<Scored> chosen;
   while (chosen.size() < limit && !pending.empty()) {
+    cancellation::check();
     size_t best = 0;
     float best_score = -std::numeric_limits<float>::infinity();
     for (size_t place = 0; place < pending.size(); ++place) {

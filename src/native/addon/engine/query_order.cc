@@ -32,7 +32,9 @@ std::vector<Scored> Collection::QueryRun::in_value_order(const OrderBy& order, S
       std::sort(from, found.end(), before);
     }
   };
+  cancellation::Stride<1024> steps;
   collection_.indexes_->walk(order.key, order.walk, [&](const OrderValue& value, uint32_t slot) {
+    steps.step();
     if (!scope.all() && !scope.allowed->test(slot)) return true;
     if (!found.empty() && !(value == order_values_.back())) {
       settle();

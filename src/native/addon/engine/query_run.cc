@@ -89,6 +89,7 @@ Collection::QueryRun::Field Collection::QueryRun::field_of(const QueryStage& sta
 }
 
 std::vector<Scored> Collection::QueryRun::run(const QueryStage& stage, size_t limit) {
+  cancellation::check();
   if (!stage.prefetch.empty()) return merge(stage, limit);
   Scope scope;
   if (stage.filter.present()) {
@@ -354,7 +355,9 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
     return collection_.sparse_similarity(field.number, inputs[i].indices, weighted[i], judged);
   };
   std::vector<Scored> found;
+  cancellation::Stride<256> steps;
   const auto rate = [&](uint32_t slot) {
+    steps.step();
     judged = slot;
     float score = 0;
     switch (stage.kind) {
@@ -411,6 +414,7 @@ std::vector<Scored> Collection::QueryRun::evaluate(const QueryStage& stage, cons
   std::vector<rocksdb::PinnableSlice> payloads(kReadBatch);
   std::vector<rocksdb::Status> statuses(kReadBatch);
   for (size_t from = 0; from < slots.size(); from += kReadBatch) {
+    cancellation::check();
     const size_t batch = std::min(kReadBatch, slots.size() - from);
     std::vector<std::string> keys;
     std::vector<rocksdb::Slice> slices;
@@ -437,7 +441,9 @@ std::vector<Scored> Collection::QueryRun::in_id_order(Scope scope, size_t limit)
   std::vector<Scored> found;
   const std::string prefix = Store::cid_prefix(collection_.cid_);
   std::unique_ptr<rocksdb::Iterator> it(collection_.store_.db().NewIterator(at(collection_.snapshot_.get()), collection_.store_.points()));
+  cancellation::Stride<256> steps;
   for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix) && found.size() < limit; it->Next()) {
+    steps.step();
     const uint32_t slot = PointRecord::decode(it->value().ToStringView()).slot;
     if (scope.all() || scope.allowed->test(slot)) found.push_back({slot, 1.0f});
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../engine/engine.h"
+#include "tickets.h"
 #include "values.h"
 
 namespace {
@@ -31,6 +32,7 @@ struct Call {
   napi_deferred deferred = nullptr;
   napi_ref message = nullptr;
   napi_ref body = nullptr;
+  uint32_t ticket = 0;
   Outcome outcome;
 };
 
@@ -39,6 +41,7 @@ struct Environment {
   std::vector<Call*> finished;
   bool waking = false;
   size_t in_flight = 0;  // event loop only
+  sealpoint::node::Tickets tickets;
   size_t borrowed = 0;   // unfinished calls that read a message in this environment's memory
   std::condition_variable returned;
   napi_threadsafe_function wake = nullptr;
@@ -60,6 +63,7 @@ void settle(napi_env env, Environment& environment, Call* call) {
   settle_deferred(env, call->deferred, call->outcome);
   if (call->message != nullptr) napi_delete_reference(env, call->message);
   if (call->body != nullptr) napi_delete_reference(env, call->body);
+  environment.tickets.forget(call->ticket);
   delete call;
   if (--environment.in_flight == 0) napi_unref_threadsafe_function(env, environment.wake);
 }
@@ -167,16 +171,20 @@ std::shared_ptr<Engine> engine_of(uint32_t handle) {
   return found == handles().end() ? nullptr : found->second.engine;
 }
 
-// call(handle, operation, Uint8Array, Uint8Array?) -> Promise<ArrayBuffer>. The caller must not change the bytes before the promise settles.
+// call(handle, operation, Uint8Array, Uint8Array?, ticket?) -> Promise<ArrayBuffer>. The caller must not change the bytes before the promise settles.
+// With a ticket, which no other call in flight has, cancel() can name it.
 napi_value call(napi_env env, napi_callback_info info) {
-  size_t count = 4;
-  napi_value args[4];
+  size_t count = 5;
+  napi_value args[5];
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  uint32_t handle = 0, operation = 0;
+  uint32_t handle = 0, operation = 0, ticket = 0;
+  if (count > 4 && napi_get_value_uint32(env, args[4], &ticket) != napi_ok) return throw_text(env, "a ticket is a number");
+  napi_valuetype body = napi_undefined;
+  if (count > 3) napi_typeof(env, args[3], &body);
   sealpoint::Message message;
   if (count < 3 || napi_get_value_uint32(env, args[0], &handle) != napi_ok || napi_get_value_uint32(env, args[1], &operation) != napi_ok ||
-      !read_bytes(env, args[2], message.head) || (count > 3 && !read_bytes(env, args[3], message.body))) {
-    return throw_text(env, "call(handle, operation, Uint8Array, Uint8Array?)");
+      !read_bytes(env, args[2], message.head) || (body != napi_undefined && !read_bytes(env, args[3], message.body))) {
+    return throw_text(env, "call(handle, operation, Uint8Array, Uint8Array?, ticket?)");
   }
   auto engine = engine_of(handle);
   if (engine == nullptr) {
@@ -187,6 +195,7 @@ napi_value call(napi_env env, napi_callback_info info) {
   auto* pending = new Call();
   napi_value promise;
   napi_create_promise(env, &pending->deferred, &promise);
+  pending->ticket = ticket;
   std::shared_ptr<void> keep;
   if (message.head.size() + message.body.size() <= kCopyMax) {
     auto copy = std::make_shared<std::string>(message.head);
@@ -201,7 +210,7 @@ napi_value call(napi_env env, napi_callback_info info) {
     ++environment->borrowed;
   }
   if (environment->in_flight++ == 0) napi_ref_threadsafe_function(env, environment->wake);
-  engine->submit(static_cast<sealpoint::Operation>(operation), message, std::move(keep), [environment, pending](Outcome outcome) {
+  auto done = [environment, pending](Outcome outcome) {
     pending->outcome = std::move(outcome);
     std::lock_guard lock(environment->mutex);
     if (pending->message != nullptr && --environment->borrowed == 0) environment->returned.notify_all();
@@ -213,8 +222,20 @@ napi_value call(napi_env env, napi_callback_info info) {
     if (environment->waking) return;
     environment->waking = true;
     napi_call_threadsafe_function(environment->wake, nullptr, napi_tsfn_nonblocking);
-  });
+  };
+  engine->submit(static_cast<sealpoint::Operation>(operation), message, std::move(keep), std::move(done), environment->tickets.take(ticket));
   return promise;
+}
+
+// cancel(ticket): a read ends soon, and its promise is rejected; a call that is over is no error.
+napi_value cancel(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  uint32_t ticket = 0;
+  if (count < 1 || napi_get_value_uint32(env, args[0], &ticket) != napi_ok) return throw_text(env, "cancel(ticket)");
+  (*environment_of(env))->tickets.cancel(ticket);
+  return nullptr;
 }
 
 // close(handle) -> Promise<void>: waits for what is in flight, off the event loop.
@@ -307,6 +328,7 @@ napi_value init(napi_env env, napi_value exports) {
       {"openSealed", nullptr, open_sealed, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"prepare", nullptr, prepare, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"call", nullptr, call, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"cancel", nullptr, cancel, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"close", nullptr, close, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
   };
   napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);

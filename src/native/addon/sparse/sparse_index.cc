@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "../core/cancellation.h"
+
 namespace sealpoint {
 
 namespace {
@@ -179,7 +181,9 @@ std::vector<SparseHit> SparseIndex::search(const SparseView& query, size_t k, co
     if (found != postings_.end()) entries += found->second.live();
   }
   if (allowed != nullptr && allowed_count * kForwardCost < entries) {
+    cancellation::Stride<1024> steps;
     allowed->for_each([&](uint32_t slot) {
+      steps.step();
       float score;
       if (dot(query, slot, score)) offer(best, k, {slot, score});
     });
@@ -187,9 +191,11 @@ std::vector<SparseHit> SparseIndex::search(const SparseView& query, size_t k, co
     Sums& sums = thread_sums();
     if (sums.scores.size() < slots_.size()) sums.scores.resize(slots_.size(), kNone);
     sums.touched.clear();
-    for (size_t i = 0; i < query.count; ++i) {
+    bool given_up = false;
+    for (size_t i = 0; i < query.count && !given_up; ++i) {
       const auto found = postings_.find(query.indices[i]);
       if (found == postings_.end()) continue;
+      given_up = cancellation::requested();
       const float weight = query.values[i];
       found->second.for_each([&](uint32_t slot, float value) {
         if (allowed != nullptr && !allowed->test(slot)) return;
@@ -206,10 +212,11 @@ std::vector<SparseHit> SparseIndex::search(const SparseView& query, size_t k, co
       const float score = sums.scores[slot];
       sums.scores[slot] = kNone;
       // Infinite products may cancel out to no number.
-      if (score != score) continue;
+      if (score != score || given_up) continue;
       if (best.size() < k || score >= best.front().score) offer(best, k, {slot, score});
     }
   }
+  cancellation::check();
   std::sort_heap(best.begin(), best.end(), Worst());
   return best;
 }

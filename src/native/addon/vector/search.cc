@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "../core/cancellation.h"
 #include "../core/status.h"
 #include "index_impl.h"
 #include "kernels.h"
@@ -17,6 +18,10 @@ constexpr double kScanRowsPerEf = 50;
 // rest as much as there are matches, finds at least what the whole ef finds without a mask (check/vector_bench.cc).
 constexpr double kMaskedEf = 0.5;
 constexpr size_t kScanBatch = 64;
+// Rows of a scan between two looks whether anybody waits for it: some ten microseconds.
+constexpr uint32_t kRowsPerLook = 1024;
+using Steps = cancellation::Stride<kRowsPerLook>;
+using BatchSteps = cancellation::Stride<kRowsPerLook / kScanBatch>;
 // Binary and product codes, and scalar ones of bytes, are coarser than others and put a true neighbour this many times further down.
 constexpr size_t kCoarseCandidates = 3;
 
@@ -146,8 +151,10 @@ RowFilter VectorIndexImpl::filter_of(const Segment& segment, const Bitset* allow
 void VectorIndexImpl::scan_tail(const Tail& tail, SearchState& state) const {
   if (tail.live == 0) return;
   const Bitset* allowed = state.request.allowed;
+  Steps steps;
   if (allowed != nullptr && state.request.allowed_count < tail.rows()) {
     allowed->for_each([&](uint32_t slot) {
+      steps.step();
       if (slot < locations_.size() && locations_[slot].part == tail.number) {
         state.offer(slot, tail.row(locations_[slot].row));
       }
@@ -155,6 +162,7 @@ void VectorIndexImpl::scan_tail(const Tail& tail, SearchState& state) const {
     return;
   }
   for (uint32_t row = 0; row < tail.rows(); ++row) {
+    steps.step();
     const uint32_t slot = tail.slot(row);
     if (allowed != nullptr && !allowed->test(slot)) continue;
     if (locations_[slot] == Location{tail.number, row}) state.offer(slot, tail.row(row));
@@ -166,9 +174,11 @@ void VectorIndexImpl::scan_rows(const Segment& segment, SearchState& state) cons
   if (state.request.allowed == nullptr) file.expect_all_rows();
   uint32_t rows[kScanBatch];
   size_t count = 0;
+  BatchSteps steps;
   state.for_each_match(file, filter_of(segment, state.request.allowed), [&](uint32_t row) {
     rows[count++] = row;
     if (count < kScanBatch) return;
+    steps.step();
     state.offer_rows(segment, rows, count);
     count = 0;
   });
@@ -180,7 +190,9 @@ void VectorIndexImpl::scan_codes(const Segment& segment, const CodeScorer& score
   uint32_t rows[kScanBatch] = {};
   float distances[kScanBatch];
   size_t count = 0;
+  BatchSteps steps;
   auto flush = [&] {
+    steps.step();
     if (file.in_memory() && !state.originals()) {
       scorer.score(rows, count, distances);
     } else {
@@ -202,6 +214,7 @@ void VectorIndexImpl::scan_codes(const Segment& segment, const CodeScorer& score
 
 void VectorIndexImpl::search_segment(const Segment& segment, bool full_scan, SearchState& state) const {
   if (segment.live == 0) return;
+  cancellation::check();
   const VectorSearch& request = state.request;
   VectorSearchReport unread;
   VectorSearchReport& report = request.report == nullptr ? unread : *request.report;

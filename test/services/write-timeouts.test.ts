@@ -1,0 +1,111 @@
+/** The timeout of a write says how long its caller waits: the write goes on, and the answer says WaitTimeout. */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { expect, test } from "vitest";
+import { Points } from "../../gen/qdrant/points_service_pb.js";
+import type { RawUnaryHandler, UnaryHandler } from "../../src/api/grpc/call.ts";
+import { bindPoints } from "../../src/api/grpc/handlers/points.ts";
+import { withTimeouts } from "../../src/api/grpc/handlers/timeouts.ts";
+import type { AdmittedRequest, SealedEngine, WriteOperation } from "../../src/engine/index.ts";
+import { PointsService, QueriesService } from "../../src/services/index.ts";
+
+const { deletePoints, updateBatch, createFieldIndex } = {
+  deletePoints: Points.method.delete,
+  updateBatch: Points.method.updateBatch,
+  createFieldIndex: Points.method.createFieldIndex,
+};
+const collectionName = "any";
+const call = { metadata: () => undefined, setTrailingMetadata: () => undefined } as never;
+const ids = (id: bigint) => ({
+  pointsSelectorOneOf: {
+    case: "points" as const,
+    value: { ids: [{ pointIdOptions: { case: "num" as const, value: id } }] },
+  },
+});
+
+/** An engine whose writes end when the test says so. */
+function slowEngine() {
+  const admitted: AdmittedRequest[] = [];
+  const begun: string[] = [];
+  const ends: (() => void)[] = [];
+  let operationId = 0n;
+  const wait = (what: string) => {
+    begun.push(what);
+    return new Promise((resolve) => ends.push(() => resolve({ operationId: ++operationId, applied: true })));
+  };
+  const engine = {
+    admit: async (_: string, request: AdmittedRequest) => void admitted.push(request),
+    sealedSkipped: async () => 0,
+    write: (_: string, operation: WriteOperation) => wait(operation.kind),
+    createFieldIndex: (_: string, key: string) => wait(`index ${key}`),
+  } as unknown as SealedEngine;
+  const points = bindPoints(new PointsService(engine), new QueriesService(engine));
+  return { admitted, begun, ends, table: withTimeouts(points, engine).table };
+}
+
+function raw(table: Readonly<Record<string, unknown>>, name: string) {
+  return (table[name] as RawUnaryHandler).handleBytes;
+}
+
+test("a write that is not done in time is answered WaitTimeout and goes on", async () => {
+  const { admitted, begun, ends, table } = slowEngine();
+  const request = { collectionName, wait: true, timeout: 1n, points: ids(1n) };
+  const bytes = toBinary(deletePoints.input, create(deletePoints.input, request));
+  const begunMs = performance.now();
+  const { result } = fromBinary(deletePoints.output, await raw(table, "delete")(bytes, call));
+  expect(performance.now() - begunMs).toBeGreaterThan(950);
+  expect([result?.status, result?.operationId]).toEqual([4, undefined]);
+  expect([begun, admitted]).toEqual([["delete"], [{ timeoutSeconds: 1 }]]);
+  ends[0]?.();
+});
+
+test("in time it is Completed, and who does not wait is answered as ever", async () => {
+  const { ends, table } = slowEngine();
+  const answer = async (request: object) => {
+    const bytes = toBinary(
+      deletePoints.input,
+      create(deletePoints.input, { collectionName, points: ids(1n), ...request }),
+    );
+    const answered = raw(table, "delete")(bytes, call);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    ends.pop()?.();
+    const { result } = fromBinary(deletePoints.output, await answered);
+    return [result?.status, result?.operationId];
+  };
+  expect(await answer({ wait: true, timeout: 5n })).toEqual([2, 1n]);
+  expect(await answer({ wait: false, timeout: 5n })).toEqual([1, 2n]);
+  const refused = toBinary(deletePoints.input, create(deletePoints.input, { collectionName, timeout: 0n }));
+  await expect(raw(table, "delete")(refused, call)).rejects.toMatchObject({
+    kind: "bad_input",
+    message: "Validation error in body: [timeout: value 0 invalid, must be 1 or larger]",
+  });
+});
+
+test("of a batch, what stands behind a write that timed out has timed out too, and is written in its order", async () => {
+  const { begun, ends, table } = slowEngine();
+  const clear = { operation: { case: "clearPayload" as const, value: { points: ids(1n) } } };
+  const drop = { operation: { case: "deletePoints" as const, value: { points: ids(2n) } } };
+  const request = { collectionName, wait: true, timeout: 1n, operations: [clear, drop, clear] };
+  const answered = raw(table, "updateBatch")(toBinary(updateBatch.input, create(updateBatch.input, request)), call);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  ends[0]?.();
+  const { result } = fromBinary(updateBatch.output, await answered);
+  expect(result.map(({ status, operationId }) => [status, operationId])).toEqual([
+    [2, 1n],
+    [4, undefined],
+    [4, undefined],
+  ]);
+  expect(begun).toEqual(["clear_payload", "delete"]);
+  ends[1]?.();
+  await expect.poll(() => begun).toEqual(["clear_payload", "delete", "clear_payload"]);
+  ends[2]?.();
+});
+
+test("an index that is not filled in time", async () => {
+  const { begun, ends, table } = slowEngine();
+  const { handle } = table.createFieldIndex as UnaryHandler<unknown, { result: { status: number } }>;
+  const request = { collectionName, fieldName: "city", fieldType: 0, wait: true, timeout: 1n };
+  const { result } = await handle(create(createFieldIndex.input, request), call);
+  expect(result).toEqual({ operationId: undefined, status: 4 });
+  expect(begun).toEqual(["index city"]);
+  ends[0]?.();
+});
