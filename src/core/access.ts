@@ -43,6 +43,14 @@ export function requireCollection(access: Access, name: string, needed: Collecti
   if (ranks[granted] < ranks[needed]) throw forbidden(`Write access to collection ${name} is required`);
 }
 
+/** Of the collection as a whole, which its snapshots are: whoever may change points only may not have them. Throws forbidden. */
+export function requireWhole(access: Access, name: string, needed: "r" | "rw"): void {
+  requireCollection(access, name, needed);
+  if (access.kind === "collections" && access.rules.get(name) === "prw") {
+    throw forbidden(`Access to the whole collection ${name} is required`);
+  }
+}
+
 export function mayRead(access: Access, name: string): boolean {
   return access.kind === "global" || access.rules.has(name);
 }

@@ -297,6 +297,8 @@ export interface Snapshots {
     snapshot: string,
     shard?: number,
   ): Promise<{ readonly info: SnapshotInfo; read(from: number): AsyncIterable<Uint8Array> }>;
+  /** Whether the caller may restore at all: asked before anything is fetched or looked for. Throws forbidden. */
+  admitRestore(): Promise<void>;
   /** Whether a path, its links followed, lies in the folder of snapshots. */
   holds(path: string): Promise<boolean>;
   /** Stores bytes that arrive as a file of its own, bounded by limits.snapshotBytesMax. */

@@ -10,6 +10,7 @@ import {
   requireCollection,
   requireGlobalRead,
   requireManage,
+  requireWhole,
 } from "../core/index.ts";
 import type { SealedEngine, Snapshots } from "./engine.ts";
 
@@ -158,7 +159,7 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
 /** As Qdrant has it: whoever may change the collection may copy it; what replaces data, or concerns all of it, is the manager's. */
 function guardSnapshots(snapshots: Snapshots, access: Access): Snapshots {
   const need = (name: string | undefined, mode: "r" | "rw"): void => {
-    if (name !== undefined) requireCollection(access, name, mode);
+    if (name !== undefined) requireWhole(access, name, mode);
     else if (mode === "r") requireGlobalRead(access);
     else requireManage(access);
   };
@@ -178,6 +179,10 @@ function guardSnapshots(snapshots: Snapshots, access: Access): Snapshots {
     async open(name, snapshot, shard) {
       need(name, "r");
       return snapshots.open(name, snapshot, shard);
+    },
+    async admitRestore() {
+      requireManage(access);
+      await snapshots.admitRestore();
     },
     async holds(path) {
       requireManage(access);

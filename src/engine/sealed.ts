@@ -265,6 +265,7 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
       list: (name, shard) => engine.snapshots.list(name, shard),
       delete: (name, snapshot, shard) => engine.snapshots.delete(name, snapshot, shard),
       open: (name, snapshot, shard) => engine.snapshots.open(name, snapshot, shard),
+      admitRestore: () => engine.snapshots.admitRestore(),
       holds: (path) => engine.snapshots.holds(path),
       receive: (parts) => engine.snapshots.receive(parts),
       // Another policy may hold for the name afterwards.

@@ -50,14 +50,17 @@ export function createAuthenticator({ apiKeys, readOnlyKeys = [], jwtRbac = fals
   const verified = new VerifiedTokens();
 
   async function judgeToken(token: string, name: string): Promise<Caller> {
+    let isToken = false;
     for (const secret of secrets) {
       const claims = await verifyToken(token, secret);
-      if (claims === undefined) continue;
+      if (claims === "signature") isToken = true;
+      if (claims === undefined || claims === "signature") continue;
       const caller = readClaims(claims);
       verified.add(name, caller, claims.exp);
       return caller;
     }
-    throw unauthenticated("Invalid API key or JWT");
+    // As Qdrant tells a token of somebody else's from what is none.
+    throw isToken ? forbidden("InvalidSignature") : unauthenticated("Invalid API key or JWT");
   }
 
   return {
@@ -99,8 +102,8 @@ function presentedKey(header: (name: string) => unknown): string | undefined {
   return typeof authorization === "string" ? /^Bearer +(\S+)\s*$/i.exec(authorization)?.[1] : undefined;
 }
 
-/** Undefined when this secret did not sign it; throws forbidden for a token of ours that is not, or no more, valid. */
-async function verifyToken(token: string, secret: Uint8Array): Promise<JWTPayload | undefined> {
+/** Undefined for what is no token, "signature" when another secret signed it; throws forbidden for a token of ours that is not, or no more, valid. */
+async function verifyToken(token: string, secret: Uint8Array): Promise<JWTPayload | "signature" | undefined> {
   try {
     const { payload } = await jwtVerify(token, secret, {
       algorithms: ["HS256"],
@@ -110,7 +113,7 @@ async function verifyToken(token: string, secret: Uint8Array): Promise<JWTPayloa
   } catch (error) {
     if (error instanceof errors.JWTExpired) throw forbidden("ExpiredSignature");
     if (error instanceof errors.JWTClaimValidationFailed) throw forbidden("ImmatureSignature");
-    return undefined;
+    return error instanceof errors.JWSSignatureVerificationFailed ? "signature" : undefined;
   }
 }
 
@@ -128,7 +131,7 @@ function readAccessClaim(claim: unknown): Access {
   for (const entry of claim as readonly Record<string, unknown>[]) {
     const { collection, access, payload } = entry ?? {};
     // A filter that is not applied would grant more than its author meant.
-    if (payload !== undefined) throw forbidden("Invalid JWT: the claim payload is no longer supported");
+    if (payload !== undefined) throw unauthenticated("Invalid JWT: the claim payload is no longer supported");
     if (typeof collection !== "string" || !isMode(access)) throw forbidden("Invalid JWT: access has a wrong entry");
     rules.set(collection, access);
   }

@@ -198,6 +198,7 @@ export class QueriesService {
     const name = lookupFrom.vector === undefined || lookupFrom.vector === "" ? using : lookupFrom.vector;
     const vectors = new Map<PointId, VectorValue>();
     for (const id of pointsOf(query)) vectors.set(id, await this.#fetch(lookupFrom.collection, id, name));
+    if (vectors.size === 0) await this.#require(lookupFrom.collection);
     const replace = (input: VectorInput): VectorInput =>
       isId(input) ? (vectors.get(input.pointId) as VectorValue) : input;
     return { ...stage, prefetch, query: mapQueryInputs(query, replace) };
@@ -206,13 +207,24 @@ export class QueriesService {
   async #fetch(collection: string, id: PointId, name: string): Promise<VectorValue> {
     const table = await this.#engine
       .get(collection, [id], { kind: "none" }, { kind: "names", names: [name] })
-      .catch((error: unknown) => {
-        throw lookupError(error, collection);
+      .catch(async (error: unknown) => {
+        if (!(error instanceof DomainError && error.kind === "bad_input")) throw lookupError(error, collection);
+        // A point that is not there is named before a vector that no point has.
+        const bare = await this.#engine.get(collection, [id], { kind: "none" }, { kind: "none" });
+        if (bare.length > 0) throw error;
+        return bare;
       });
     if (table.length === 0) throw notFound(`No point with id ${id} found`);
     const found = table.vectors(0)?.find(([vector]) => vector === name)?.[1];
     if (found === undefined) throw notFound(`Point ${id} has no vector \`${name}\``);
     return found;
+  }
+
+  /** Of a collection whose points nobody asks for it is said too when it is not there. */
+  async #require(collection: string): Promise<void> {
+    await this.#engine.collectionInfo(collection).catch((error: unknown) => {
+      throw lookupError(error, collection);
+    });
   }
 }
 

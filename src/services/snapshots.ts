@@ -56,7 +56,7 @@ export class SnapshotsService {
   }
 
   async recoverFromFile(collection: string, path: string, { checksum }: RecoverOptions = {}): Promise<void> {
-    checkTarget(collection, checksum);
+    await this.#admit(collection, checksum);
     const found = await stat(path).catch(() => undefined);
     if (found?.isFile() !== true) {
       throw badInput(`Bad request: Snapshot file ${JSON.stringify(path)} does not exist`, "location");
@@ -69,7 +69,7 @@ export class SnapshotsService {
   }
 
   async recoverFromUrl(collection: string, url: URL, options: RecoverOptions = {}): Promise<void> {
-    checkTarget(collection, options.checksum);
+    await this.#admit(collection, options.checksum);
     const whole = AbortSignal.timeout(limits.snapshotTransferMs);
     const stop = new AbortController();
     const signals = [whole, stop.signal, ...(options.signal === undefined ? [] : [options.signal])];
@@ -108,7 +108,7 @@ export class SnapshotsService {
     parts: AsyncIterable<Uint8Array>,
     { checksum }: RecoverOptions = {},
   ): Promise<void> {
-    checkTarget(collection, checksum);
+    await this.#admit(collection, checksum);
     await this.#restoreReceived(collection, parts, checksum);
   }
 
@@ -133,7 +133,7 @@ export class SnapshotsService {
     files: AsyncIterable<AsyncIterable<Uint8Array>>,
     { checksum }: RecoverOptions = {},
   ): Promise<void> {
-    checkTarget(collection, checksum);
+    await this.#admit(collection, checksum);
     const received: ReceivedSnapshot[] = [];
     try {
       for await (const parts of files) {
@@ -168,6 +168,11 @@ export class SnapshotsService {
       throw badInput("Wrong input: several snapshots are restored as one collection: name it", "collection_name");
     }
     return this.#snapshots.restore(collection, paths, checksum);
+  }
+
+  async #admit(collection: string, checksum: string | undefined): Promise<void> {
+    await this.#snapshots.admitRestore();
+    checkTarget(collection, checksum);
   }
 
   async #checkShard(collection: string | undefined, shard: number | undefined): Promise<void> {

@@ -166,7 +166,10 @@ function toFieldCondition(message: FieldCondition, field: string): Condition {
   const [first] = found;
   if (first !== undefined && found.length === 1 && inverted.length === 0) return first;
   if (first === undefined && inverted.length === 0) {
-    throw badInput(`${field}: the field condition has no condition`, field);
+    throw badInput(
+      `Validation error in body: [${field}: Validation error: At least one field condition must be specified [{}]]`,
+      field,
+    );
   }
   return { kind: "filter", filter: { must: found, should: [], mustNot: inverted } };
 }

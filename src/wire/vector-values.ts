@@ -38,11 +38,10 @@ export function mapVectorValue(message: Vector, field: string): VectorValue | { 
 export function mapFlat({ data, indices, vectorsCount }: Vector, field: string): VectorValue {
   if (indices !== undefined) return mapSparse(indices.data, data, field);
   if (vectorsCount === undefined) return Float32Array.from(data);
-  if (vectorsCount === 0 || data.length % vectorsCount !== 0) {
-    throw badInput(
-      `Unable to convert to multi-dense vector: Validation failed: Data length is not divisible by vectors count. Data length: ${data.length}, vectors count: ${vectorsCount} (${field})`,
-      `${field}.vectors_count`,
-    );
+  // The texts are Qdrant's validator's.
+  if (vectorsCount === 0) throw multiError("Validation error: vectors count must be greater than 0 [{}]", field);
+  if (data.length % vectorsCount !== 0) {
+    throw multiError("Validation error: invalid dense vector length for vectors count [{}]", field);
   }
   const dimensions = data.length / vectorsCount;
   checkRows(vectorsCount, dimensions, field);

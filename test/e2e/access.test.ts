@@ -141,15 +141,14 @@ describe.runIf(addonBuilt)("tokens", () => {
   test("expired, signed by another, signed with the reader's key, unsigned, with a claim of old", async () => {
     expect(await denied(read(connect(await token({ access: "m" }, { expires: -120 })), mine))).toBe("ExpiredSignature");
     for (const key of ["another-long-key", keys.reader]) {
-      const found = await failure(read(connect(await token({ access: "m" }, { key })), mine));
-      expect(found.code).toBe(status.UNAUTHENTICATED);
-      expect(found.details).not.toContain(key);
+      expect(await denied(read(connect(await token({ access: "m" }, { key })), mine))).toBe("InvalidSignature");
     }
     const [, body] = (await token({ access: "m" })).split(".");
     const none = Buffer.from(JSON.stringify({ alg: "none" })).toString("base64url");
     expect((await failure(read(connect(`${none}.${body}.`), mine))).code).toBe(status.UNAUTHENTICATED);
     const filtered = { access: [{ collection: mine, access: "r", payload: { user: "ada" } }] };
-    expect(await denied(read(connect(await token(filtered)), mine))).toContain("payload");
+    const old = await failure(read(connect(await token(filtered)), mine));
+    expect([old.code, old.details]).toEqual([status.UNAUTHENTICATED, expect.stringContaining("payload")]);
   });
 
   test("value_exists: the token lives as long as the point", async () => {

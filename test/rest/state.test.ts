@@ -123,6 +123,34 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect((await call("GET", "/telemetry?details_level=much")).code).toBe(400);
   });
 
+  test("telemetry shows more from level to level", async () => {
+    const at = async (level: number): Promise<Loose> =>
+      (await call("GET", `/telemetry?details_level=${level}`)).json.result;
+    const least = await at(0);
+    expect(Object.keys(least).sort()).toEqual(["app", "cluster", "collections", "id", "requests"]);
+    expect(least.collections).toEqual({ number_of_collections: 1 });
+    const [first] = (await at(1)).collections.collections;
+    expect(first).toEqual({
+      vectors: count,
+      optimizers_status: "ok",
+      params: expect.objectContaining({ vectors: { size: 2, distance: "Dot" } }),
+    });
+    const second = await at(2);
+    expect(second.memory.resident_bytes).toBeGreaterThan(1e7);
+    expect(second.app.system.cpu_flags).toEqual(expect.any(String));
+    expect(Object.keys(second.collections.collections[0]).sort()).toEqual(["config", "id", "init_time_ms"]);
+    const [{ shards, transfers }] = (await at(3)).collections.collections;
+    expect([transfers, shards[0].replicate_states, shards[0].local.num_points]).toEqual([[], { "0": "Active" }, count]);
+    expect(shards[0].local.payloads_size_bytes).toBeGreaterThan(0);
+    expect(shards[0].local).not.toHaveProperty("segments");
+    const [fourth] = (await at(10)).collections.collections;
+    const [segment] = fourth.shards[0].local.segments;
+    expect(segment.info).toMatchObject({ num_points: count, index_schema: { tag: { data_type: "keyword" } } });
+    expect(segment.payload_field_indices).toEqual([
+      expect.objectContaining({ field_name: "tag", index_type: "keyword", points_count: count }),
+    ]);
+  });
+
   test("metrics have Qdrant's names beside ours, by route", async () => {
     await call("POST", "/collections/state/points/scroll", { limit: 1 });
     const text: string = (await call("GET", "/metrics")).json;

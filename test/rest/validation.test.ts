@@ -101,6 +101,18 @@ describe.skipIf(!addonBuilt)("a validator's error", () => {
     });
   });
 
+  test("tells an empty condition from a slice that JSON cannot mean", async () => {
+    const filtered = (condition: object) => ask({ filter: { must: [condition] } }, "scroll");
+    expect(await filtered({ key: "rank" })).toMatchObject(
+      invalid("scroll_request.filter.must[0]: Validation error: At least one field condition must be specified [{}]"),
+    );
+    expect((await filtered({ slice: { total: 4, index: 4 } })).code).toBe(422);
+    expect(await filtered({ slice: { total: 0, index: 0 } })).toMatchObject({
+      code: 400,
+      error: expect.stringContaining("expected a nonzero u32"),
+    });
+  });
+
   test("of a name in the path comes before the collection is looked for", async () => {
     const { code, error } = await call("GET", `/collections/${"n".repeat(256)}/points/1`);
     expect([code, error]).toEqual([
@@ -143,6 +155,38 @@ describe.skipIf(!addonBuilt)("a query", () => {
     expect(await ask(fused)).toMatchObject(missing);
     const groups = { query: [1, 2, 3, 4], group_by: "rank", with_lookup: "elsewhere" };
     expect(await ask(groups, "query/groups")).toMatchObject(missing);
+  });
+
+  test("is refused for a lookup without its collection even when nothing is looked up there", async () => {
+    const lookup_from = { collection: "elsewhere" };
+    const missing = { code: 404, error: "Not found: Collection elsewhere not found" };
+    expect(await ask({ positive: [[1, 2, 3, 4]], limit: 1, lookup_from }, "recommend")).toMatchObject(missing);
+    // A point that is not there is named before a vector that no point has.
+    const wrong = { collection: "dense", vector: "none" };
+    expect(await ask({ query: 9, lookup_from: wrong })).toMatchObject({
+      code: 404,
+      error: "Not found: No point with id 9 found",
+    });
+    expect(await ask({ query: 1, lookup_from: wrong })).toMatchObject({
+      code: 400,
+      error: "Wrong input: Not existing vector name error: none",
+    });
+  });
+
+  test("discovers without a context when that is said", async () => {
+    const target = [1, 0, 0, 0];
+    const { result } = await ask({ query: { discover: { target, context: null } } });
+    expect(result.points.map(({ id }: Loose) => id)).toEqual([3, 2, 1]);
+    expect((await ask({ query: { discover: { target } } })).code).toBe(400);
+  });
+
+  test("scores small vectors to the last bit as Qdrant sums them", async () => {
+    await call("PUT", "/collections/sums", { vectors: { size: 4, distance: "Dot" } });
+    const points = [{ id: 1, vector: [0.19, 0.81, 0.75, 0.11] }];
+    await call("PUT", "/collections/sums/points?wait=true", { points });
+    // 1.155 in any order but the plain one, or with fused steps.
+    const { result } = await ask({ query: [0.05, 0.61, 0.76, 0.74] }, "query", "sums");
+    expect(result.points[0].score).toBe(1.1550001);
   });
 
   test("with an offset finds as many more of each prefetch", async () => {

@@ -1,6 +1,5 @@
 /** What REST has and gRPC has not: the server's own state, and the routes of a cluster as a single node answers them. */
 import { randomUUID } from "node:crypto";
-import { availableParallelism } from "node:os";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import {
@@ -13,8 +12,9 @@ import {
 } from "../../core/index.ts";
 import { apiVersion, type MethodFigures, type ResponseBook, serverTitle } from "../../ops/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
-import { renderRestAnswer } from "../../wire/index.ts";
+import { encodeRestRequest, renderRestAnswer } from "../../wire/index.ts";
 import { type CallsFor, RestCall } from "./call.ts";
+import { collectionTelemetry, memoryTelemetry, type ShownCollection, systemTelemetry } from "./telemetry.ts";
 
 export interface StateRoute {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -65,13 +65,15 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
   const id = randomUUID();
   const startup = new Date().toISOString();
 
-  app.get("/cluster", (request, reply) => send(request, reply, { status: "disabled" }));
-  app.get("/cluster/telemetry", async (request, reply) => {
+  app.get("/cluster", async (request, reply) => {
     requireGlobalRead(accessOf(request));
+    return send(request, reply, { status: "disabled" });
+  });
+  // Whoever sees a part of the collections is told as little as there is to tell.
+  app.get("/cluster/telemetry", async (request, reply) => {
     return send(request, reply, { collections: {}, cluster: { enabled: false, number_of_peers: 0, peers: {} } });
   });
   app.get("/issues", async (request, reply) => {
-    requireGlobalRead(accessOf(request));
     return send(request, reply, { issues: [] });
   });
   app.delete("/issues", async (request, reply) => {
@@ -84,7 +86,8 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
   });
   app.get("/telemetry", async (request, reply) => {
     const access = accessOf(request);
-    requireGlobalRead(access);
+    // Of the server itself, which one of some collections is not shown.
+    const whole = access.kind === "global";
     const level = detailsLevel(request);
     const names = await collectionNames(api.callsFor(access), request, reply, serving);
     return send(request, reply, {
@@ -101,13 +104,17 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
           rocksdb: true,
           staging: false,
         },
-        ...(level < 1
-          ? {}
-          : { system: { is_docker: false, container_runtime: "none", cores: availableParallelism() } }),
+        ...(level < 1 ? {} : { system: systemTelemetry() }),
       },
-      collections: { number_of_collections: names.length },
+      collections: {
+        number_of_collections: names.length,
+        ...(level < 1 ? {} : { collections: await collectionsTelemetry(api, request, reply, serving, names, level) }),
+      },
       cluster: { enabled: false },
-      requests: { rest: { responses: restOf(api.responses) }, grpc: { responses: grpcOf(await api.methods()) } },
+      ...(whole
+        ? { requests: { rest: { responses: restOf(api.responses) }, grpc: { responses: grpcOf(await api.methods()) } } }
+        : {}),
+      ...(level < 1 || !whole ? {} : { memory: memoryTelemetry(), hardware: { collection_data: {} } }),
     });
   });
   app.get("/collections/:name/optimizations", async (request, reply) => {
@@ -153,13 +160,43 @@ async function collectionNames(
   request: FastifyRequest,
   reply: FastifyReply,
   { log, draining }: StateServing,
-): Promise<readonly unknown[]> {
+): Promise<string[]> {
   const method = "/qdrant.Collections/List";
   const list = calls.get(method);
   const call = new RestCall(method, request, reply, log, draining);
   const bytes = (await list?.(new Uint8Array(0), call)) ?? new Uint8Array(0);
   const pieces = await renderRestAnswer("collections", bytes, [], new TimeSlices());
-  return (JSON.parse(pieces.join("")) as { readonly collections: readonly unknown[] }).collections;
+  const { collections } = JSON.parse(pieces.join("")) as { readonly collections: readonly { readonly name: string }[] };
+  return collections.map(({ name }) => name);
+}
+
+/** The configuration is what Get shows of it. */
+async function collectionsTelemetry(
+  api: StateApi,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { accessOf, log, draining }: StateServing,
+  names: readonly string[],
+  level: number,
+): Promise<object[]> {
+  const access = accessOf(request);
+  const method = "/qdrant.Collections/Get";
+  const get = api.callsFor(access).get(method);
+  const call = new RestCall(method, request, reply, log, draining);
+  const found: object[] = [];
+  for (const name of names) {
+    try {
+      const asked = encodeRestRequest("getCollection", { path: { name }, query: {} }, undefined);
+      const bytes = (await get?.(asked.bytes, call)) ?? new Uint8Array(0);
+      const pieces = await renderRestAnswer("collection", bytes, asked.payload, new TimeSlices());
+      const shown = JSON.parse(pieces.join("")) as ShownCollection;
+      found.push(collectionTelemetry(await api.infoOf(access, name), shown, level));
+    } catch (error) {
+      // Deleted meanwhile.
+      if (!(error instanceof DomainError && error.kind === "not_found")) throw error;
+    }
+  }
+  return found;
 }
 
 type Statistics = Record<string, Record<string, object>>;

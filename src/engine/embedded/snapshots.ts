@@ -113,6 +113,8 @@ export class EmbeddedSnapshots implements Snapshots {
     };
   }
 
+  async admitRestore(): Promise<void> {}
+
   async holds(path: string): Promise<boolean> {
     const [folder, file] = await Promise.all([this.#folder, path].map((one) => realpath(one).catch(() => undefined)));
     return folder !== undefined && file?.startsWith(`${folder}${sep}`) === true;

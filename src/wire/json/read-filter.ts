@@ -90,10 +90,10 @@ addReader(ConditionSchema, (json, at, depth) => {
     return one({ case: "hasVector", value: { hasVector } as never });
   }
   if (has(object, "slice")) {
-    return one({
-      case: "slice",
-      value: readMessage(SliceConditionSchema, inner("slice"), `${at}.slice`, depth + 1) as never,
-    });
+    const slice = readMessage(SliceConditionSchema, inner("slice"), `${at}.slice`, depth + 1);
+    // Of a type that has no zero in Qdrant's JSON, so it does not come to the validator.
+    if (slice.total === 0) throw formatError("invalid value: integer `0`, expected a nonzero u32", `${at}.slice`);
+    return one({ case: "slice", value: slice as never });
   }
   const keys = Object.keys(object);
   if (keys.every((key) => filterKeys.has(key))) {

@@ -169,7 +169,11 @@ addReader(QuerySchema, (json, at, depth) => {
   }
   for (const key of otherQueries) {
     const value = member(json, key);
-    if (value !== undefined) return readFields(QuerySchema, { [key]: value }, at, depth) as unknown as Query;
+    if (value === undefined) continue;
+    // The context of a discovery has to be named, if only to say that there is none.
+    const none = key === "discover" && isObject(value) && value.context === null;
+    const named = none ? { ...value, context: [] } : value;
+    return readFields(QuerySchema, { [key]: named }, at, depth) as unknown as Query;
   }
   return make({ case: "nearest", value: nearest(json, at) });
 });

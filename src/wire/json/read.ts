@@ -65,6 +65,8 @@ const aliases: Readonly<Record<string, string>> = {
   with_vector: "with_vectors",
   with_vectors: "with_vector",
   quantization_config: "quantization",
+  limit: "top",
+  vector: "vectors",
 };
 
 /** Singular fields that JSON may leave out though protobuf has no presence for them. */

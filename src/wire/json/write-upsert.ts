@@ -85,7 +85,7 @@ function writePoints(w: BackwardWriter, points: readonly Json[], at: string, num
   for (let i = points.length - 1; i >= 0; i--) {
     const place = `${at}[${i}]`;
     const point = toObject(points[i] as Json, "struct PointStruct", place);
-    const vector = member(point, "vector");
+    const vector = member(point, "vector") ?? member(point, "vectors");
     if (vector === undefined) throw formatError("missing field `vector`", place);
     writePoint(w, point.id ?? null, vector, member(point, "payload"), member(point, "public_key"), place, number);
   }

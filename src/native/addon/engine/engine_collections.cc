@@ -22,6 +22,10 @@ std::string random_bytes(size_t size) {
 }  // namespace
 
 void no_collection(std::string_view name) {
+  // Qdrant's validator asks for a name before anything is looked for.
+  if (name.empty()) {
+    throw Error(ErrorKind::kBadInput, "Validation error in body: [collection_name: value \"\" invalid, must be from 1 to 255 characters]", "collection_name");
+  }
   throw Error(ErrorKind::kNotFound, "Not found: Collection `" + std::string(name) + "` doesn't exist!", "collection_name");
 }
 

@@ -59,6 +59,8 @@ class SparseIndex {
   // Live vectors that have the dimension; among `allowed` when given.
   size_t document_frequency(uint32_t dimension, const Bitset* allowed) const;
   size_t memory_bytes() const;
+  // Of the live vectors' own indices and values.
+  size_t vector_bytes() const { return forward_ * 8; }
 
  private:
   struct Entry {

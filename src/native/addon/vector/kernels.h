@@ -47,6 +47,13 @@ struct Kernels {
   void (*best_rows)(uint32_t distance, const float* queries, size_t blocks, size_t dim, const float* rows, size_t count, float* best);
 };
 
+// Vectors of fewer dimensions are summed term after term, without fused steps, at every level: that is how Qdrant sums them, so scores of small
+// vectors agree with its to the last bit.
+constexpr size_t kFewDimensions = 16;
+float few_dot(const float* a, const float* b, size_t dim);
+float few_l2(const float* a, const float* b, size_t dim);
+float few_l1(const float* a, const float* b, size_t dim);
+
 extern const Kernels kBaselineKernels;
 #if defined(__x86_64__)
 extern const Kernels kAvx2Kernels;

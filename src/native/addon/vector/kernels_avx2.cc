@@ -119,9 +119,15 @@ SEALPOINT_AVX2 inline float accumulate(const float* a, const float* b, size_t di
   return sum_f32(_mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3)));
 }
 
-SEALPOINT_AVX2 float dot_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kDot>(a, b, dim); }
-SEALPOINT_AVX2 float l2_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL2>(a, b, dim); }
-SEALPOINT_AVX2 float l1_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL1>(a, b, dim); }
+SEALPOINT_AVX2 float dot_f32(const float* a, const float* b, size_t dim) {
+  return dim < kFewDimensions ? few_dot(a, b, dim) : accumulate<Term::kDot>(a, b, dim);
+}
+SEALPOINT_AVX2 float l2_f32(const float* a, const float* b, size_t dim) {
+  return dim < kFewDimensions ? few_l2(a, b, dim) : accumulate<Term::kL2>(a, b, dim);
+}
+SEALPOINT_AVX2 float l1_f32(const float* a, const float* b, size_t dim) {
+  return dim < kFewDimensions ? few_l1(a, b, dim) : accumulate<Term::kL1>(a, b, dim);
+}
 
 SEALPOINT_AVX2 void widen_f16(const uint8_t* from, float* out, size_t count) {
   size_t i = 0;

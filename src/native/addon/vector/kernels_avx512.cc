@@ -133,9 +133,15 @@ SEALPOINT_AVX512 inline float accumulate(const float* a, const float* b, size_t 
   return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3)));
 }
 
-SEALPOINT_AVX512 float dot_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kDot>(a, b, dim); }
-SEALPOINT_AVX512 float l2_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL2>(a, b, dim); }
-SEALPOINT_AVX512 float l1_f32(const float* a, const float* b, size_t dim) { return accumulate<Term::kL1>(a, b, dim); }
+SEALPOINT_AVX512 float dot_f32(const float* a, const float* b, size_t dim) {
+  return dim < kFewDimensions ? few_dot(a, b, dim) : accumulate<Term::kDot>(a, b, dim);
+}
+SEALPOINT_AVX512 float l2_f32(const float* a, const float* b, size_t dim) {
+  return dim < kFewDimensions ? few_l2(a, b, dim) : accumulate<Term::kL2>(a, b, dim);
+}
+SEALPOINT_AVX512 float l1_f32(const float* a, const float* b, size_t dim) {
+  return dim < kFewDimensions ? few_l1(a, b, dim) : accumulate<Term::kL1>(a, b, dim);
+}
 
 SEALPOINT_AVX512 void widen_f16(const uint8_t* from, float* out, size_t count) {
   for (size_t i = 0; i < count; i += 16) {

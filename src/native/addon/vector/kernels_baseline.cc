@@ -9,6 +9,13 @@
 #pragma GCC optimize("O3")
 #endif
 
+// The baseline of x86-64 has no fused steps; those of other machines may.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__x86_64__)
+#define SEALPOINT_UNFUSED __attribute__((optimize("fp-contract=off")))
+#else
+#define SEALPOINT_UNFUSED
+#endif
+
 namespace sealpoint {
 namespace {
 
@@ -66,13 +73,13 @@ float accumulate(const float* a, const float* b, size_t dim, Term term) {
 }
 
 float dot_f32(const float* a, const float* b, size_t dim) {
-  return accumulate(a, b, dim, [](float x, float y) { return x * y; });
+  return dim < kFewDimensions ? few_dot(a, b, dim) : accumulate(a, b, dim, [](float x, float y) { return x * y; });
 }
 float l2_f32(const float* a, const float* b, size_t dim) {
-  return accumulate(a, b, dim, [](float x, float y) { return (x - y) * (x - y); });
+  return dim < kFewDimensions ? few_l2(a, b, dim) : accumulate(a, b, dim, [](float x, float y) { return (x - y) * (x - y); });
 }
 float l1_f32(const float* a, const float* b, size_t dim) {
-  return accumulate(a, b, dim, [](float x, float y) { return std::fabs(x - y); });
+  return dim < kFewDimensions ? few_l1(a, b, dim) : accumulate(a, b, dim, [](float x, float y) { return std::fabs(x - y); });
 }
 
 void widen_f16(const uint8_t* from, float* out, size_t count) {
@@ -156,7 +163,24 @@ void best_rows(uint32_t distance, const float* queries, size_t blocks, size_t di
   }
 }
 
+template <typename Term>
+SEALPOINT_UNFUSED float sum_in_order(const float* a, const float* b, size_t dim, Term term) {
+  float sum = 0;
+  for (size_t i = 0; i < dim; ++i) sum += term(a[i], b[i]);
+  return sum;
+}
+
 }  // namespace
+
+float few_dot(const float* a, const float* b, size_t dim) {
+  return sum_in_order(a, b, dim, [](float x, float y) SEALPOINT_UNFUSED { return x * y; });
+}
+float few_l2(const float* a, const float* b, size_t dim) {
+  return sum_in_order(a, b, dim, [](float x, float y) SEALPOINT_UNFUSED { return (x - y) * (x - y); });
+}
+float few_l1(const float* a, const float* b, size_t dim) {
+  return sum_in_order(a, b, dim, [](float x, float y) SEALPOINT_UNFUSED { return std::fabs(x - y); });
+}
 
 const Kernels kBaselineKernels = {
     "baseline", dot,        dot4, nibbles4, dot_codes,      sad,        dot_f32, l2_f32, l1_f32,
