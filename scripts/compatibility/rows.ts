@@ -449,7 +449,10 @@ export const rows: readonly Row[] = [
     ],
     note: "The files are Sealpoint's own, not Qdrant's: docs/snapshots.md; what moves from one to the other: docs/migration.md",
   },
-  { title: "Shard snapshots, streaming, partial", probes: [stated("not served (Qdrant's internal port)")] },
+  {
+    title: "Shard snapshots, streaming, partial",
+    probes: [stated("works over REST, of shard 0 (test/rest/snapshots.test.ts); partial ones are not served")],
+  },
   {
     title: "Cluster calls of a collection",
     probes: [
