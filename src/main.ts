@@ -44,6 +44,16 @@ function addDatabaseMetrics(metrics: Metrics, { embedded, engine }: Database): v
     "Bytes of the store on disk.",
     async () => (await embedded.stats()).storeBytes,
   );
+  metrics.addGauge(
+    "sealpoint_disk_free_bytes",
+    "Bytes free for the server on the disk of the data folder; NaN where the system does not tell.",
+    async () => (await embedded.stats()).diskFreeBytes,
+  );
+  metrics.addGauge(
+    "sealpoint_disk_reserve_bytes",
+    "Bytes of them that writes leave free; below, writes are refused.",
+    async () => (await embedded.stats()).diskReserveBytes,
+  );
   metrics.addCounter(
     "sealpoint_store_syncs_total",
     "Syncs (fdatasync) of the store's log.",
@@ -99,6 +109,20 @@ function restApi(
   };
 }
 
+const leftOutLaterMs = [2_000, 10_000, 60_000];
+
+/** Logs, each once, the derived files that were found damaged or missing. */
+function leftOutLogger({ embedded }: Database, log: Logger): () => Promise<void> {
+  const named = new Set<string>();
+  return async () => {
+    for (const { collection, what } of (await embedded.stats()).leftOut) {
+      if (named.has(what)) continue;
+      named.add(what);
+      log.warn({ collection, file: what }, "derived data is damaged: it was left out and is built anew from the store");
+    }
+  };
+}
+
 export async function startServer(config: ServerConfig, log: Logger): Promise<RunningServer> {
   let door: Door | undefined;
   const metrics = createMetrics(
@@ -111,12 +135,10 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const database = openDatabase(config, changes, attachments);
   addDatabaseMetrics(metrics, database);
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
-  for (const { collection, what } of (await database.embedded.stats()).leftOut) {
-    log.warn(
-      { collection, segment: what },
-      "derived data is damaged: it was left out and is built anew from the store",
-    );
-  }
+  const nameLeftOut = leftOutLogger(database, log);
+  await nameLeftOut();
+  // Files that are read beside the first requests are named a little later.
+  for (const ms of leftOutLaterMs) setTimeout(() => void nameLeftOut().catch(() => undefined), ms).unref();
   const s5 = new S5Hub({
     config: config.s5,
     indexes: new SealedIndexes({

@@ -135,7 +135,7 @@ describe("verify and repair", () => {
     const server = await ServerProcess.start({ dataDir: folder, logLevel: "warn" });
     const client = connectTo(server.address);
     try {
-      expect(server.log).toMatch(new RegExp(`"collection":"c","segment":"1/0/${name}: [^"]*${why}`));
+      expect(server.log).toMatch(new RegExp(`"collection":"c","file":"1/0/${name}: [^"]*${why}`));
       expect(server.log).toContain("was left out and is built anew from the store");
       const indexedCount = async () => {
         const { result } = await client.call(Collections.method.get, { collectionName: "c" });

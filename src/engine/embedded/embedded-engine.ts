@@ -85,6 +85,10 @@ export interface EngineStats {
   /** 0: none. */
   readonly memoryLimitBytes: number;
   readonly collectionMemoryLimitBytes: number;
+  /** On the disk of the data folder; NaN where the system does not tell. */
+  readonly diskFreeBytes: number;
+  /** What writes leave of it. */
+  readonly diskReserveBytes: number;
   /** Derived files that the start found damaged or missing: built anew from the store since. At most a thousand. */
   readonly leftOut: readonly { readonly collection: string; readonly what: string }[];
 }
@@ -95,6 +99,8 @@ const facetHeaderSize = 4;
 
 /** Times that a change is tried anew when another one came between its reading and its writing. */
 const changeAttemptsMax = 8;
+
+const knownBytes = (bytes: number): number => (bytes === Number.MAX_SAFE_INTEGER ? Number.NaN : bytes);
 
 export function openEmbeddedEngine(options: EmbeddedOptions): EmbeddedEngine {
   const snapshotsDir = options.snapshotsDir ?? join(options.dataDir, "snapshots");
@@ -428,6 +434,8 @@ export class EmbeddedEngine implements Engine {
       bookedBytes: reader.size(),
       memoryLimitBytes: reader.size(),
       collectionMemoryLimitBytes: reader.size(),
+      diskFreeBytes: knownBytes(reader.size()),
+      diskReserveBytes: reader.size(),
       leftOut: Array.from({ length: reader.u32() }, () => ({ collection: reader.text(), what: reader.text() })),
     };
   }

@@ -75,7 +75,8 @@ VectorIndexConfig Collection::index_config_of(const VectorField& field, size_t n
 
 void Collection::open_vectors() {
   for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
-    const VectorIndexConfig config = index_config(vector);
+    VectorIndexConfig config = index_config(vector);
+    config.has_manifest = had_segments(vector);
     // Left by a stop between the deletion of its name and that of its files.
     if (record_.vectors[vector].removed) std::filesystem::remove_all(config.dir);
     std::filesystem::create_directories(config.dir);
@@ -153,6 +154,7 @@ void Collection::load() {
     }
   }
   load_indexes(loaded);
+  note_segments();
   snapshot_ = store_.snapshot();
 }
 
@@ -273,6 +275,7 @@ void Collection::drop(rocksdb::WriteBatch& batch) {
   batch.Delete(store_.meta(), Store::collection_key('c', cid_));
   batch.Delete(store_.meta(), Store::collection_key('o', cid_));
   batch.Delete(store_.meta(), Store::collection_key('f', cid_));
+  for (size_t vector = 0; vector < record_.vectors.size(); ++vector) batch.Delete(store_.meta(), segments_key(vector));
   if (logs_changes_ || log_begin_ > 0) forget_changes(batch, log_begin_, operation_ + 1);
   if (streams_.size() <= kNamedMax) {
     for (const auto& [stream, state] : streams_) batch.Delete(store_.meta(), Store::collection_key('s', cid_) + stream);
@@ -378,6 +381,8 @@ std::vector<std::string> Collection::left_out() const {
   for (size_t vector = 0; vector < vectors_.size(); ++vector) {
     for (const std::string& one : vectors_[vector]->damaged()) all.push_back(std::to_string(cid_) + "/" + std::to_string(vector) + "/" + one);
   }
+  std::lock_guard states(error_mutex_);
+  all.insert(all.end(), lost_states_.begin(), lost_states_.end());
   return all;
 }
 
@@ -457,6 +462,10 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
     } catch (const std::exception& failure) {
       succeeded = false;
       error = failure.what();
+    }
+    if (succeeded) {
+      std::lock_guard writer(write_mutex_);
+      note_segments();
     }
     book_memory();
     building_ = false;

@@ -182,6 +182,10 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void load();
   void load_points(const std::function<void(size_t vector, uint32_t slot, uint64_t version, const PointId& id)>& missing);
   void load_indexes(bool later);
+  std::string segments_key(size_t vector) const;
+  bool had_segments(size_t vector) const;
+  void note_segments();
+  void lose_state(StateKind kind, const StateName& name, const char* why) const;
   bool load_state(const StateName& name);
   bool read_points(const StateName& name);
   bool replay_changes(const StateName& name);
@@ -329,6 +333,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   mutable std::atomic<double> rate_{0};
   mutable std::mutex error_mutex_;
   std::string optimizer_error_;
+  mutable std::vector<std::string> lost_states_;  // [error_mutex_] state files that could not be used, and why
+  std::vector<bool> segments_noted_;              // [write_mutex_] by vector
 };
 
 }  // namespace sealpoint

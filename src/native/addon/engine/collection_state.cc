@@ -57,6 +57,38 @@ std::unique_ptr<rocksdb::Iterator> changes_after(Store& store, uint32_t cid, uin
 
 }  // namespace
 
+// The store remembers that a vector has segments, so that a folder that vanished whole does not pass for one that is new.
+std::string Collection::segments_key(size_t vector) const { return "g" + Store::vector_prefix(cid_, static_cast<uint16_t>(vector)); }
+
+bool Collection::had_segments(size_t vector) const {
+  std::string value;
+  return store_.db().Get({}, store_.meta(), segments_key(vector), &value).ok();
+}
+
+// Under the writers' mutex. Once their manifest is on the disk; an attempt that fails is made again after the next build, or at the next start.
+void Collection::note_segments() {
+  if (dropped_) return;
+  segments_noted_.resize(vectors_.size());
+  rocksdb::WriteBatch batch;
+  std::vector<size_t> noted;
+  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+    if (segments_noted_[vector] || record_.vectors[vector].removed || vectors_[vector]->stats().segments == 0) continue;
+    noted.push_back(vector);
+    if (!had_segments(vector)) batch.Put(store_.meta(), segments_key(vector), {});
+  }
+  try {
+    if (batch.Count() > 0) store_.write(batch);
+  } catch (const Error&) {
+    return;
+  }
+  for (const size_t vector : noted) segments_noted_[vector] = true;
+}
+
+void Collection::lose_state(StateKind kind, const StateName& name, const char* why) const {
+  std::lock_guard lock(error_mutex_);
+  lost_states_.push_back(state_path(std::to_string(cid_), kind, name) + ": " + why);
+}
+
 bool Collection::wants_state(StateMoment moment) const {
   // What lies under a cipher is a copy that can be made again, and these files are in the clear.
   if (dropped_ || restoring_ || store_.cipher() != nullptr) return false;
@@ -194,6 +226,10 @@ bool Collection::load_state(const StateName& name) {
     // What cannot be read is read from the store.
   }
   if (!sound) {
+    {
+      std::lock_guard lock(error_mutex_);
+      if (lost_states_.empty()) lost_states_.push_back(state_path(std::to_string(cid_), StateKind::kPoints, name) + ": does not fit the store");
+    }
     forget_slots();
     sealed_count_ = 0;
     logged_points_ = 0;
@@ -210,6 +246,7 @@ bool Collection::load_state(const StateName& name) {
 
 bool Collection::read_points(const StateName& name) {
   const auto bytes = read_state(folder_, StateKind::kPoints, cid_, name);
+  if (!bytes) lose_state(StateKind::kPoints, name, "is missing or damaged");
   if (!bytes) return false;
   ByteReader in(state_content(*bytes));
   const uint64_t slots = in.u64(), uuids = in.u64(), vectors = in.u64();
@@ -280,6 +317,7 @@ bool Collection::replay(const PointChange& change) {
 bool Collection::load_indexes(std::vector<Fill>& fills, const rocksdb::Snapshot* snapshot, Changes& changed) const {
   if (!state_.indexes) return false;
   const auto bytes = read_state(folder_, StateKind::kIndexes, cid_, state_);
+  if (!bytes) lose_state(StateKind::kIndexes, state_, "is missing or damaged");
   if (!bytes) return false;
   Bitset slots;
   {

@@ -45,6 +45,7 @@ WriteOutcome Collection::change_vectors(uint64_t expected, const std::string& co
     // The points' records go on naming the number until they are written again, and whoever reads them passes over it.
     const std::string from = Store::vector_prefix(cid_, static_cast<uint16_t>(place)), to = Store::vector_prefix(cid_, static_cast<uint16_t>(place + 1));
     batch.DeleteRange(store_.vectors(), from, to);
+    batch.Delete(store_.meta(), segments_key(place));
   }
   const bool changes = added != nullptr || deleted != nullptr;
   std::shared_ptr<VectorIndex> index;

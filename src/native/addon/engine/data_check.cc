@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -127,6 +128,8 @@ class DataCheck {
           operations_[cid_of(key.substr(1))] = ByteReader(value).u64();
         } else if (key[0] == 'f' && key.size() == 5) {
           states_[cid_of(key.substr(1))] = StateName::decode(value);
+        } else if (key[0] == 'g') {
+          built_.insert(key.substr(1));
         } else if (key[0] == 's' && key.size() > 5) {
           if (value.size() != 16) report_.add({Kind::kLoss, false, "", "", "the position of a stream cannot be read"});
           streams_.emplace_back(cid_of(key.substr(1, 4)), key);
@@ -183,7 +186,7 @@ class DataCheck {
                                                     prefix + static_cast<char>(place >> 8) + static_cast<char>(place)));
       segments.push_back(
           std::make_unique<SegmentInspection>(folder_of(record, number), record.vectors[number].dim, record.vectors[number].distance,
-                                              record.vectors[number].datatype));
+                                              record.vectors[number].datatype, built_.contains(Store::vector_prefix(record.cid, place))));
       counts.segments += segments.back()->segments();
       counts.rows += segments.back()->rows();
     }
@@ -438,6 +441,7 @@ class DataCheck {
   DataReport report_;
   std::optional<size_t> damaged_file_;  // place of that finding
   bool meta_damaged_ = false;
+  std::set<std::string> built_;  // collection and vector, as keys begin, whose manifest is to be there
   std::vector<uint32_t> known_;  // ascending; also those whose record cannot be read
   std::map<uint32_t, CollectionRecord> collections_;
   std::map<uint32_t, uint64_t> operations_;

@@ -199,6 +199,8 @@ std::string Engine::info(ByteReader& in) {
 
 // Figures for /metrics; src/engine/embedded/embedded-engine.ts reads them.
 std::string Engine::stats() {
+  // The greatest integer that a JavaScript number holds.
+  constexpr uint64_t kUnknownBytes = (uint64_t{1} << 53) - 1;
   ByteWriter out;
   out.u64(store_->syncs());
   out.u64(store_->disk_bytes());
@@ -206,6 +208,8 @@ std::string Engine::stats() {
   out.u64(budget_.booked());
   out.u64(budget_.process_limit());
   out.u64(budget_.collection_limit());
+  out.u64(std::min(store_->free_bytes(), kUnknownBytes));
+  out.u64(store_->reserve());
   // u32 n, then what the start left out: text collection, text file and reason; u64 collections that began from their state file.
   constexpr size_t kLeftOutMax = 1'000;
   uint64_t from_state = 0;

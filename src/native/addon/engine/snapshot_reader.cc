@@ -59,6 +59,7 @@ void discard_rows(Store& store, uint32_t cid) {
   for (auto* family : {store.points(), store.payloads(), store.vectors()}) batch.DeleteRange(family, from, to);
   batch.DeleteRange(store.meta(), Store::collection_key('s', cid), Store::collection_key('s', cid + 1));
   batch.DeleteRange(store.meta(), Store::collection_key('j', cid), Store::collection_key('j', cid + 1));
+  batch.DeleteRange(store.meta(), Store::collection_key('g', cid), Store::collection_key('g', cid + 1));
   batch.Delete(store.meta(), Store::collection_key('f', cid));
   batch.Delete(store.meta(), Store::collection_key('o', cid));
   batch.Delete(store.meta(), restore_mark(cid));

@@ -8,6 +8,7 @@
 //             "s" cid stream id  last applied sequence, time of last use (ms): two u64 LE
 //             "o" cid            last operation id, u64 LE
 //             "f" cid            the state file that may be believed (engine/state_file.h)
+//             "g" cid vector     nothing; segments of this vector were built, so their manifest is there
 //             "j" cid operation  what the operation changed, u64 BE (engine/change_log.h); only behind a state file
 //             "r" cid            being restored, or replaced by a restore: its rows go at the next start
 //   points    cid id             slot, version, flags, vectors present (engine/point_record.h)
@@ -86,6 +87,9 @@ class Store {
   void write(rocksdb::WriteBatch& batch, WriteUse use = WriteUse::kGrows);
   // Throws kExhausted when `bytes` more on this disk would leave less than the reserve: for what is written beside RocksDB.
   void require_room(uint64_t bytes) { disk_->admit(bytes / 2, WriteUse::kGrows, [this] { return memtable_bytes(); }); }
+  // Free on the disk of the data (UINT64_MAX: nobody can tell), and what writes leave of it.
+  uint64_t free_bytes() const { return disk_->free_bytes(); }
+  uint64_t reserve() const { return disk_->reserve(); }
   // From now on no write waits for room on a full disk: before the threads that write are ended.
   void give_up();
   // Calls `done` once all writes made before this call are as durable as the policy has it, on the sync thread or at once;

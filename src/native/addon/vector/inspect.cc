@@ -6,7 +6,7 @@
 
 namespace sealpoint {
 
-SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Distance distance, Datatype datatype) : dir_(dir) {
+SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Distance distance, Datatype datatype, bool expected) : dir_(dir) {
   VectorIndexConfig config;
   config.dim = dim;
   config.distance = distance;
@@ -23,6 +23,7 @@ SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Dista
     const bool damaged = state == ManifestState::kDamaged;
     if (damaged || !names.empty()) damage_.push_back({kManifestName, damaged ? "fails its checksum" : "is missing"});
   }
+  if (expected && state == ManifestState::kMissing && damage_.empty()) damage_.push_back({kManifestName, kAllMissing + 2});
   for (const std::string& name : names) {
     std::string why;
     auto file = SegmentFile::open(dir + "/" + name, config, why);
@@ -46,6 +47,7 @@ void SegmentInspection::drop_damaged() {
   std::vector<std::string> sound;
   for (const File& each : files_) sound.push_back(std::filesystem::path(each.file->path()).filename().string());
   for (const Damage& damage : damage_) std::erase(sound, damage.file);
+  std::filesystem::create_directories(dir_);
   write_manifest(dir_, sound);
   for (const Damage& damage : damage_) {
     std::error_code failure;

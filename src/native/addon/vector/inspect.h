@@ -10,8 +10,8 @@ namespace sealpoint {
 
 class SegmentInspection {
  public:
-  // Reads every file of the folder against its checksums. A folder that is missing holds nothing.
-  SegmentInspection(const std::string& dir, uint32_t dim, Distance distance, Datatype datatype);
+  // Reads every file of the folder against its checksums. A folder that is missing holds nothing, which is damage where a manifest is `expected`.
+  SegmentInspection(const std::string& dir, uint32_t dim, Distance distance, Datatype datatype, bool expected);
 
   struct Damage {
     std::string file;

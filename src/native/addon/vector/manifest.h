@@ -6,6 +6,8 @@
 namespace sealpoint {
 
 constexpr const char* kManifestName = "manifest";
+// Follows the name where the manifest's whole folder has lost what it held.
+constexpr const char* kAllMissing = ": is missing, and all segments with it";
 
 enum class ManifestState { kMissing, kSound, kDamaged };
 

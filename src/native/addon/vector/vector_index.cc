@@ -106,6 +106,7 @@ void VectorIndexImpl::load() {
     names.clear();
     std::copy_if(files.begin(), files.end(), std::back_inserter(names), is_segment_name);
   }
+  if (state == ManifestState::kMissing && !unlisted && config_.has_manifest) damaged_.push_back(std::string(kManifestName) + kAllMissing);
   for (const std::string& name : names) {
     if (is_segment_name(name)) {
       load_segment(name);

@@ -69,6 +69,7 @@ struct VectorIndexConfig {
   uint64_t full_scan_threshold_kb = 10000;  // below this many kilobytes of live f32 vectors, searches scan
   uint64_t indexing_threshold_kb = 10000;   // a tail above this wants a build
   std::string dir;                          // folder of this index's files; exists
+  bool has_manifest = false;                // segments were built here before: a folder without a manifest has lost them
   // Segments are written under it, and nothing of them is mapped: rows are read and decrypted when they are asked for.
   std::shared_ptr<const FileCipher> cipher;
 };
