@@ -14,8 +14,8 @@ help: ## this list
 start: ## run the server in the foreground (gRPC 6334, HTTP 6333, data in ./data)
 	@scripts/setup.sh system node go
 	@scripts/build-native.sh
-	@tsc -p tsconfig.build.json
-	@exec node bin/sealpoint.mjs serve
+	@node scripts/bundle.mjs
+	@exec bin/sealpoint.mjs serve
 
 test: ## all tests: server, engine, tidy, and the clients in their languages
 	@scripts/setup.sh
@@ -25,19 +25,19 @@ test: ## all tests: server, engine, tidy, and the clients in their languages
 demo: ## 100,000 documents, sealed, streamed in, searched and opened
 	@scripts/setup.sh system node
 	@scripts/build-native.sh
-	@tsc -p tsconfig.build.json
+	@node scripts/bundle.mjs
 	@node bench/demo.ts
 
 bench: ## throughput, recall, CPU, memory and restart figures
 	@scripts/setup.sh
 	@scripts/build-native.sh
-	@tsc -p tsconfig.build.json
+	@node scripts/bundle.mjs
 	@node bench/run.ts
 
 bench-scale: ## the same at 10,000, 100,000 and 1,000,000 points; draws bench/scale.svg
 	@scripts/setup.sh
 	@scripts/build-native.sh
-	@tsc -p tsconfig.build.json
+	@node scripts/bundle.mjs
 	@SEALPOINT_BENCH_1M=1 node bench/run.ts scale
 
 soak: ## crash tests and fuzz, over and over (SOAK_MINUTES=10)
@@ -73,6 +73,7 @@ build: ## JavaScript in dist/, for the package
 	@scripts/setup.sh node
 	@rm -rf dist
 	@tsc -p tsconfig.build.json
+	@node scripts/bundle.mjs
 
 pack: build ## the npm package
 	@npm pack

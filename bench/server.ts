@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export const root = resolve(import.meta.dirname, "..");
@@ -87,9 +87,11 @@ export class BenchServer {
   /** Seconds until /readyz answers with 200. */
   async start(): Promise<number> {
     const started = performance.now();
-    const child = spawn(process.execPath, [join(root, "bin/sealpoint.mjs"), "serve"], {
+    // By its own name, as an installed command is.
+    const child = spawn(join(root, "bin/sealpoint.mjs"), ["serve"], {
       env: {
         ...process.env,
+        PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
         SEALPOINT_DATA_DIR: this.dataDir,
         SEALPOINT_HOST: "127.0.0.1",
         SEALPOINT_GRPC_PORT: String(this.grpcPort),

@@ -153,7 +153,7 @@ describe.skipIf(reason !== undefined)("a full disk", () => {
   });
 
   test("is refused by name while reads and deletes go on, and writes go on once there is room", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const { pid } = server;
     const { acknowledged, refusals } = await writeUntilFull(0);
@@ -200,7 +200,7 @@ describe.skipIf(reason !== undefined)("a full disk", () => {
   });
 
   test("that others fill under running writes takes the server nowhere, again and again", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const { pid } = server;
     const acknowledged = new Set<number>();
@@ -240,7 +240,7 @@ describe.skipIf(reason !== undefined)("a full disk", () => {
   });
 
   test("kill -9 on a full disk: the server starts there, reads, and writes once there is room", {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const { acknowledged } = await writeUntilFull(0);
     fill();

@@ -178,13 +178,38 @@ describe("verify and repair", () => {
     expect(lost).toMatchObject([{ kind: "loss", repaired: false, collection: "c" }]);
   });
 
-  test("missing segments and a missing manifest do no harm", async () => {
-    for (const gone of ["segments", "segments/1/0/manifest"]) {
-      const folder = copy();
-      rmSync(join(folder, gone), { recursive: true });
-      const engine = openEmbeddedEngine({ dataDir: folder });
-      expect((await engine.search("c", query(vectorOf(3), { limit: points, exact: true }))).length).toBe(points);
+  test.each([
+    ["segments", "manifest: is missing, and all segments with it"],
+    ["segments/1", "manifest: is missing, and all segments with it"],
+    ["segments/1/0", "manifest: is missing, and all segments with it"],
+    ["segments/1/0/manifest", "manifest: is missing"],
+  ])("%s may vanish: it is named, does no harm, and is built anew", async (gone, what) => {
+    const folder = copy();
+    rmSync(join(folder, gone), { recursive: true });
+    expect(run("verify", folder).report.findings).toMatchObject([
+      { kind: "derived", collection: "c", text: `segments/1/0/${what}` },
+    ]);
+    const engine = openEmbeddedEngine({ dataDir: folder });
+    expect((await engine.stats()).leftOut).toEqual([{ collection: "c", what: `1/0/${what}` }]);
+    expect((await engine.search("c", query(vectorOf(3), { limit: points, exact: true }))).length).toBe(points);
+    await indexed(engine);
+    await engine.close();
+    expect(run("verify", folder)).toMatchObject({ code: 0, report: { findings: [] } });
+    // Once it is there again, nothing is said.
+    const again = openEmbeddedEngine({ dataDir: folder });
+    expect((await again.stats()).leftOut).toEqual([]);
+    await again.close();
+  });
+
+  test("a collection that never had a segment misses none", async () => {
+    const empty = temporaryFolder();
+    copies.push(empty);
+    for (let round = 0; round < 3; round++) {
+      const engine = openEmbeddedEngine({ dataDir: empty.path });
+      expect((await engine.stats()).leftOut).toEqual([]);
+      if (round === 0) await engine.createCollection("small", configOf({ "": [dimensions, "dot"] }), sealingOff);
       await engine.close();
+      if (round === 1) rmSync(join(empty.path, "segments"), { recursive: true });
     }
   });
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -233,6 +234,19 @@ bool started_from_state(Engine& engine) {
   return from_state > 0;
 }
 
+// What the start says that it left out.
+std::string left_out(Engine& engine) {
+  const Outcome stats = ask(engine, Operation::kStats, {});
+  ByteReader in(stats.bytes);
+  for (int i = 0; i < 8; ++i) (void)in.u64();
+  std::string all;
+  for (uint32_t n = in.u32(); n > 0; --n) {
+    (void)in.text();
+    all += std::string(in.text()) + "\n";
+  }
+  return all;
+}
+
 std::vector<fs::path> states(const std::string& folder) {
   std::vector<fs::path> files;
   for (const auto& each : fs::recursive_directory_iterator(folder + "/segments")) {
@@ -253,7 +267,11 @@ bool harm(const std::string& folder, const std::string& older, std::mt19937& ran
   if (files.empty()) return true;
   const fs::path file = files[random() % files.size()];
   const bool points = file.filename().string().starts_with("points");
-  switch (random() % 4) {
+  switch (random() % 5) {
+    case 4:
+      what = "vanished";
+      fs::remove_all(random() % 2 == 0 ? folder + "/segments" : file.parent_path().string());
+      return true;
     case 0:
       what = "missing";
       fs::remove(file);
@@ -351,9 +369,14 @@ int main(int argc, char** argv) {
     for (int turn = 0; turn < 3; ++turn) {
       copy(folder, harmed);
       const char* what = "";
+      const bool had_states = !states(harmed).empty(), had_manifest = fs::exists(harmed + "/segments/1/0/manifest");
       const bool points = harm(harmed, older, random, what);
       auto engine = Engine::open(harmed, options);
       CHECK(!points || !started_from_state(*engine), "a %s file was believed", what);
+      const std::string named = left_out(*engine);
+      CHECK(!points || !had_states || named.find("/points-") != std::string::npos, "a %s file was not named: %s", what, named.c_str());
+      CHECK(std::strcmp(what, "vanished") != 0 || !had_manifest || named.find("manifest: is missing, and all segments") != std::string::npos,
+            "a folder that vanished was not named: %s", named.c_str());
       harmed_ones += points ? 1 : 0;
       compare(*engine, model, what);
       change(engine.get(), model, random);

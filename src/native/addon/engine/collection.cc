@@ -375,17 +375,6 @@ bool Collection::damaged() const {
   return std::any_of(vectors_.begin(), vectors_.end(), [](const auto& vectors) { return vectors->damaged_rows(); });
 }
 
-std::vector<std::string> Collection::left_out() const {
-  std::vector<std::string> all;
-  std::shared_lock lock(state_mutex_);
-  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
-    for (const std::string& one : vectors_[vector]->damaged()) all.push_back(std::to_string(cid_) + "/" + std::to_string(vector) + "/" + one);
-  }
-  std::lock_guard states(error_mutex_);
-  all.insert(all.end(), lost_states_.begin(), lost_states_.end());
-  return all;
-}
-
 size_t Collection::repair() {
   std::lock_guard writer(write_mutex_);
   size_t repaired = 0;

@@ -89,6 +89,17 @@ void Collection::lose_state(StateKind kind, const StateName& name, const char* w
   lost_states_.push_back(state_path(std::to_string(cid_), kind, name) + ": " + why);
 }
 
+std::vector<std::string> Collection::left_out() const {
+  std::vector<std::string> all;
+  std::shared_lock lock(state_mutex_);
+  for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+    for (const std::string& one : vectors_[vector]->damaged()) all.push_back(std::to_string(cid_) + "/" + std::to_string(vector) + "/" + one);
+  }
+  std::lock_guard states(error_mutex_);
+  all.insert(all.end(), lost_states_.begin(), lost_states_.end());
+  return all;
+}
+
 bool Collection::wants_state(StateMoment moment) const {
   // What lies under a cipher is a copy that can be made again, and these files are in the clear.
   if (dropped_ || restoring_ || store_.cipher() != nullptr) return false;
