@@ -213,6 +213,32 @@ describe("verify and repair", () => {
     }
   });
 
+  test("an orderly stop notes that tables hold everything, and a list of tables that was cut short since stops the start", async () => {
+    const folder = copy();
+    await openEmbeddedEngine({ dataDir: folder }).close();
+    expect(readFileSync(join(folder, "synced"), "utf8")).toMatch(
+      /^synced \d+\ntables MANIFEST-\d+ \d+\ncheck [0-9a-f]{8}\n$/,
+    );
+    let refused = 0;
+    for (const part of [0.95, 0.6, 0.3]) {
+      const cut = temporaryFolder();
+      copies.push(cut);
+      cpSync(folder, cut.path, { recursive: true });
+      const manifest = join(cut.path, "store", readFileSync(join(folder, "store", "CURRENT"), "utf8").trim());
+      truncateSync(manifest, Math.floor(statSync(manifest).size * part));
+      try {
+        const engine = openEmbeddedEngine({ dataDir: cut.path });
+        // What was cut off said nothing of tables.
+        expect(await engine.count("c", undefined, true)).toBe(points);
+        await engine.close();
+      } catch (error) {
+        expect(error).toMatchObject({ kind: "data_loss" });
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(0);
+  });
+
   test("a store without CURRENT is not begun anew", async () => {
     const folder = copy();
     rmSync(join(folder, "store", "CURRENT"));

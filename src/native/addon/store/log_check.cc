@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kBlock = 32 * 1024;
 constexpr size_t kHeader = 7;
 constexpr size_t kSector = 512;
+constexpr const char* kTables = "tables ";
 constexpr uint8_t kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4, kCompressionType = 9;
 
 constexpr std::array<uint32_t, 256> make_table() {
@@ -151,33 +152,49 @@ LogScan scan_logs(const std::string& folder) {
   for (const auto& path : logs) {
     std::ifstream file(path, std::ios::binary);
     if (!file) throw Error(ErrorKind::kUnavailable, "cannot read " + path.string());
-    const std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    // A log may be a hundred megabytes long.
+    std::string content(std::filesystem::file_size(path), '\0');
+    if (!file.read(content.data(), static_cast<std::streamsize>(content.size()))) throw Error(ErrorKind::kUnavailable, "cannot read " + path.string());
     const std::string why = scan({reinterpret_cast<const uint8_t*>(content.data()), content.size()}, found.last_sequence);
     if (!why.empty()) found.damage.push_back("the log " + path.filename().string() + why);
   }
   return found;
 }
 
-uint64_t read_mark(const std::string& path, std::string& why) {
+SyncMark read_mark(const std::string& path, std::string& why) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return 0;
+  if (!file) return {};
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   unsigned long long sequence = 0;
   unsigned check = 0;
   const size_t line = text.find("check ");
-  if (line != std::string::npos && std::sscanf(text.c_str(), "synced %llu\ncheck %x\n", &sequence, &check) == 2 &&
-      check == crc32c(reinterpret_cast<const uint8_t*>(text.data()), line)) {
-    return sequence;
+  if (line != std::string::npos && std::sscanf(text.c_str(), "synced %llu\n", &sequence) == 1 &&
+      std::sscanf(text.c_str() + line, "check %x\n", &check) == 1 && check == crc32c(reinterpret_cast<const uint8_t*>(text.data()), line)) {
+    const size_t tables = text.find(kTables);
+    if (tables == std::string::npos) return {sequence, ""};
+    const size_t from = tables + std::strlen(kTables);
+    return {sequence, text.substr(from, text.find('\n', from) - from)};
   }
   why = "the file `synced` fails its checksum";
-  return 0;
+  return {};
 }
 
-std::string mark_text(uint64_t sequence) {
-  std::string text = "synced " + std::to_string(sequence) + "\n";
+std::string mark_text(const SyncMark& mark) {
+  std::string text = "synced " + std::to_string(mark.sequence) + "\n";
+  if (!mark.tables.empty()) text += kTables + mark.tables + "\n";
   char line[24];
   std::snprintf(line, sizeof(line), "check %08x\n", crc32c(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
   return text + line;
+}
+
+// The manifest grows with every table that comes or goes, and a new one has another name.
+std::string tables_state(const std::string& folder) {
+  std::ifstream current(folder + "/CURRENT");
+  std::string manifest;
+  std::error_code failure;
+  if (!std::getline(current, manifest) || !manifest.starts_with("MANIFEST-")) return {};
+  const auto size = std::filesystem::file_size(folder + "/" + manifest, failure);
+  return failure ? std::string() : manifest + " " + std::to_string(size);
 }
 
 }  // namespace sealpoint

@@ -17,9 +17,15 @@ struct LogScan {
 LogScan scan_logs(const std::string& folder);
 
 // The sequence number up to which the store once was synced, kept in a file beside the store, so that a log that vanished or was cut short is noticed.
-// 0: not known. `why` says when the file is damaged.
-uint64_t read_mark(const std::string& path, std::string& why);
+// `why` says when the file is damaged.
+struct SyncMark {
+  uint64_t sequence = 0;  // 0: not known
+  std::string tables;     // the state of the tables when they held all of it; empty: logs may hold some
+};
+SyncMark read_mark(const std::string& path, std::string& why);
 // What that file holds.
-std::string mark_text(uint64_t sequence);
+std::string mark_text(const SyncMark& mark);
+// Tells the store's present list of tables from any other; empty when there is none.
+std::string tables_state(const std::string& folder);
 
 }  // namespace sealpoint

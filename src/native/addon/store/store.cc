@@ -76,6 +76,26 @@ class Silence : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+// Whether memtables hold nothing, so that the logs may be empty.
+bool all_in_tables(rocksdb::DB& db, const std::vector<rocksdb::ColumnFamilyHandle*>& handles) {
+  for (auto* handle : handles) {
+    for (const auto* property : {&rocksdb::DB::Properties::kNumEntriesActiveMemTable, &rocksdb::DB::Properties::kNumDeletesActiveMemTable,
+                                 &rocksdb::DB::Properties::kNumImmutableMemTable}) {
+      uint64_t count = 1;
+      if (!db.GetIntProperty(handle, *property, &count) || count != 0) return false;
+    }
+  }
+  return true;
+}
+
+bool write_mark(rocksdb::Env* given, const std::string& folder, const SyncMark& mark) {
+  auto* env = given != nullptr ? given : rocksdb::Env::Default();
+  const std::string path = folder + kMarkName;
+  if (!rocksdb::WriteStringToFile(env, mark_text(mark), path + ".tmp", true).ok() || !env->RenameFile(path + ".tmp", path).ok()) return false;
+  std::unique_ptr<rocksdb::Directory> names;
+  return env->NewDirectory(folder, &names).ok() && names->Fsync().ok();
+}
+
 }  // namespace
 
 void check(const rocksdb::Status& status, const char* doing) {
@@ -166,7 +186,8 @@ void Store::find_losses() {
     tables = tables || entry.path().extension() == ".sst" || entry.path().extension() == ".blob";
   }
   std::string why;
-  marked_ = read_mark(path_ + kMarkName, why);
+  const SyncMark mark = read_mark(path_ + kMarkName, why);
+  marked_ = mark.sequence;
   // RocksDB would begin anew without a word.
   if ((tables || marked_ > 0) && !std::filesystem::exists(path_ + "/store/CURRENT")) {
     throw Error(ErrorKind::kDataLoss, "the store in " + path_ + " has lost its file CURRENT: bring the folder back from a backup");
@@ -178,7 +199,8 @@ void Store::find_losses() {
   const LogScan logs = scan_logs(path_ + "/store");
   losses_.insert(losses_.end(), logs.damage.begin(), logs.damage.end());
   if (options_.read_only || options_.accept_losses) return;
-  if (losses_.empty() && logs.last_sequence < marked_) {
+  const bool in_tables = !mark.tables.empty() && mark.tables == tables_state(path_ + "/store");
+  if (losses_.empty() && logs.last_sequence < marked_ && !in_tables) {
     // The tables may hold the rest: a look that changes nothing tells.
     StoreOptions look = options_;
     look.read_only = true;
@@ -213,9 +235,13 @@ void Store::unlock() {
 
 void Store::close() {
   if (db_ != nullptr) {
+    const bool whole = !options_.read_only && !failed() && all_in_tables(*db_, handles_);
     for (auto* handle : handles_) db_->DestroyColumnFamilyHandle(handle);
     handles_.clear();
-    db_->Close();
+    // Then the next start needs no look at the tables before it trusts them.
+    const uint64_t sequence = db_->GetLatestSequenceNumber();
+    const bool closed = db_->Close().ok();
+    if (whole && closed) write_mark(options_.env, path_, {sequence, tables_state(path_ + "/store")});
     db_.reset();
   }
   unlock();
@@ -233,11 +259,7 @@ Store::~Store() {
 
 // [sync thread, or while it stands still] Notes up to where the store is synced. A failure does no harm: the older note stays true.
 void Store::note_mark(uint64_t sequence) {
-  auto* env = options_.env != nullptr ? options_.env : rocksdb::Env::Default();
-  const std::string path = path_ + kMarkName;
-  if (!rocksdb::WriteStringToFile(env, mark_text(sequence), path + ".tmp", true).ok() || !env->RenameFile(path + ".tmp", path).ok()) return;
-  std::unique_ptr<rocksdb::Directory> folder;
-  if (env->NewDirectory(path_, &folder).ok() && folder->Fsync().ok()) marked_ = sequence;
+  if (write_mark(options_.env, path_, {sequence, ""})) marked_ = sequence;
 }
 
 void Store::write(rocksdb::WriteBatch& batch, WriteUse use) {
