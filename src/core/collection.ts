@@ -97,6 +97,8 @@ export interface CollectionConfig {
   /** Kilobytes of unindexed vectors after which a graph is built. */
   readonly indexingThreshold: number;
   readonly onDiskPayload: boolean;
+  /** Made for shard keys of the callers' choice, of which a single node has none: nothing can be written to it. */
+  readonly customShards?: true;
   readonly strictMode?: StrictMode;
   readonly quantization?: Quantization;
   /**

@@ -39,8 +39,8 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer): 
   const count = new Int32Array(changes);
   const known = new Map<string, Rules>();
 
-  /** Undefined where nothing holds, or there is no such collection, which the engine says better. */
-  async function rulesOf(name: string): Promise<(Rules & { readonly strict: StrictMode }) | undefined> {
+  /** Undefined where there is no such collection, which the engine says better. */
+  async function knownOf(name: string): Promise<Rules | undefined> {
     let rules = known.get(name);
     if (rules?.changes !== Atomics.load(count, 0)) {
       const before = Atomics.load(count, 0);
@@ -60,7 +60,21 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer): 
       known.set(name, rules);
       if (known.size > limits.collectionsMax) known.delete(known.keys().next().value as string);
     }
-    return rules.strict === undefined ? undefined : (rules as Rules & { readonly strict: StrictMode });
+    return rules;
+  }
+
+  /** Undefined where nothing holds too. */
+  async function rulesOf(name: string): Promise<(Rules & { readonly strict: StrictMode }) | undefined> {
+    const rules = await knownOf(name);
+    return rules?.strict === undefined ? undefined : (rules as Rules & { readonly strict: StrictMode });
+  }
+
+  /** A single node has no shard keys, and a collection that was made for them nowhere to write to. The text is Qdrant's. */
+  async function checkShards(name: string): Promise<void> {
+    const rules = await knownOf(name);
+    if (rules?.info.config.customShards === true) {
+      throw badInput("Wrong input: Shard key not specified", "shard_key_selector");
+    }
   }
 
   async function spend(name: string, kind: "read" | "write", strict: StrictMode, cost: () => number): Promise<void> {
@@ -145,10 +159,12 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer): 
       for (const operation of request.writes ?? []) await judgeWrite(name, rules, operation);
     },
     async write(name, operation, options) {
+      await checkShards(name);
       await write(name, operation);
       return engine.write(name, operation, options);
     },
     async writeEncoded(name, points, options) {
+      await checkShards(name);
       const rules = await rulesOf(name);
       if (rules !== undefined) {
         // Limits of single vectors are judged by who reads the points one by one.

@@ -44,7 +44,6 @@ import { mapSealingPolicy, toSealingState } from "./sealing.ts";
 import { toCount } from "./selectors.ts";
 import { mapStrictMode } from "./strict.ts";
 import { checkVectorName } from "./vector-names.ts";
-import { unsupported } from "./vectors.ts";
 
 /** Qdrant 1.19's, which its clients expect to read back. */
 export const collectionDefaults = {
@@ -197,7 +196,13 @@ export interface CreateCollectionRequest {
 }
 
 export function mapCreateCollection(message: CreateCollection): CreateCollectionRequest {
-  if (message.shardingMethod === ShardingMethod.Custom) throw unsupported("custom shard keys", "sharding_method");
+  for (const [field, value] of [
+    ["shard_number", message.shardNumber],
+    ["replication_factor", message.replicationFactor],
+    ["write_consistency_factor", message.writeConsistencyFactor],
+  ] as const) {
+    if (value === 0) throw validationError(field, "value 0 invalid, must be 1 or larger");
+  }
   const threshold = message.optimizersConfig?.indexingThreshold;
   const { sealing, collectionName: name } = message;
   refusePinned(message.payload?.memory, "payload.memory", "payloads");
@@ -214,6 +219,7 @@ export function mapCreateCollection(message: CreateCollection): CreateCollection
       onDiskPayload: message.onDiskPayload ?? collectionDefaults.onDiskPayload,
       ...mapCollectionQuantization(message.quantizationConfig),
       ...strictModeOf(message),
+      ...(message.shardingMethod === ShardingMethod.Custom ? { customShards: true as const } : {}),
       echo: encodeEcho(message),
     },
   };

@@ -88,6 +88,30 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect((await call("GET", "/collections/nowhere/optimizations")).code).toBe(404);
   });
 
+  test("shard keys are a cluster's: none can be made, and none is found", async () => {
+    const standalone = [405, "Qdrant is running in standalone mode"];
+    for (const [method, path, body] of [
+      ["PUT", "/collections/state/shards", { shard_key: "berlin" }],
+      ["POST", "/collections/state/shards/delete", { shard_key: "berlin" }],
+      ["POST", "/collections/state/cluster", { drop_replica: { shard_id: 0, peer_id: 1 } }],
+    ] as const) {
+      const { code, json } = await call(method, path, body);
+      expect([path, code, json.status.error]).toEqual([path, ...standalone]);
+    }
+    const points = [{ id: 1, vector: [1, 1] }];
+    const written = await call("PUT", "/collections/state/points", { points, shard_key: "berlin" });
+    expect([written.code, written.json.status.error]).toEqual([400, 'Wrong input: Shard key "berlin" not found']);
+    const found = await call("POST", "/collections/state/points/query", { limit: 1, shard_key: ["berlin"] });
+    expect([found.code, found.json.status.error]).toEqual([400, 'Bad request: Shard key "berlin" not found']);
+  });
+
+  test("writes are answered in time, and a timeout of none is refused", async () => {
+    const points = [{ id: 1, vector: [1, 1], payload: { tag: "täg 1", n: 1 } }];
+    const { code, json } = await call("PUT", "/collections/state/points?wait=true&timeout=30", { points });
+    expect([code, json.result.status]).toEqual([200, "completed"]);
+    expect((await call("PUT", "/collections/state/points?timeout=0", { points })).code).toBe(422);
+  });
+
   test("refuses what a cluster would do, with a sentence", async () => {
     for (const [method, path] of [
       ["POST", "/cluster/recover"],

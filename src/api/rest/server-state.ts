@@ -138,10 +138,8 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
       url,
       handler: async (request) => {
         requireManage(accessOf(request));
-        throw new DomainError(
-          "unimplemented",
-          "Cluster operations are not served: this server runs in standalone mode",
-        );
+        // The text is Qdrant's.
+        throw new DomainError("unimplemented", "Qdrant is running in standalone mode");
       },
     });
   }

@@ -1,6 +1,6 @@
 /** qdrant.Collections. */
 import { Collections } from "../../../../gen/qdrant/collections_service_pb.js";
-import type { CollectionDefaults } from "../../../core/index.ts";
+import { type CollectionDefaults, DomainError } from "../../../core/index.ts";
 import type { CollectionsService } from "../../../services/index.ts";
 import {
   defaultsFiller,
@@ -10,10 +10,13 @@ import {
   mergeEcho,
   toCollectionInfo,
 } from "../../../wire/index.ts";
-import { bindService, type ServiceBinding, unary, unimplemented } from "../call.ts";
+import { bindService, type ServiceBinding, unary } from "../call.ts";
 import { secondsSince } from "./common.ts";
 
-const clusterOnly = "needs a cluster: this server is a single node";
+/** The text is Qdrant's. */
+const clusterOnly = unary(async () => {
+  throw new DomainError("unimplemented", "Qdrant is running in standalone mode");
+});
 
 function toAliases(pairs: readonly (readonly [string, string])[]) {
   return pairs.map(([aliasName, collectionName]) => ({ aliasName, collectionName }));
@@ -65,19 +68,20 @@ export function bindCollections(collections: CollectionsService, defaults: Colle
       const startMs = performance.now();
       return { aliases: toAliases(await collections.listAliases(collectionName)), time: secondsSince(startMs) };
     }),
-    // One shard on one node; 0 is the state Active.
+    // One shard on one node, and none of a collection that was made for shard keys; 0 is the state Active.
     collectionClusterInfo: unary(async ({ collectionName }) => {
       const startMs = performance.now();
-      const { pointsCount } = await collections.info(collectionName);
+      const { pointsCount, config } = await collections.info(collectionName);
+      const local = { shardId: 0, pointsCount: BigInt(pointsCount), state: 0 };
       return {
-        shardCount: 1n,
-        localShards: [{ shardId: 0, pointsCount: BigInt(pointsCount), state: 0 }],
+        shardCount: config.customShards === true ? 0n : 1n,
+        localShards: config.customShards === true ? [] : [local],
         time: secondsSince(startMs),
       };
     }),
-    updateCollectionClusterSetup: unimplemented(clusterOnly),
-    createShardKey: unimplemented(clusterOnly),
-    deleteShardKey: unimplemented(clusterOnly),
+    updateCollectionClusterSetup: clusterOnly,
+    createShardKey: clusterOnly,
+    deleteShardKey: clusterOnly,
     listShardKeys: unary(async ({ collectionName }) => {
       const startMs = performance.now();
       await collections.info(collectionName);

@@ -5,7 +5,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { badInput, DomainError, limits } from "../../../core/index.ts";
 import type { SealedEngine } from "../../../engine/index.ts";
-import { type AskedTimeout, timeoutReader } from "../../../wire/index.ts";
+import { type Asked, askedReader } from "../../../wire/index.ts";
 import type { AnyHandler, CallContext, ServiceBinding } from "../call.ts";
 
 /** Those of qdrant.Points. */
@@ -56,7 +56,7 @@ export function withTimeouts(
   const timed: Record<string, AnyHandler> = { ...table };
   for (const { localName, name, input } of service.methods) {
     const handler = table[localName];
-    const read = timeoutReader(input);
+    const read = askedReader(input);
     const isRead = reads.includes(localName);
     if (!(isRead || writes.includes(localName)) || read === undefined || handler === undefined) continue;
     const run = isRead ? runRead : runWrite;
@@ -78,23 +78,30 @@ export function withTimeouts(
   return { service, table: timed };
 }
 
-async function admit(engine: SealedEngine, { collection, seconds }: AskedTimeout): Promise<void> {
-  if (seconds < 1) {
-    throw badInput(`Validation error in body: [timeout: value ${seconds} invalid, must be 1 or larger]`, "timeout");
+/** Throws what speaks against it: the timeout, and shard keys, of which a single node has none. */
+async function admit(engine: SealedEngine, { collection, seconds, shardKey }: Asked, isRead: boolean): Promise<void> {
+  if (seconds !== undefined) {
+    if (seconds < 1) {
+      throw badInput(`Validation error in body: [timeout: value ${seconds} invalid, must be 1 or larger]`, "timeout");
+    }
+    await engine.admit(collection, { timeoutSeconds: seconds });
   }
-  await engine.admit(collection, { timeoutSeconds: seconds });
+  if (shardKey === undefined) return;
+  await engine.collectionInfo(collection);
+  // The texts are Qdrant's.
+  throw badInput(`${isRead ? "Bad request" : "Wrong input"}: Shard key ${shardKey} not found`, "shard_key_selector");
 }
 
 /** Hands a write the seconds that its caller waits for it. */
 function timedWrite(engine: SealedEngine) {
   return async <T>(
     _operation: string,
-    asked: AskedTimeout | undefined,
+    asked: Asked | undefined,
     call: CallContext,
     handle: (call: CallContext) => Promise<T>,
   ): Promise<T> => {
     if (asked === undefined) return handle(call);
-    await admit(engine, asked);
+    await admit(engine, asked, false);
     return handle(asked.wait ? derived(call, call, asked.seconds) : call);
   };
 }
@@ -103,11 +110,11 @@ function timedWrite(engine: SealedEngine) {
 function timedRead(engine: SealedEngine, defaultSeconds: number) {
   return async <T>(
     operation: string,
-    asked: AskedTimeout | undefined,
+    asked: Asked | undefined,
     call: CallContext,
     handle: (call: CallContext) => Promise<T>,
   ): Promise<T> => {
-    if (asked !== undefined) await admit(engine, asked);
+    if (asked !== undefined) await admit(engine, asked, true);
     const seconds = asked?.seconds ?? defaultSeconds;
     return seconds === 0 ? handle(call) : runWithin(seconds, operation, call, handle);
   };
