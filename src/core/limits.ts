@@ -89,6 +89,15 @@ export const limits = {
   /** Before the first further try; twice as long before each next one. */
   inferenceBackoffMs: 200,
   inferenceModelsMax: 256,
+  /** Of models on this machine: threads that run them, texts that one run takes, tokens of a text that count. */
+  onnxThreadsMax: 64,
+  onnxBatchMax: 256,
+  onnxTokensMax: 8_192,
+  /** UTF-16 units of a text that are looked at: a model's limit in tokens is far below. */
+  onnxTextCharsMax: 128 * 1024,
+  /** Texts that a thread is given at a time, and that wait for all threads. */
+  onnxPieceTexts: 32,
+  onnxTextsWaitingMax: 20_000,
   inferenceAnswerBytesMax: 64 * 1024 * 1024,
   /** Envelopes on one point; the next partial update is refused with advice to overwrite. */
   envelopesPerPointMax: 8,

@@ -7,4 +7,6 @@ export {
   type InferenceUsage,
   type PlacedInput,
 } from "./inference.ts";
+export { OnnxProvider } from "./onnx.ts";
+export { providerOf } from "./providers.ts";
 export { RemoteProvider } from "./remote.ts";

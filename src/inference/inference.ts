@@ -84,8 +84,8 @@ export class Inference {
     // The first sentences are Qdrant's.
     throw badInput(
       "InferenceService is not initialized. Please check if it was properly configured and initialized during startup. " +
-        `The model ${JSON.stringify(input.model.slice(0, 200))} needs a provider: set SEALPOINT_INFERENCE_URL ` +
-        "(docs/inference.md), or use the built-in model qdrant/bm25",
+        `The model ${JSON.stringify(input.model.slice(0, 200))} needs a provider: set SEALPOINT_INFERENCE_URL or ` +
+        "SEALPOINT_INFERENCE_ONNX_MODELS (docs/inference.md), or use the built-in model qdrant/bm25",
       field,
     );
   }

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { type CollectionDefaults, limits } from "../core/index.ts";
 import { readCollectionDefaults } from "./collection-defaults.ts";
 import { type InferenceConfig, readInferenceConfig } from "./inference-config.ts";
+import { type OnnxConfig, readOnnxConfig } from "./onnx-config.ts";
 import { readS5Config, type S5Config } from "./s5-config.ts";
 import type { TlsFiles } from "./tls.ts";
 
@@ -59,6 +60,8 @@ export interface ServerConfig {
   readonly searchTimeoutSeconds: number;
   /** Absent: the built-in models only. */
   readonly inference?: InferenceConfig | undefined;
+  /** Models on this machine. */
+  readonly onnx?: OnnxConfig | undefined;
 }
 
 /** What the command line may say; it wins over the environment. */
@@ -114,6 +117,9 @@ export function readConfig(
     logLevel: parseLogLevel(overrides.logLevel ?? text("SEALPOINT_LOG_LEVEL") ?? "info"),
     s5: readS5Config(text, (message) => new ConfigError(message)),
     inference: readInferenceConfig(text, (message) => {
+      throw new ConfigError(message);
+    }),
+    onnx: readOnnxConfig(text, (message) => {
       throw new ConfigError(message);
     }),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),

@@ -5,6 +5,7 @@ export * from "./identity.ts";
 export type { InferenceConfig } from "./inference-config.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
+export type { OnnxConfig } from "./onnx-config.ts";
 export { ResponseBook } from "./responses.ts";
 export {
   defaultPortalUrl,

@@ -10,7 +10,7 @@ import {
   strictEngine,
   unextendedEngine,
 } from "../engine/index.ts";
-import { Inference, RemoteProvider } from "../inference/index.ts";
+import { Inference, providerOf } from "../inference/index.ts";
 import type { ServerConfig } from "../ops/index.ts";
 import type { S5Backend } from "../s5/index.ts";
 import type { Streams } from "../services/index.ts";
@@ -32,7 +32,7 @@ export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer, a
   const engine = config.extensions ? extended : unextendedEngine(extended);
   const offered = (services: readonly ServiceBinding[]): readonly ServiceBinding[] =>
     config.extensions ? services : services.filter(({ service }) => !service.typeName.startsWith("sealpoint."));
-  const inference = new Inference(config.inference === undefined ? undefined : new RemoteProvider(config.inference));
+  const inference = new Inference(providerOf(config));
   const { collectionDefaults, collectionsMax, searchTimeoutSeconds } = config;
   const common = { inference, collectionDefaults, collectionsMax, searchTimeoutSeconds };
   return {
