@@ -33,6 +33,7 @@ import oracle  # noqa: E402
 
 from ordered import OrderedReads  # noqa: E402
 from query_trees import QueryTrees  # noqa: E402
+from tree_stages import TreeStages  # noqa: E402
 
 oracle.INTEGERS = [0, 1, 2, 3, -1, 7, 2**52 + 1, -(2**40)]
 
@@ -77,7 +78,7 @@ def same_vectors(ours, theirs):
     return all(same_vectors(a, b) if isinstance(b, list) else close(a, b) for a, b in zip(ours, theirs))
 
 
-class Round(QueryTrees, OrderedReads):
+class Round(QueryTrees, TreeStages, OrderedReads):
     difference = Difference
 
     def __init__(self, server, rng, number):

@@ -34,6 +34,36 @@ def lists_score_one(client, name):
     batch = client.query_batch_points(name, [models.QueryRequest(limit=1), models.QueryRequest(query=[1, 0], limit=1)])
     assert [(answer.points[0].id, answer.points[0].score) for answer in batch] == [(0, 1.0), (19, 19.0)]
     assert all(hit.version > 0 for hit in client.query_points(name, query=[1, 0]).points)
+    # Their version is no key of what the server keeps of them.
+    for value in (50, 60):
+        client.set_payload(name, {"n": value}, points=[3], wait=True)
+        assert client.query_points(name, query=models.OrderByQuery(order_by="n"), limit=30).points[-1].payload == {"n": value}
+
+
+def examples_are_no_answers(client, name):
+    """A point that stands for its vector is left out of the whole tree, wherever it is named."""
+    client.create_collection(name, vectors_config=SMALL)
+    client.upsert(name, points(20), wait=True)
+    prefetch = [models.Prefetch(query=19, limit=30), models.Prefetch(query=[1, 0], limit=30, prefetch=models.Prefetch(query=18, limit=30))]
+    for query in (models.FusionQuery(fusion=models.Fusion.RRF), models.FusionQuery(fusion=models.Fusion.DBSF), 17, [0, 1], models.FormulaQuery(formula="$score")):
+        found = {hit.id for hit in client.query_points(name, prefetch=prefetch, query=query, limit=30).points}
+        assert found == set(range(17 if query == 17 else 18)), (query, found)
+
+
+def formulas_take_null_for_a_value(client, name):
+    """So its default is not asked for, and null is no number; an empty list has no value."""
+    client.create_collection(name, vectors_config=SMALL)
+    for at, value in enumerate(({"x": None}, {"x": [1, 2]}, {"x": []}, {}, {"x": [3]})):
+        client.upsert(name, [models.PointStruct(id=at, vector=[1, 1], payload=value)], wait=True)
+    scores = []
+    for at in range(5):
+        prefetch = models.Prefetch(query=[1, 1], filter=models.Filter(must=[models.HasIdCondition(has_id=[at])]))
+        try:
+            scores.append(client.query_points(name, prefetch=prefetch, query=models.FormulaQuery(formula="x", defaults={"x": 7})).points[0].score)
+        except (UnexpectedResponse, grpc.RpcError) as refused:
+            assert "Expected number value for x in the payload and/or in the formula defaults. Error: Value is not a number" in str(refused), refused
+            scores.append(None)
+    assert scores == [None, None, 7, 7, 3], scores
 
 
 def samples_have_no_pages(client, name):
@@ -85,7 +115,7 @@ def reads_cost_their_leaves(client, name):
         raise AssertionError("three pairs were taken")
 
 
-STEPS = [lists_score_one, samples_have_no_pages, configuration_is_shown, reads_cost_their_leaves]
+STEPS = [lists_score_one, examples_are_no_answers, formulas_take_null_for_a_value, samples_have_no_pages, configuration_is_shown, reads_cost_their_leaves]
 
 
 def main(target, http_port):

@@ -101,9 +101,7 @@ std::string Collection::query(ByteReader& in) const {
     const auto hits = run.run(root, size_t{root.limit} + offset);
     if (root.kind == QueryKind::kOrderBy && !hits.empty()) orders = run.order_values();
     snapshot = snapshot_;
-    // As in Qdrant, where such points come from a scroll, which reads no version.
-    const bool versioned = has_scores(root.kind);
-    for (const Scored& hit : hits) found.push_back({ids_.id(hit.slot), hit.slot, hit.score, versioned ? versions_[hit.slot] : 0});
+    for (const Scored& hit : hits) found.push_back({ids_.id(hit.slot), hit.slot, hit.score, versions_[hit.slot]});
   }
   if (has_scores(root.kind) && !root.mmr) order_equals(found);
   const size_t first = std::min<size_t>(offset, found.size());
@@ -116,6 +114,8 @@ std::string Collection::query(ByteReader& in) const {
     points.push_back({found[i].id, found[i].slot});
   }
   fill(table, points, payload, vectors, snapshot.get(), true);
+  // As in Qdrant, where such points come from a scroll, which reads no version. Until here it is what payloads are kept by.
+  if (!has_scores(root.kind)) table.clear_versions();
   return table.finish();
 }
 

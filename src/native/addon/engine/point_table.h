@@ -93,6 +93,10 @@ class PointTableWriter {
   size_t rows() const { return rows_.size(); }
   uint64_t version(size_t row) const { return rows_[row].version; }
 
+  void clear_versions() {
+    for (Row& row : rows_) row.version = 0;
+  }
+
   std::string finish() {
     const size_t orders_at = 16 + rows_.size() * sizeof(Row);
     const auto head = static_cast<uint32_t>(orders_at + orders_.size() * sizeof(int64_t));

@@ -34,6 +34,20 @@ void apply_threshold(const QueryStage& stage, std::vector<Scored>& found) {
 }  // namespace
 
 Collection::QueryRun::QueryRun(const Collection& collection, const QueryStage& root) : collection_(collection), lock_(collection.state_mutex_) {
+  plan_all(root);
+  note_examples(root);
+}
+
+void Collection::QueryRun::note_examples(const QueryStage& stage) {
+  for (const QueryInput& input : stage.inputs) {
+    if (!input.by_id) continue;
+    const uint32_t slot = collection_.ids_.find(input.id);
+    if (slot != IdTable::kNone) examples_.push_back(slot);
+  }
+  for (const QueryStage& prefetch : stage.prefetch) note_examples(prefetch);
+}
+
+void Collection::QueryRun::plan_all(const QueryStage& root) {
   for (int attempt = 1;; ++attempt) {
     places_.clear();
     views_.clear();
@@ -130,6 +144,12 @@ std::vector<Scored> Collection::QueryRun::merge(const QueryStage& stage, size_t 
 }
 
 std::vector<Scored> Collection::QueryRun::score(const QueryStage& stage, Scope scope, size_t limit, bool rescoring) {
+  Bitset without;
+  if (!examples_.empty()) {
+    without = scope.all() ? collection_.ids_.live() : *scope.allowed;
+    for (const uint32_t slot : examples_) without.reset(slot);
+    scope = {&without, without.count()};
+  }
   if (stage.kind == QueryKind::kNone) return in_id_order(scope, limit);
   if (stage.kind == QueryKind::kSample) return sample(scope, limit);
   if (stage.kind == QueryKind::kOrderBy) return in_value_order(stage.order_by, scope, limit);
@@ -137,15 +157,8 @@ std::vector<Scored> Collection::QueryRun::score(const QueryStage& stage, Scope s
     throw Error(ErrorKind::kBadInput, "Bad request: this query needs prefetches", "prefetch");
   }
   const Field field = field_of(stage);
-  std::vector<uint32_t> mentioned;
-  std::vector<AnyVector> inputs = resolve(stage, field, mentioned);
-  Bitset without;
-  if (!mentioned.empty()) {
-    without = scope.all() ? collection_.ids_.live() : *scope.allowed;
-    for (const uint32_t slot : mentioned) without.reset(slot);
-    scope = {&without, without.count()};
-    if (scope.count == 0) return {};
-  }
+  std::vector<AnyVector> inputs = resolve(stage, field);
+  if (!scope.all() && scope.count == 0) return {};
   switch (stage.kind) {
     case QueryKind::kNearest: {
       const size_t candidates = stage.mmr ? (stage.mmr_candidates != 0 ? stage.mmr_candidates : limit) : limit;
@@ -159,8 +172,8 @@ std::vector<Scored> Collection::QueryRun::score(const QueryStage& stage, Scope s
   }
 }
 
-// Inputs as vectors of the field. Stored examples are read and their slots noted, since they are no answers.
-std::vector<AnyVector> Collection::QueryRun::resolve(const QueryStage& stage, const Field& field, std::vector<uint32_t>& mentioned) const {
+// Inputs as vectors of the field.
+std::vector<AnyVector> Collection::QueryRun::resolve(const QueryStage& stage, const Field& field) const {
   const VectorField& config = collection_.record_.vectors[field.number];
   std::vector<AnyVector> vectors;
   for (const QueryInput& input : stage.inputs) {
@@ -171,7 +184,6 @@ std::vector<AnyVector> Collection::QueryRun::resolve(const QueryStage& stage, co
       if (vector.values.empty() && vector.indices.empty()) {
         throw Error(ErrorKind::kNotFound, "Not found: Point " + id_text(input.id) + " has no vector `" + config.name + "`", "query");
       }
-      mentioned.push_back(slot);
       vectors.push_back(std::move(vector));
       continue;
     }

@@ -32,7 +32,7 @@ class Collection::QueryRun {
   void release() { lock_.unlock(); }
 
  private:
-  // What a stage may find: the points of its filter, without the examples that it names.
+  // What a stage may find: the points of its filter, without the examples of the tree.
   struct Scope {
     const Bitset* allowed = nullptr;  // nullptr: every point
     size_t count = 0;
@@ -44,13 +44,15 @@ class Collection::QueryRun {
     AnyVector::Kind kind;
   };
 
+  void plan_all(const QueryStage& root);
   void plan(const QueryStage& stage);
   void plan(const FilterRequest& filter);
+  void note_examples(const QueryStage& stage);
   const View& view_of(const QueryStage& stage) const { return views_[places_.at(&stage.filter)]; }
   // A sparse query as it is scored: weighted by how rare its dimensions are, if the field asks for it.
   std::vector<float> weights(const QueryStage& stage, const Field& field, const AnyVector& query) const;
   Field field_of(const QueryStage& stage) const;
-  std::vector<AnyVector> resolve(const QueryStage& stage, const Field& field, std::vector<uint32_t>& mentioned) const;
+  std::vector<AnyVector> resolve(const QueryStage& stage, const Field& field) const;
   AnyVector stored(const Field& field, uint32_t slot) const;
   static AnyVector sparse_average(const QueryStage& stage, const std::vector<AnyVector>& inputs);
   AnyVector all_rows(const QueryStage& stage, const Field& field, const std::vector<AnyVector>& inputs) const;
@@ -71,6 +73,8 @@ class Collection::QueryRun {
   std::map<const FilterRequest*, size_t> places_;
   std::vector<View> views_;
   std::vector<OrderValue> order_values_;
+  // Points that stand for their vectors anywhere in the tree: no stage answers them, as in Qdrant.
+  std::vector<uint32_t> examples_;
 };
 
 }  // namespace sealpoint

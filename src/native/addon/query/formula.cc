@@ -159,23 +159,17 @@ class FormulaImpl final : public Formula {
         const std::string key = "$score[" + std::to_string(node.index) + "]";
         return default_of(key, value) ? number_of(value, key) : 0.0;
       }
-      case Op::kPath: {
-        Value value;
-        find(node, point, value);
-        return number_of(value, node.key);
-      }
+      case Op::kPath:
+        return number_of(find(node, point, "number"), node.key);
       case Op::kCondition:
         return node.condition->matches(point.point, point.context) ? 1.0 : 0.0;
       case Op::kGeoDistance: {
-        Value value;
-        find(node, point, value);
         filter::GeoPoint there;
-        if (!geo_of(value, there)) throw expected("geo point", node.key, "Value is not a geo point");
+        if (!geo_of(find(node, point, "geo point"), there)) throw expected("geo point", node.key, "Value is not a geo point");
         return distance_of(node.origin, there);
       }
       case Op::kDatetimeKey: {
-        Value value;
-        find(node, point, value);
+        const Value value = find(node, point, "datetime");
         int64_t micros = 0;
         if (value.kind != Kind::kString || !filter::parse_datetime(value.body, micros)) {
           throw expected("datetime", node.key, "Value is not a datetime");
@@ -273,11 +267,12 @@ class FormulaImpl final : public Formula {
     return has_lon && has_lat;
   }
 
-  // The one value at the node's path, or its default. A list of one stands for its element.
-  void find(const Node& node, const FormulaPoint& point, Value& found) const {
+  // What is at the node's path, or its default. A list of one stands for its element, a longer one for itself, and null is a value, as
+  // in Qdrant: neither is a number.
+  Value find(const Node& node, const FormulaPoint& point, const char* what) const {
     size_t count = 0;
+    Value found;
     const auto take = [&](const Value& value) {
-      if (value.kind == Kind::kNull) return;
       if (count++ == 0) found = value;
     };
     payload::for_each_value(point.point.payload, payload::kRootField, node.path, [&](const Value& value) {
@@ -291,11 +286,9 @@ class FormulaImpl final : public Formula {
       }
       return true;
     });
-    if (count == 1) return;
-    if (count > 1) throw expected("single", node.key, "There are several values");
-    if (!default_of(node.key, found)) {
-      throw expected("some", node.key, "No value found in a payload nor defaults");
-    }
+    if (count > 1) found.kind = Kind::kList;
+    if (count == 0 && !default_of(node.key, found)) throw expected(what, node.key, "No value found in a payload nor defaults");
+    return found;
   }
 
   bool default_of(std::string_view key, Value& found) const {
