@@ -143,13 +143,27 @@ export class BenchServer {
     }
   }
 
+  /** Asks the kernel alone, so it can be watched without giving the server work. */
+  anonymousMegabytes(): number {
+    return kilobytes(readFileSync(`/proc/${this.pid}/smaps_rollup`, "utf8"), "Anonymous") / 1024;
+  }
+
+  /** Calls of a method over gRPC so far, and their seconds in the server by its own clock. */
+  async grpcSeconds(method: string): Promise<{ readonly count: number; readonly sum: number }> {
+    const text = await (await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)).text();
+    const total = (what: string): number =>
+      [...text.matchAll(new RegExp(`^sealpoint_grpc_request_duration_seconds_${what}\\{([^}]*)\\} (\\S+)$`, "gm"))]
+        .filter(([, labels]) => labels?.includes(`"${method}"`))
+        .reduce((sum, [, , value]) => sum + Number(value), 0);
+    return { count: total("count"), sum: total("sum") };
+  }
+
   async memory(): Promise<Memory> {
     const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
-    const rollup = readFileSync(`/proc/${this.pid}/smaps_rollup`, "utf8");
     const metrics = await this.readMetrics(["nodejs_heap_size_total_bytes", "nodejs_external_memory_bytes"]);
     return {
       residentMegabytes: kilobytes(status, "VmRSS") / 1024,
-      anonymousMegabytes: kilobytes(rollup, "Anonymous") / 1024,
+      anonymousMegabytes: this.anonymousMegabytes(),
       scriptMegabytes: metrics.reduce((sum, bytes) => sum + bytes, 0) / 1024 ** 2,
     };
   }

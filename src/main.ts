@@ -174,6 +174,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       port: config.httpPort,
       ready: () => ready,
       metrics: metrics.registry,
+      portals: () => s5.health(),
       api: restApi(database, tables, metrics),
       cors: config.cors,
     });

@@ -71,6 +71,9 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
       throw error;
     });
   };
+  /** The same where no name means the whole storage. */
+  const changeOne = <T>(name: string | undefined, run: () => Promise<T>): Promise<T> =>
+    name === undefined ? run() : change(name, run);
   const query = <R extends QueryRequest | Prefetch>(name: string, collection: string, request: R): R =>
     collection === name ? request : toOther(name, collection, request);
 
@@ -101,7 +104,16 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
         const info = await at.collectionInfo(collection);
         return collection === name || at === engine ? info : { ...info, name };
       }),
-    updateAliases: (actions) => engine.updateAliases(actions),
+    async updateAliases(actions) {
+      await attachments.refresh();
+      for (const action of actions) {
+        const name = action.kind === "create" ? action.alias : action.kind === "rename" ? action.to : "";
+        if (attachments.find(name) !== undefined) {
+          throw new DomainError("already_exists", `Wrong input: Collection \`${name}\` already exists!`);
+        }
+      }
+      return engine.updateAliases(actions);
+    },
     listAliases: (name) =>
       name !== undefined && attachments.find(name) !== undefined ? Promise.resolve([]) : engine.listAliases(name),
     setSealingPolicy: (name, policy) => change(name, () => engine.setSealingPolicy(name, policy)),
@@ -134,7 +146,15 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
     explain: (name, request) => on(name, (at, collection) => at.explain(collection, request)),
     scroll: (name, request, signal) => on(name, (at, collection) => at.scroll(collection, request, signal)),
     openScroll: (name, request) => on(name, (at, collection) => at.openScroll(collection, request)),
-    snapshots: engine.snapshots,
+    snapshots: {
+      create: (name, base) => changeOne(name, () => engine.snapshots.create(name, base)),
+      list: (name) =>
+        name !== undefined && attachments.find(name) !== undefined ? Promise.resolve([]) : engine.snapshots.list(name),
+      delete: (name, snapshot) => changeOne(name, () => engine.snapshots.delete(name, snapshot)),
+      open: (name, snapshot) => engine.snapshots.open(name, snapshot),
+      receive: (parts) => engine.snapshots.receive(parts),
+      restore: (name, paths, sha256) => changeOne(name, () => engine.snapshots.restore(name, paths, sha256)),
+    },
     close: () => engine.close(),
   };
 }

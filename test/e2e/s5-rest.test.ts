@@ -209,6 +209,12 @@ describe.skipIf(!addonBuilt)("S5 over REST", () => {
     expect(value('s5_download_duration_seconds_bucket{le="+Inf"}')).toBe(value("s5_download_duration_seconds_count"));
     expect(value("vector_index_build_duration_seconds_count")).toBeGreaterThan(0);
     expect(value('s5_download_errors_total{reason="not_found"}')).toBe(1);
+    const portals = await fetch(`${base}/healthz/s5`);
+    expect([portals.status, await portals.text()]).toEqual([200, "1 of 1 S5 portals answer"]);
+    expect(await result("GET", "health")).toMatchObject({
+      reachable: true,
+      portals: [{ portal: portal.url, reachable: true }],
+    });
     expect(metrics).toContain(`s5_portal_up{portal="${portal.url}"} 1`);
     expect(server.log).toContain("S5 configured");
     for (const form of [key.toString("hex"), key.toString("base64")]) expect(server.log.includes(form)).toBe(false);

@@ -139,10 +139,15 @@ export function openApi(): JsonObject {
     ["/", "Name and version"],
     ["/metrics", "Metrics in Prometheus' format"],
     ["/healthz", "Health"],
+    ["/healthz/s5", "Whether S5 portals answer; 503 when none does"],
     ["/livez", "Liveness"],
     ["/readyz", "Readiness"],
   ] as const) {
-    const responses: Json = { "200": { description: "the answer" } };
+    const mayRefuse = path === "/readyz" || path === "/healthz/s5";
+    const responses: Json = {
+      "200": { description: "the answer" },
+      ...(mayRefuse ? { "503": { description: "not now" } } : {}),
+    };
     paths[path] = {
       get: { tags: ["Service"], summary, operationId: `get${path.replace(/\W/g, "") || "root"}`, responses },
     };

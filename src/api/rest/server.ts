@@ -45,6 +45,8 @@ export interface RestServerOptions {
   /** True while requests are served: false before the engine is open and once the shutdown began. */
   readonly ready: () => boolean;
   readonly metrics: { metrics(): Promise<string>; readonly contentType: string };
+  /** The portals that S5 loads from; absent: there is no /healthz/s5. */
+  readonly portals?: () => Promise<readonly { readonly reachable: boolean }[]>;
   /** Without it only identity, health and metrics are served. */
   readonly api?: RestApi;
   /** Qdrant's service.enable_cors: any page may call. */
@@ -64,7 +66,7 @@ export interface RestServer {
 }
 
 /** What answers without a key: load balancers and container health checks have none. */
-const openPaths: ReadonlySet<string> = new Set(["/", "/healthz", "/livez", "/readyz", "/openapi.json"]);
+const openPaths: ReadonlySet<string> = new Set(["/", "/healthz", "/healthz/s5", "/livez", "/readyz", "/openapi.json"]);
 const json = "application/json";
 const plainText = "text/plain; charset=utf-8";
 
@@ -218,8 +220,9 @@ function ofFastify(thrown: unknown): unknown {
 
 type Served = Pick<Route, "method" | "url">;
 
-function basicRoutes({ api }: RestServerOptions): Served[] {
+function basicRoutes({ api, portals }: RestServerOptions): Served[] {
   const paths = ["/", "/healthz", "/livez", "/readyz", "/metrics"];
+  if (portals !== undefined) paths.push("/healthz/s5");
   if (api !== undefined) paths.push("/openapi.json");
   return paths.map((url) => ({ method: "GET", url }));
 }
@@ -238,7 +241,7 @@ function answerUnknown(app: FastifyInstance, served: readonly Served[]): void {
   });
 }
 
-function serveBasics(app: FastifyInstance, { ready, metrics, api }: RestServerOptions): void {
+function serveBasics(app: FastifyInstance, { ready, metrics, portals, api }: RestServerOptions): void {
   app.get("/", (_request, reply) =>
     reply.type(json).send(JSON.stringify({ title: serverTitle, version: apiVersion, commit: null })),
   );
@@ -249,6 +252,17 @@ function serveBasics(app: FastifyInstance, { ready, metrics, api }: RestServerOp
       ? reply.type(plainText).send("all shards are ready")
       : reply.code(503).type(plainText).send("some shards are not ready"),
   );
+  if (portals !== undefined) {
+    // In numbers: who asks without a key need not know where the portals are.
+    app.get("/healthz/s5", async (_request, reply) => {
+      const all = await portals();
+      const answering = all.filter(({ reachable }) => reachable).length;
+      return reply
+        .code(answering > 0 ? 200 : 503)
+        .type(plainText)
+        .send(`${answering} of ${all.length} S5 portals answer`);
+    });
+  }
   app.get("/metrics", async (request, reply) => {
     requireGlobalRead(grants.get(request) ?? fullAccess);
     return reply.type(metrics.contentType).send(await metrics.metrics());
@@ -268,7 +282,7 @@ const partNames: Readonly<Record<string, string>> = {
   peer: "peer_id",
 };
 /** Of the server itself: what asks for them would count itself. */
-const uncounted: ReadonlySet<string> = new Set(["/metrics", "/healthz", "/livez", "/readyz"]);
+const uncounted: ReadonlySet<string> = new Set(["/metrics", "/healthz", "/healthz/s5", "/livez", "/readyz"]);
 
 function noteResponses(app: FastifyInstance, responses: ResponseBook): void {
   const endpoints = new Map<string, string>();

@@ -7,7 +7,7 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:cr
 import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-const magic = Buffer.from("SEALS5IDX001", "latin1");
+const magic = Buffer.from("SEALS5IDX002", "latin1");
 const folderDigits = 32;
 const nonceBytes = 12;
 const tagBytes = 16;
@@ -20,6 +20,8 @@ export interface SavedIndex {
   readonly key: Uint8Array;
   readonly dimensions: number;
   readonly rows: number;
+  /** The store's last write when it was saved: an older or newer state of the folder is not what this names. */
+  readonly sequence: number;
   readonly note: Uint8Array;
   /** Ids of each chunk's rows, packed. */
   readonly chunks: ReadonlyMap<number, Uint8Array>;
@@ -29,6 +31,7 @@ interface Head {
   readonly key: string;
   readonly dimensions: number;
   readonly rows: number;
+  readonly sequence: number;
   readonly noteBytes: number;
   readonly chunks: readonly (readonly [chunk: number, bytes: number])[];
 }
@@ -48,6 +51,7 @@ export async function writeSaved(root: string, name: string, key: Uint8Array, sa
     key: Buffer.from(saved.key).toString("hex"),
     dimensions: saved.dimensions,
     rows: saved.rows,
+    sequence: saved.sequence,
     noteBytes: saved.note.length,
     chunks: chunks.map(([chunk, ids]) => [chunk, ids.length]),
   };
@@ -108,6 +112,7 @@ export async function readSaved(root: string, name: string, key: Uint8Array): Pr
     key: Buffer.from(head.key, "hex"),
     dimensions: head.dimensions,
     rows: head.rows,
+    sequence: head.sequence,
     note: Uint8Array.prototype.slice.call(opened, textEnd, textEnd + head.noteBytes),
     chunks,
   };
@@ -124,15 +129,16 @@ export async function removeSaved(root: string, name: string): Promise<void> {
   await rm(pathOf(root, name), { force: true });
 }
 
-/** Folders that nothing saved names, and halves of files. */
+/** Folders that nothing saved names, halves of files, and what another version saved. */
 export async function removeUnsaved(root: string): Promise<void> {
   const entries = await readdir(root).catch(() => []);
-  const kept = new Set<string | undefined>();
+  const kept = new Set<string>();
   for (const entry of entries) {
-    if (entry.endsWith(suffix)) kept.add(await savedFolder(root, entry.slice(0, -suffix.length)));
+    const folder = entry.endsWith(suffix) ? await savedFolder(root, entry.slice(0, -suffix.length)) : undefined;
+    if (folder !== undefined) kept.add(entry).add(folder);
   }
   for (const entry of entries) {
-    if (entry.endsWith(suffix) || kept.has(entry)) continue;
+    if (kept.has(entry)) continue;
     await rm(join(root, entry), { recursive: true, force: true });
   }
 }

@@ -8,7 +8,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CollectionConfig, DomainError, type EncodedPayload, type PointId, sealingOff } from "../../core/index.ts";
-import { NativeEngine, NativeWriter, operations } from "../../native/index.ts";
+import { NativeEngine, NativeReader, NativeWriter, operations } from "../../native/index.ts";
 import {
   type IndexHit,
   type IndexNote,
@@ -77,6 +77,7 @@ export class SealedIndexes implements SessionIndexes {
       key: randomBytes(32),
       dimensions,
       rows: 0,
+      sequence: 0,
       note: new Uint8Array(),
       chunks: new Map(),
     };
@@ -103,6 +104,10 @@ export class SealedIndexes implements SessionIndexes {
       const { pointsCount, config } = await opened.engine.collectionInfo(collection);
       if (pointsCount !== saved.rows || config.vectors[""]?.size !== saved.dimensions) {
         throw new DomainError("data_loss", "rows of a saved index are missing");
+      }
+      const { leftOut } = await opened.engine.stats();
+      if (leftOut.length > 0 || (await flush(opened.native)) !== saved.sequence) {
+        throw new DomainError("data_loss", "the files of a saved index are not what was saved");
       }
       const index = new SealedIndex(this.#options, opened.native, opened.engine, saved, name);
       await index.look();
@@ -316,8 +321,7 @@ class SealedIndex implements SessionIndex, Attached {
   save(name: string, key: Uint8Array, note: IndexNote): Promise<void> {
     const owner = Uint8Array.from(key);
     return this.#inTurn(async () => {
-      // All of it lies in tables from here on, which need no log.
-      await this.#native.call(operations.flush, new NativeWriter(0).done());
+      const sequence = await flush(this.#native);
       const { folder } = this.#options;
       const before = await savedFolder(folder, name);
       await writeSaved(folder, name, owner, {
@@ -325,6 +329,7 @@ class SealedIndex implements SessionIndex, Attached {
         key: this.#key,
         dimensions: this.dimensions,
         rows: this.#rows,
+        sequence,
         note,
         chunks: this.#chunks,
       });
@@ -410,6 +415,11 @@ class SealedIndex implements SessionIndex, Attached {
       throw this.#closed ? closed() : error;
     });
   }
+}
+
+/** All of it lies in tables from here on, which need no log. The number of the store's last write. */
+async function flush(native: NativeEngine): Promise<number> {
+  return new NativeReader(await native.call(operations.flush, new NativeWriter(0).done())).size();
 }
 
 /** The metadata with the record's own id where the point's does not read as it. */

@@ -425,6 +425,8 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       return restore_snapshot(in);
     case Operation::kFlush:
       store_->flush();
+      // The number of the last write: it tells one state of a store from all others.
+      out.u64(store_->db().GetLatestSequenceNumber());
       break;
     default:
       throw Error(ErrorKind::kInternal, "unknown native operation");

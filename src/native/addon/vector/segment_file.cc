@@ -40,8 +40,7 @@ bool is_hot(uint32_t section, const Placement& placement, bool encrypted) {
 }
 
 constexpr size_t kReadPiece = 1 << 20;
-constexpr uint64_t kNonceAt = kPage - FileCipher::kNonceBytes;
-static_assert(sizeof(SegmentHeader) <= kNonceAt);
+static_assert(kPage % SealedFile::kBlock == 0 && sizeof(SegmentHeader) <= SealedFile::kBlock);
 // Codes of at least this many bytes are read by a thread of their own.
 constexpr size_t kThreadedBytes = 16 << 20;
 constexpr char kMagic[8] = {'S', 'P', 'V', 'E', 'C', 'S', 'E', 'G'};
@@ -71,20 +70,21 @@ void write_fully(int fd, const void* data, size_t bytes, uint64_t offset, const 
   }
 }
 
-// False when the file ends before.
-bool read_fully(int fd, void* data, size_t bytes, uint64_t offset, const std::string& path) {
-  auto* at = static_cast<char*>(data);
-  while (bytes > 0) {
-    const ssize_t got = ::pread(fd, at, bytes, static_cast<off_t>(offset));
+// Fewer bytes when the file ends before.
+size_t read_some(int fd, void* data, size_t bytes, uint64_t offset, const std::string& path) {
+  size_t done = 0;
+  while (done < bytes) {
+    const ssize_t got = ::pread(fd, static_cast<char*>(data) + done, bytes - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw_io("cannot read", path);
-    if (got == 0) return false;
-    at += got;
-    offset += static_cast<uint64_t>(got);
-    bytes -= static_cast<size_t>(got);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
   }
-  return true;
+  return done;
 }
+
+// What a segment's file is sealed as.
+std::string sealed_name(const std::string& path) { return "segment/" + path.substr(path.rfind('/') + 1); }
 
 uint32_t header_check(const SegmentHeader& header) { return lane_crc32c(&header, offsetof(SegmentHeader, check)); }
 
@@ -130,8 +130,7 @@ void write_file_durably(const std::string& path, const std::string& content) {
 }
 
 SegmentWriter::SegmentWriter(const std::string& path, std::shared_ptr<const FileCipher> cipher)
-    : path_(path), temporary_(path + ".tmp"), cipher_(std::move(cipher)) {
-  if (cipher_ != nullptr) nonce_ = FileCipher::random_nonce();
+    : path_(path), temporary_(path + ".tmp"), sealed_(cipher == nullptr ? nullptr : std::make_unique<SealedFile>(*cipher, sealed_name(path))) {
   fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd_ < 0) throw_io("cannot create", temporary_);
 }
@@ -141,18 +140,16 @@ SegmentWriter::~SegmentWriter() {
   if (!committed_) ::unlink(temporary_.c_str());
 }
 
-void SegmentWriter::write_at(const void* data, size_t bytes, uint64_t offset) {
-  if (cipher_ == nullptr) return write_fully(fd_, data, bytes, offset, temporary_);
-  const auto* at = static_cast<const uint8_t*>(data);
-  while (bytes > 0) {
-    const size_t piece = std::min(bytes, kReadPiece);
-    encrypted_.assign(at, at + piece);
-    cipher_->apply(reinterpret_cast<const uint8_t*>(nonce_.data()), offset, encrypted_.data(), piece);
-    write_fully(fd_, encrypted_.data(), piece, offset, temporary_);
-    at += piece;
-    offset += piece;
-    bytes -= piece;
+void SegmentWriter::write_blocks() {
+  const size_t count = pending_.size() / SealedFile::kBlock;
+  blocks_.resize(count * SealedFile::kSealedBlock);
+  const uint64_t first = at_ / SealedFile::kBlock;
+  for (size_t i = 0; i < count; ++i) {
+    sealed_->seal(first + i, pending_.data() + i * SealedFile::kBlock, SealedFile::kBlock, blocks_.data() + i * SealedFile::kSealedBlock);
   }
+  write_fully(fd_, blocks_.data(), blocks_.size(), SealedFile::place(first), temporary_);
+  pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(count * SealedFile::kBlock));
+  at_ += count * SealedFile::kBlock;
 }
 
 void SegmentWriter::begin_section(Section section, size_t bytes) {
@@ -164,13 +161,23 @@ void SegmentWriter::begin_section(Section section, size_t bytes) {
 }
 
 void SegmentWriter::write_piece(const void* data, size_t bytes) {
-  write_at(data, bytes, at_);
   // The rows have checks of their own.
   if (section_ != kRows) checksum_.add(data, bytes);
-  at_ += bytes;
+  if (sealed_ == nullptr) {
+    write_fully(fd_, data, bytes, at_, temporary_);
+    at_ += bytes;
+    return;
+  }
+  const auto* at = static_cast<const uint8_t*>(data);
+  pending_.insert(pending_.end(), at, at + bytes);
+  if (pending_.size() >= kReadPiece) write_blocks();
 }
 
 void SegmentWriter::end_section() {
+  if (sealed_ != nullptr) {
+    pending_.resize((pending_.size() + SealedFile::kBlock - 1) / SealedFile::kBlock * SealedFile::kBlock);
+    write_blocks();
+  }
   if (section_ != kRows) sections_[section_].check = checksum_.value();
 }
 
@@ -186,9 +193,18 @@ void SegmentWriter::commit(SegmentHeader header) {
   header.unused = 0;
   std::copy(std::begin(sections_), std::end(sections_), std::begin(header.sections));
   header.check = header_check(header);
-  write_at(&header, sizeof(header), 0);
-  if (cipher_ != nullptr) write_fully(fd_, nonce_.data(), nonce_.size(), kNonceAt, temporary_);
-  if (::ftruncate(fd_, static_cast<off_t>(end_)) != 0) throw_io("cannot size", temporary_);
+  at_ = 0;
+  if (sealed_ == nullptr) {
+    write_fully(fd_, &header, sizeof(header), 0, temporary_);
+  } else {
+    const auto* at = reinterpret_cast<const uint8_t*>(&header);
+    pending_.assign(at, at + sizeof(header));
+    pending_.resize(SealedFile::kBlock);
+    write_blocks();
+    write_fully(fd_, sealed_->head().data(), sealed_->head().size(), 0, temporary_);
+  }
+  const uint64_t size = sealed_ == nullptr ? end_ : SealedFile::place(end_ / SealedFile::kBlock);
+  if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) throw_io("cannot size", temporary_);
   if (::fsync(fd_) != 0) throw_io("cannot sync", temporary_);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_io("cannot rename", temporary_);
   committed_ = true;
@@ -219,13 +235,20 @@ std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, const Ve
   struct stat info;
   if (::fstat(fd, &info) != 0) throw_io("cannot look at", path);
   file->bytes_ = static_cast<size_t>(info.st_size);
-  if (config.cipher != nullptr && file->bytes_ >= kPage) {
-    file->nonce_.resize(FileCipher::kNonceBytes);
-    if (!sealpoint::read_fully(fd, file->nonce_.data(), file->nonce_.size(), kNonceAt, path)) file->nonce_.clear();
-    file->cipher_ = config.cipher;
+  if (config.cipher != nullptr) {
+    std::string head(SealedFile::kHeadBytes, '\0');
+    head.resize(read_some(fd, head.data(), head.size(), 0, path));
+    try {
+      file->sealed_ = std::make_unique<SealedFile>(*config.cipher, sealed_name(path), head);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kDataLoss) throw;
+      why = error.what();
+      return nullptr;
+    }
+    file->bytes_ = static_cast<size_t>(SealedFile::text_bytes(file->bytes_));
   }
   if (file->bytes_ < kPage || !file->read_fully(fd, &file->header_, sizeof(SegmentHeader), 0)) {
-    why = "the file is cut short";
+    why = "the file is cut short or was changed";
     return nullptr;
   }
   if (!file->check_header(config, why)) return nullptr;
@@ -448,10 +471,12 @@ uint32_t SegmentFile::find_slot(uint32_t slot, uint32_t& hint) const {
   return there ? row : kNoRow;
 }
 
+// False when the file ends before, or an encrypted one is not what was written.
 bool SegmentFile::read_fully(int fd, void* data, size_t bytes, uint64_t offset) const {
-  if (!sealpoint::read_fully(fd, data, bytes, offset, path_)) return false;
-  if (encrypted()) cipher_->apply(reinterpret_cast<const uint8_t*>(nonce_.data()), offset, data, bytes);
-  return true;
+  if (!encrypted()) return read_some(fd, data, bytes, offset, path_) == bytes;
+  size_t got = 0;
+  const auto fetch = [&](uint64_t place, size_t size, uint8_t* to) { return read_some(fd, to, size, place, path_); };
+  return sealed_->read(offset, bytes, data, fetch, got) && got == bytes;
 }
 
 const uint8_t* SegmentFile::row(uint32_t row, std::vector<uint8_t>& room) const {

@@ -4,8 +4,8 @@
 // row numbers by ascending slot), codes (rows of code_bytes; where codes_in_planes, the upper planes of all rows and then the lower ones, planes.h), norms i32[rows] (euclid only), links u32[rows][2 m], upper nodes {u32
 // row, u32 level, u64 first} by ascending row, upper links u32[], row checks u32[] (one per kRowsPerCheck rows), the codes' book
 // f32[] (code_kinds.h), rows of the datatype [rows][dim]. Little-endian. Every section but the rows has a checksum in the header, and the header one of itself. Rows
-// that are near in the graph are near in the file, which is what makes a walk fast. Under a cipher all is encrypted but the nonce, which
-// stands in the last bytes of the first page.
+// that are near in the graph are near in the file, which is what makes a walk fast. Under a cipher these
+// are the texts of a file of sealed blocks (core/file_cipher.h).
 #pragma once
 #include <array>
 #include <cstdint>
@@ -88,13 +88,14 @@ class SegmentWriter {
   void commit(SegmentHeader header);
 
  private:
-  void write_at(const void* data, size_t bytes, uint64_t offset);
+  // Seals whole blocks of what is pending and writes them to `at_`.
+  void write_blocks();
 
   std::string path_;
   std::string temporary_;
-  const std::shared_ptr<const FileCipher> cipher_;
-  std::string nonce_;
-  std::vector<uint8_t> encrypted_;
+  const std::unique_ptr<SealedFile> sealed_;
+  std::vector<uint8_t> pending_;
+  std::vector<uint8_t> blocks_;  // ciphertext
   int fd_ = -1;
   uint64_t end_ = kPage;
   uint64_t at_ = 0;
@@ -142,10 +143,10 @@ class SegmentFile {
   // Links of a row on a level from 1 up; nullptr when it is not there.
   const uint32_t* upper_links(uint32_t row, uint32_t level) const;
   // Rows are read from the file one by one, into memory that is the caller's.
-  bool encrypted() const { return cipher_ != nullptr; }
+  bool encrypted() const { return sealed_ != nullptr; }
   // As it is stored; not of an encrypted file.
   const uint8_t* row(uint32_t row) const { return rows_ + row * row_bytes(); }
-  // The same of any file: mapped, or read into `room`. Throws kDataLoss when an encrypted file is cut short.
+  // The same of any file: mapped, or read into `room`. Throws kDataLoss when an encrypted file is cut short or was changed.
   const uint8_t* row(uint32_t row, std::vector<uint8_t>& room) const;
   size_t row_bytes() const { return header_.dim * value_bytes(datatype()); }
   Datatype datatype() const { return static_cast<Datatype>(header_.datatype); }
@@ -175,8 +176,7 @@ class SegmentFile {
   }
 
   std::string path_;
-  std::shared_ptr<const FileCipher> cipher_;
-  std::string nonce_;
+  std::unique_ptr<SealedFile> sealed_;
   int fd_ = -1;  // of an encrypted file
   SegmentHeader header_{};
   const uint8_t* base_ = nullptr;
