@@ -19,6 +19,7 @@
 #include "code_kinds.h"
 #include "mapped_read.h"
 #include "planes.h"
+#include "segment_io.h"
 
 namespace sealpoint {
 namespace {
@@ -39,36 +40,8 @@ bool is_hot(uint32_t section, const Placement& placement, bool encrypted) {
   }
 }
 
-constexpr size_t kReadPiece = 1 << 20;
-static_assert(kPage % SealedFile::kBlock == 0 && sizeof(SegmentHeader) <= SealedFile::kBlock);
 // Codes of at least this many bytes are read by a thread of their own.
 constexpr size_t kThreadedBytes = 16 << 20;
-constexpr char kMagic[8] = {'S', 'P', 'V', 'E', 'C', 'S', 'E', 'G'};
-
-[[noreturn]] void throw_io(const std::string& what, const std::string& path) {
-  const int code = errno;
-  const ErrorKind kind = code == ENOSPC || code == EDQUOT ? ErrorKind::kExhausted : ErrorKind::kUnavailable;
-  throw Error(kind, what + " " + path + ": " + std::strerror(code));
-}
-
-std::string folder_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash);
-}
-
-void write_fully(int fd, const void* data, size_t bytes, uint64_t offset, const std::string& path) {
-  const char* at = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t written = ::pwrite(fd, at, bytes, static_cast<off_t>(offset));
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      throw_io("cannot write", path);
-    }
-    at += written;
-    offset += static_cast<uint64_t>(written);
-    bytes -= static_cast<size_t>(written);
-  }
-}
 
 // Fewer bytes when the file ends before.
 size_t read_some(int fd, void* data, size_t bytes, uint64_t offset, const std::string& path) {
@@ -83,11 +56,6 @@ size_t read_some(int fd, void* data, size_t bytes, uint64_t offset, const std::s
   return done;
 }
 
-// What a segment's file is sealed as.
-std::string sealed_name(const std::string& path) { return "segment/" + path.substr(path.rfind('/') + 1); }
-
-uint32_t header_check(const SegmentHeader& header) { return lane_crc32c(&header, offsetof(SegmentHeader, check)); }
-
 bool links_in_range(const uint32_t* links, size_t count, uint32_t rows) {
   uint32_t bad = 0;
   for (size_t i = 0; i < count; ++i) bad |= static_cast<uint32_t>(links[i] >= rows) & (links[i] != kNoRow);
@@ -100,115 +68,6 @@ bool codes_in_planes(const SegmentHeader& header) {
   // Bytes lie to one side of zero, which leaves their upper plane too little to say.
   return header.code_kind == static_cast<uint32_t>(CodeKind::kScalar) && header.code_bytes >= kPlanesMin &&
          header.datatype != static_cast<uint32_t>(Datatype::kUint8) && header.distance != static_cast<uint32_t>(Distance::kManhattan);
-}
-
-void sync_folder(const std::string& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) throw_io("cannot open", folder);
-  const int result = ::fsync(fd);
-  const int code = errno;
-  ::close(fd);
-  errno = code;
-  if (result != 0) throw_io("cannot sync", folder);
-}
-
-void write_file_durably(const std::string& path, const std::string& content) {
-  const std::string temporary = path + ".tmp";
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) throw_io("cannot create", temporary);
-  try {
-    write_fully(fd, content.data(), content.size(), 0, temporary);
-    if (::fsync(fd) != 0) throw_io("cannot sync", temporary);
-  } catch (...) {
-    ::close(fd);
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  ::close(fd);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) throw_io("cannot rename", temporary);
-  sync_folder(folder_of(path));
-}
-
-SegmentWriter::SegmentWriter(const std::string& path, std::shared_ptr<const FileCipher> cipher)
-    : path_(path), temporary_(path + ".tmp"), sealed_(cipher == nullptr ? nullptr : std::make_unique<SealedFile>(*cipher, sealed_name(path))) {
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd_ < 0) throw_io("cannot create", temporary_);
-}
-
-SegmentWriter::~SegmentWriter() {
-  if (fd_ >= 0) ::close(fd_);
-  if (!committed_) ::unlink(temporary_.c_str());
-}
-
-void SegmentWriter::write_blocks() {
-  const size_t count = pending_.size() / SealedFile::kBlock;
-  blocks_.resize(count * SealedFile::kSealedBlock);
-  const uint64_t first = at_ / SealedFile::kBlock;
-  for (size_t i = 0; i < count; ++i) {
-    sealed_->seal(first + i, pending_.data() + i * SealedFile::kBlock, SealedFile::kBlock, blocks_.data() + i * SealedFile::kSealedBlock);
-  }
-  write_fully(fd_, blocks_.data(), blocks_.size(), SealedFile::place(first), temporary_);
-  pending_.erase(pending_.begin(), pending_.begin() + static_cast<ptrdiff_t>(count * SealedFile::kBlock));
-  at_ += count * SealedFile::kBlock;
-}
-
-void SegmentWriter::begin_section(Section section, size_t bytes) {
-  sections_[section] = {end_, bytes, 0, 0};
-  section_ = section;
-  checksum_ = {};
-  at_ = end_;
-  end_ = (end_ + bytes + kPage - 1) / kPage * kPage;
-}
-
-void SegmentWriter::write_piece(const void* data, size_t bytes) {
-  // The rows have checks of their own.
-  if (section_ != kRows) checksum_.add(data, bytes);
-  if (sealed_ == nullptr) {
-    write_fully(fd_, data, bytes, at_, temporary_);
-    at_ += bytes;
-    return;
-  }
-  const auto* at = static_cast<const uint8_t*>(data);
-  pending_.insert(pending_.end(), at, at + bytes);
-  if (pending_.size() >= kReadPiece) write_blocks();
-}
-
-void SegmentWriter::end_section() {
-  if (sealed_ != nullptr) {
-    pending_.resize((pending_.size() + SealedFile::kBlock - 1) / SealedFile::kBlock * SealedFile::kBlock);
-    write_blocks();
-  }
-  if (section_ != kRows) sections_[section_].check = checksum_.value();
-}
-
-void SegmentWriter::write_section(Section section, const void* data, size_t bytes) {
-  begin_section(section, bytes);
-  write_piece(data, bytes);
-  end_section();
-}
-
-void SegmentWriter::commit(SegmentHeader header) {
-  std::memcpy(header.magic, kMagic, sizeof(kMagic));
-  header.format = kSegmentFormat;
-  header.unused = 0;
-  std::copy(std::begin(sections_), std::end(sections_), std::begin(header.sections));
-  header.check = header_check(header);
-  at_ = 0;
-  if (sealed_ == nullptr) {
-    write_fully(fd_, &header, sizeof(header), 0, temporary_);
-  } else {
-    const auto* at = reinterpret_cast<const uint8_t*>(&header);
-    pending_.assign(at, at + sizeof(header));
-    pending_.resize(SealedFile::kBlock);
-    write_blocks();
-    write_fully(fd_, sealed_->head().data(), sealed_->head().size(), 0, temporary_);
-  }
-  const uint64_t size = sealed_ == nullptr ? end_ : SealedFile::place(end_ / SealedFile::kBlock);
-  if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) throw_io("cannot size", temporary_);
-  if (::fsync(fd_) != 0) throw_io("cannot sync", temporary_);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_io("cannot rename", temporary_);
-  committed_ = true;
-  sync_folder(folder_of(path_));
 }
 
 SegmentFile::~SegmentFile() {
@@ -278,7 +137,7 @@ CodeConfig SegmentFile::codes() const {
 
 bool SegmentFile::check_header(const VectorIndexConfig& config, std::string& why) const {
   const SegmentHeader& h = header_;
-  if (std::memcmp(h.magic, kMagic, sizeof(kMagic)) != 0 || h.check != header_check(h)) {
+  if (std::memcmp(h.magic, kSegmentMagic, sizeof(kSegmentMagic)) != 0 || h.check != header_check(h)) {
     why = "the header is damaged";
     return false;
   }
@@ -319,7 +178,7 @@ bool SegmentFile::load_section(int fd, Section which, uint8_t* to) const {
   // In pieces that are still in the processor's cache when their checksum is taken.
   LaneChecksum checksum;
   for (uint64_t done = 0; done < entry.bytes;) {
-    const size_t piece = std::min<uint64_t>(kReadPiece, entry.bytes - done);
+    const size_t piece = std::min<uint64_t>(kSegmentPiece, entry.bytes - done);
     if (!read_fully(fd, to + done, piece, entry.offset + done)) return false;
     checksum.add(to + done, piece);
     done += piece;
@@ -331,12 +190,12 @@ bool SegmentFile::load_section(int fd, Section which, uint8_t* to) const {
 bool SegmentFile::load_planes(int fd, uint8_t* upper, uint8_t* lower) const {
   const SectionEntry& entry = header_.sections[kCodes];
   LaneChecksum checksum;
-  std::unique_ptr<uint8_t[]> buffer(lower == nullptr ? new uint8_t[kReadPiece] : nullptr);
+  std::unique_ptr<uint8_t[]> buffer(lower == nullptr ? new uint8_t[kSegmentPiece] : nullptr);
   for (const bool is_lower : {false, true}) {
     const uint64_t bytes = entry.bytes / 2;
     const uint64_t offset = entry.offset + (is_lower ? bytes : 0);
     for (uint64_t done = 0; done < bytes;) {
-      const size_t piece = std::min<uint64_t>(kReadPiece, bytes - done);
+      const size_t piece = std::min<uint64_t>(kSegmentPiece, bytes - done);
       uint8_t* const at = !is_lower ? upper + done : lower != nullptr ? lower + done : buffer.get();
       if (!read_fully(fd, at, piece, offset + done)) return false;
       checksum.add(at, piece);
