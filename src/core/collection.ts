@@ -44,6 +44,26 @@ export interface HnswConfig {
   /** Kilobytes of vectors below which a search scans instead of walking the graph. */
   readonly fullScanThreshold: number;
   readonly memory?: MemoryPlacement;
+  /** Links of graphs over the points of one payload value; 0 for none, absent for tenants' values with `m`. */
+  readonly payloadM?: number;
+  /** Threads of one build; 0 or absent for all. */
+  readonly maxIndexingThreads?: number;
+}
+
+/** When segments are built and built anew. What is absent has Qdrant's default. */
+export interface OptimizersConfig {
+  /** Part of a segment's vectors that may be dead, 0 to 1. */
+  readonly deletedThreshold?: number;
+  /** Segments with fewer vectors may have any number of dead ones. */
+  readonly vacuumMinVectorNumber?: number;
+  /** At most so many segments, as far as `maxSegmentSize` allows. */
+  readonly defaultSegmentNumber?: number;
+  /** Kilobytes of vectors in one segment. */
+  readonly maxSegmentSize?: number;
+  /** 0: nothing is built. */
+  readonly maxOptimizationThreads?: number | undefined;
+  /** Searches pass over what is unindexed beyond the indexing threshold. */
+  readonly preventUnoptimized?: boolean;
 }
 
 export interface VectorParams {
@@ -96,6 +116,7 @@ export interface CollectionConfig {
   readonly hnsw: HnswConfig;
   /** Kilobytes of unindexed vectors after which a graph is built. */
   readonly indexingThreshold: number;
+  readonly optimizers?: OptimizersConfig;
   readonly onDiskPayload: boolean;
   /** Made for shard keys of the callers' choice, of which a single node has none: nothing can be written to it. */
   readonly customShards?: true;

@@ -250,6 +250,8 @@ export interface CollectionChange {
   readonly quantization?: Quantization | undefined;
   readonly hnsw?: Partial<CollectionConfig["hnsw"]>;
   readonly indexingThreshold?: number;
+  /** What is given replaces, undefined as a value removes, the rest stays. */
+  readonly optimizers?: CollectionConfig["optimizers"];
   /** What is given replaces, the rest stays. */
   readonly strictMode?: StrictMode;
   readonly echo?: string;

@@ -31,6 +31,7 @@ import {
   type Distance,
   type HnswConfig,
   limits,
+  type OptimizersConfig,
   type Quantization,
   type SealingPolicy,
   type SparseVectorParams,
@@ -39,7 +40,8 @@ import {
   type VectorParams,
 } from "../core/index.ts";
 import { toPayloadSchemaInfo } from "./field-indexes.ts";
-import { mapDatatype, mapMemory, mapQuantization, validationError } from "./quantization.ts";
+import { checkRange, mapOptimizers } from "./optimizers.ts";
+import { mapDatatype, mapMemory, mapQuantization } from "./quantization.ts";
 import { mapSealingPolicy, toSealingState } from "./sealing.ts";
 import { toCount } from "./selectors.ts";
 import { mapStrictMode } from "./strict.ts";
@@ -66,21 +68,6 @@ const distanceNumbers: Readonly<Record<Distance, DistanceEnum>> = {
   manhattan: DistanceEnum.Manhattan,
 };
 
-/** Checks a count of Qdrant's options. */
-function checkRange(
-  value: bigint | undefined,
-  min: number,
-  max: number | undefined,
-  field: string,
-): number | undefined {
-  if (value === undefined) return undefined;
-  if (value < BigInt(min) || (max !== undefined && value > BigInt(max))) {
-    const range = max === undefined ? `${min} or larger` : `from ${min} to ${max}`;
-    throw validationError(field, `value ${value} invalid, must be ${range}`);
-  }
-  return toCount(value);
-}
-
 const hnswLinksMax = 10_000;
 
 function mapHnsw(diff: HnswConfigDiff | undefined, field: string): Partial<HnswConfig> {
@@ -94,6 +81,9 @@ function mapHnsw(diff: HnswConfigDiff | undefined, field: string): Partial<HnswC
   if (fullScanThreshold !== undefined) hnsw.fullScanThreshold = fullScanThreshold;
   const memory = mapMemory(diff.memory, { onDisk: diff.onDisk }, `${field}.memory`);
   if (memory !== undefined) hnsw.memory = memory;
+  const payloadM = checkRange(diff.payloadM, 0, hnswLinksMax, `${field}.payload_m`);
+  if (payloadM !== undefined) hnsw.payloadM = payloadM;
+  if (diff.maxIndexingThreads !== undefined) hnsw.maxIndexingThreads = toCount(diff.maxIndexingThreads);
   return hnsw;
 }
 
@@ -217,6 +207,7 @@ export function mapCreateCollection(message: CreateCollection): CreateCollection
       hnsw: { ...collectionDefaults.hnsw, ...mapHnsw(message.hnswConfig, "hnsw_config") },
       indexingThreshold: threshold === undefined ? collectionDefaults.indexingThreshold : toCount(threshold),
       onDiskPayload: message.onDiskPayload ?? collectionDefaults.onDiskPayload,
+      ...mapOptimizers(message.optimizersConfig, "optimizers_config"),
       ...mapCollectionQuantization(message.quantizationConfig),
       ...strictModeOf(message),
       ...(message.shardingMethod === ShardingMethod.Custom ? { customShards: true as const } : {}),
@@ -242,6 +233,7 @@ export interface UpdateCollectionRequest {
     readonly quantization?: Quantization | undefined;
     readonly hnsw?: Partial<HnswConfig>;
     readonly indexingThreshold?: number;
+    readonly optimizers?: OptimizersConfig;
     readonly strictMode?: StrictMode;
   };
 }
@@ -270,6 +262,7 @@ export function mapUpdateCollection(message: UpdateCollection): UpdateCollection
       ...mapCollectionQuantization(message.quantizationConfig),
       ...(message.hnswConfig === undefined ? {} : { hnsw: mapHnsw(message.hnswConfig, "hnsw_config") }),
       ...(threshold === undefined ? {} : { indexingThreshold: toCount(threshold) }),
+      ...mapOptimizers(message.optimizersConfig, "optimizers_config"),
       ...strictModeOf(message),
     },
   };

@@ -5,7 +5,13 @@ import { CreateCollectionSchema, UpdateCollectionSchema } from "../../gen/qdrant
 import { type ConditionSchema, FilterSchema } from "../../gen/qdrant/qdrant_common_pb.js";
 import { SealingPolicySchema } from "../../gen/sealpoint/policy/v1/policy_pb.js";
 import { DomainError, limits } from "../../src/core/index.ts";
-import { mapFilter, mapSealingPolicy, mergeEcho } from "../../src/wire/index.ts";
+import {
+  mapCreateCollection,
+  mapFilter,
+  mapSealingPolicy,
+  mapUpdateCollection,
+  mergeEcho,
+} from "../../src/wire/index.ts";
 
 type ConditionInit = MessageInitShape<typeof ConditionSchema>;
 
@@ -178,5 +184,48 @@ describe("policies and echoes", () => {
       quantizationConfig: { quantization: { case: "disabled", value: {} } },
     });
     expect(JSON.parse(mergeEcho(echo, disabled))).toEqual({ hnswConfig: { payloadM: "8" }, replicationFactor: 1 });
+  });
+});
+
+describe("optimizers_config and hnsw_config", () => {
+  const made = (optimizersConfig: object, hnswConfig: object = {}) =>
+    mapCreateCollection(create(CreateCollectionSchema, { collectionName: "c", optimizersConfig, hnswConfig })).config;
+
+  test("what changes how graphs are built", () => {
+    const config = made(
+      {
+        deletedThreshold: 0.5,
+        vacuumMinVectorNumber: 200n,
+        defaultSegmentNumber: 3n,
+        maxSegmentSize: 50_000n,
+        maxOptimizationThreads: { variant: { case: "value", value: 0n } },
+        preventUnoptimized: true,
+      },
+      { m: 0n, payloadM: 8n, maxIndexingThreads: 2n },
+    );
+    expect(config.optimizers).toEqual({
+      deletedThreshold: 0.5,
+      vacuumMinVectorNumber: 200,
+      defaultSegmentNumber: 3,
+      maxSegmentSize: 50_000,
+      maxOptimizationThreads: 0,
+      preventUnoptimized: true,
+    });
+    expect(config.hnsw).toMatchObject({ m: 0, payloadM: 8, maxIndexingThreads: 2 });
+    const auto = { maxOptimizationThreads: { variant: { case: "setting", value: 0 } } } as const;
+    const { change } = mapUpdateCollection(
+      create(UpdateCollectionSchema, { collectionName: "c", optimizersConfig: auto }),
+    );
+    expect(change.optimizers).toEqual({ maxOptimizationThreads: undefined });
+  });
+
+  test.each([
+    ["deleted_threshold", { deletedThreshold: 1.5 }, "value 1.5 invalid, must be from 0.0 to 1.0"],
+    ["deleted_threshold", { deletedThreshold: 2 }, "value 2.0 invalid, must be from 0.0 to 1.0"],
+    ["vacuum_min_vector_number", { vacuumMinVectorNumber: 99n }, "value 99 invalid, must be 100 or larger"],
+  ])("a bad %s is named", (field, config, text) => {
+    const error = failure(() => made(config));
+    expect(error.message).toBe(`Validation error in body: [optimizers_config.${field}: ${text}]`);
+    expect(error.details).toEqual({ field: `optimizers_config.${field}` });
   });
 });

@@ -10,6 +10,7 @@ export function withChange(config: CollectionConfig, change: CollectionChange): 
     hnsw: { ...config.hnsw, ...change.hnsw },
     ...("quantization" in change ? { quantization: change.quantization } : {}),
     indexingThreshold: change.indexingThreshold ?? config.indexingThreshold,
+    ...(change.optimizers === undefined ? {} : { optimizers: { ...config.optimizers, ...change.optimizers } }),
     ...(change.strictMode === undefined ? {} : { strictMode: withStrictMode(config.strictMode, change.strictMode) }),
     echo: change.echo ?? config.echo,
   };

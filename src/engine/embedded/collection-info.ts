@@ -33,7 +33,8 @@ export function readCollectionInfo(reader: NativeReader): CollectionInfo {
     graph: reader.size(),
   };
   const building = reader.u8() === 1;
-  const wantsBuild = reader.u8() === 1;
+  // 2: there is something to build, but the optimizer may have no threads.
+  const wanted = reader.u8();
   const optimizerError = reader.text();
   const fieldIndexes: FieldIndex[] = Array.from({ length: reader.u32() }, () => {
     const key = reader.text();
@@ -52,7 +53,7 @@ export function readCollectionInfo(reader: NativeReader): CollectionInfo {
     sealingId,
     acceptedSealingIds,
     epoch,
-    status: optimizerError !== "" ? "red" : building || wantsBuild ? "yellow" : "green",
+    status: optimizerError !== "" ? "red" : building || wanted === 1 ? "yellow" : wanted === 2 ? "grey" : "green",
     ...(optimizerError === "" ? {} : { optimizerError }),
     pointsCount,
     indexedVectorsCount,

@@ -4,7 +4,9 @@ import type {
   Datatype,
   Distance,
   Filter,
+  HnswConfig,
   MemoryPlacement,
+  OptimizersConfig,
   PayloadSelector,
   PointId,
   Quantization,
@@ -55,6 +57,22 @@ export function writeDenseField(out: NativeWriter, name: string, params: VectorP
   if (params.multivector === true) out.u8(onDisk(params.memory) ? 1 : 0);
   else writePlacement(out, params, config);
   out.u8(params.multivector === true ? 4 : 0);
+  writeOptimizers(out, { ...config.hnsw, ...params.hnsw }, config.optimizers ?? {});
+}
+
+const anyThreads = 0xffff_ffff;
+const u32Max = 0xffff_ffff;
+
+function writeOptimizers(out: NativeWriter, hnsw: HnswConfig, optimizers: OptimizersConfig): void {
+  out
+    .f32(optimizers.deletedThreshold ?? 0.2)
+    .u64(BigInt(optimizers.vacuumMinVectorNumber ?? 1_000))
+    .u32(Math.min(optimizers.defaultSegmentNumber ?? 0, u32Max))
+    .u64(BigInt(optimizers.maxSegmentSize ?? 0))
+    .u32(Math.min(optimizers.maxOptimizationThreads ?? anyThreads, anyThreads))
+    .u32(Math.min(hnsw.maxIndexingThreads ?? 0, u32Max))
+    .u8((optimizers.preventUnoptimized === true ? 1 : 0) | (hnsw.payloadM === undefined ? 0 : 2))
+    .u32(hnsw.payloadM ?? hnsw.m);
 }
 
 export function writeSparseField(
@@ -68,6 +86,7 @@ export function writeSparseField(
   writeCodes(out, undefined);
   writePlacement(out, { size: 1, distance: "dot" }, config);
   out.u8(modifier === "idf" ? 3 : 1);
+  writeOptimizers(out, config.hnsw, {});
 }
 
 const datatypes: Record<Datatype, number> = { float32: 1, uint8: 2, float16: 3 };

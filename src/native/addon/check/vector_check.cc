@@ -327,7 +327,7 @@ void check_edges(Random& random) {
     if (random() % 2) index->remove(i % 1000);
   }
   CHECK(index->stats().anonymous < 200000, "%lu bytes for 1000 rows", index->stats().anonymous);
-  CHECK(!index->wants_build() && index->begin_build() == nullptr, "m 0 never builds");
+  CHECK(!index->wants_build(), "a small tail stays one");
   index.reset();
   // Many segments merge in the end.
   config.m = 8;

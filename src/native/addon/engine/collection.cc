@@ -68,6 +68,8 @@ VectorIndexConfig Collection::index_config_of(const VectorField& field, size_t n
   config.datatype = field.datatype;
   config.codes = field.codes;
   config.placement = field.placement;
+  config.optimizer = field.optimizer;
+  config.payload_m = field.sparse || field.multi ? 0 : field.payload_m;
   config.cipher = store_.cipher();
   config.dir = folder_ + "/" + std::to_string(number);
   return config;
@@ -75,7 +77,7 @@ VectorIndexConfig Collection::index_config_of(const VectorField& field, size_t n
 
 void Collection::open_vectors() {
   for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
-    VectorIndexConfig config = index_config(vector);
+    VectorIndexConfig config = index_config_of(record_.vectors[vector], vector);
     config.has_manifest = had_segments(vector);
     // Left by a stop between the deletion of its name and that of its files.
     if (record_.vectors[vector].removed) std::filesystem::remove_all(config.dir);
@@ -155,6 +157,7 @@ void Collection::load() {
   }
   load_indexes(loaded);
   note_segments();
+  configure_blocks();
   snapshot_ = store_.snapshot();
 }
 
@@ -260,6 +263,7 @@ CollectionStats Collection::stats() const {
     stats.indexed += index.indexed;
     stats.segments += index.segments + 1;
     stats.wants_build = stats.wants_build || vectors->wants_build();
+    stats.build_pending = stats.build_pending || vectors->build_pending();
   }
   stats.building = building_;
   stats.payload_bytes = store_.payload_bytes(cid_);
@@ -362,14 +366,6 @@ double Collection::write_rate() const {
   return std::max<double>(rate_, static_cast<double>(rate_points_) * 1000.0 / kWindowMs);
 }
 
-bool Collection::wants_build(bool idle) const {
-  std::shared_lock lock(state_mutex_);
-  for (const auto& vectors : vectors_) {
-    if (vectors->wants_build() || (idle && vectors->wants_build_when_idle())) return true;
-  }
-  return false;
-}
-
 bool Collection::damaged() const {
   std::shared_lock lock(state_mutex_);
   return std::any_of(vectors_.begin(), vectors_.end(), [](const auto& vectors) { return vectors->damaged_rows(); });
@@ -403,66 +399,6 @@ size_t Collection::repair() {
     }
   }
   return repaired;
-}
-
-bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, bool idle) {
-  bool built = false;
-  for (size_t vector = 0;; ++vector) {
-    std::unique_ptr<VectorIndex::Build> build;
-    std::shared_ptr<VectorIndex> vectors;
-    {
-      std::unique_lock lock(state_mutex_);
-      if (vector >= vectors_.size()) break;
-      vectors = vectors_[vector];
-      if (dropped_ || !(vectors->wants_build() || (idle && vectors->wants_build_when_idle()))) continue;
-      // A tenant's rows lie together, so that an exact scan of them reads on and on.
-      std::vector<uint32_t> groups;
-      if (indexes_->has_groups()) {
-        groups.resize(versions_.size());
-        for (uint32_t slot = 0; slot < groups.size(); ++slot) groups[slot] = indexes_->group_of(slot);
-      }
-      build = vectors->begin_build(std::move(groups));
-    }
-    if (build == nullptr) continue;
-    building_ = true;
-    bool succeeded = false;
-    std::string error;
-    {
-      Booking room(budget_);
-      try {
-        room.grow(build->memory_bytes(), "the index build is postponed: it");
-        // A segment must hold nothing that a power cut could undo: the operation's number would be given again, and the row be taken for its vector.
-        store_.sync();
-        store_.require_room(build->memory_bytes());
-        succeeded = build->run(cancel, threads);
-      } catch (const std::exception& failure) {
-        error = failure.what();
-      }
-    }
-    try {
-      std::unique_lock lock(state_mutex_);
-      // The name was deleted meanwhile, and its folder with it.
-      const bool gone = vectors_[vector] != vectors;
-      vectors->finish_build(*build, succeeded && !dropped_ && !gone);
-      if (gone) {
-        succeeded = false;
-        error.clear();
-      }
-    } catch (const std::exception& failure) {
-      succeeded = false;
-      error = failure.what();
-    }
-    if (succeeded) {
-      std::lock_guard writer(write_mutex_);
-      note_segments();
-    }
-    book_memory();
-    building_ = false;
-    built = built || succeeded;
-    std::lock_guard lock(error_mutex_);
-    optimizer_error_ = error;
-  }
-  return built;
 }
 
 void Collection::refresh_snapshot(const Snapshot& shared) {

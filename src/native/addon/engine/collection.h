@@ -37,6 +37,7 @@
 namespace sealpoint {
 
 class IndexFiller;
+class TailCutter;
 struct PointChange;
 
 // When a state file may be written.
@@ -64,6 +65,7 @@ struct CollectionStats {
   CollectionMemory memory;
   bool building = false;
   bool wants_build = false;
+  bool build_pending = false;  // wanted, also where the optimizer may have no threads
   std::string optimizer_error;
 };
 
@@ -121,6 +123,10 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // Answers are point tables (point_table.h).
   std::string get(ByteReader& in) const;
   std::string search(const SearchRequest& request, VectorSearchReport* report = nullptr) const;
+  // Several at once, with the answer of each: equal filters are planned once, and what several of them scan is read once.
+  using Spread = std::function<void(size_t count, const std::function<void(size_t)>& work)>;
+  std::vector<std::string> search_batch(const std::vector<const SearchRequest*>& requests, const Spread& spread) const;
+  std::vector<std::string> query_batch(const std::vector<std::string_view>& messages, const Spread& spread) const;
   // u8 more, u8 id tag, 6 zero bytes, 16 id bytes (number LE or UUID), then the table.
   std::string scroll(ScrollRequest request) const;
   // A universal query and its groups; layouts in query_stage.h and collection_query.cc.
@@ -141,6 +147,10 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // nothing was or it failed. Called by one thread.
   bool optimize(const std::atomic<bool>& cancel, unsigned threads, bool idle);
   bool wants_build(bool idle) const;
+  // Who cuts tails that grow too long; without one they grow on. Set before the collection is used.
+  void set_cutter(TailCutter* cutter);
+  // For the cutter.
+  void cut_tails(const std::atomic<bool>& cancel);
   // Writes rows whose checksums were found bad anew from the store; the number of them.
   size_t repair();
   // Whether a search or a build met rows that want repair().
@@ -194,7 +204,11 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::string encode_indexes() const;
   void restored();
   void forget_changes(rocksdb::WriteBatch& batch, uint64_t from, uint64_t until) const;
-  VectorIndexConfig index_config(size_t vector) const { return index_config_of(record_.vectors[vector], vector); }
+  VectorIndexConfig index_config(size_t vector) const {
+    VectorIndexConfig config = index_config_of(record_.vectors[vector], vector);
+    config.block_fields = block_fields(vector);
+    return config;
+  }
   VectorIndexConfig index_config_of(const VectorField& field, size_t number) const;
   void open_vectors();
   int vector_number(std::string_view name) const;  // -1: none
@@ -222,6 +236,12 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // The next operation, in the store and in the change log, of a write that changes no point. Under the writers' mutex.
   WriteOutcome begin_change(rocksdb::WriteBatch& batch) const;
   void touch(size_t points);
+  bool build(size_t vector, const std::shared_ptr<VectorIndex>& vectors, VectorIndex::BuildKind kind, const std::atomic<bool>& cancel, unsigned threads,
+             std::string& error);
+  bool tails_want_cut() const;
+  uint64_t block_fields(size_t vector) const;
+  void configure_blocks();
+  void request_cut();
   void take_memory(uint64_t growth);
   void forget_slots();
   CollectionMemory memory() const;
@@ -248,6 +268,17 @@ class Collection : public std::enable_shared_from_this<Collection> {
     PointId id;
     uint32_t slot;
   };
+  struct FoundPoint {
+    PointId id;
+    uint32_t slot;
+    float score;
+    uint64_t version;
+  };
+  static std::vector<float> query_values(const VectorField& field, const SearchRequest& request);
+  static VectorSearch vector_search(const SearchRequest& request, const float* query, const View& view);
+  std::vector<FoundPoint> found_points(const std::vector<VectorHit>& hits) const;
+  std::string search_answer(const SearchRequest& request, std::vector<FoundPoint>& found, const rocksdb::Snapshot* snapshot) const;
+  void search_chunk(const std::vector<const SearchRequest*>& requests, std::vector<std::string*> answers) const;
   void fill(PointTableWriter& table, const std::vector<SeenPoint>& points, const PayloadSelector& payload, const VectorsSelector& vectors,
             const rocksdb::Snapshot* snapshot, bool kept) const;
   void fill_payloads(PointTableWriter& table, const std::vector<SeenPoint>& points, const PayloadSelector& payload,
@@ -277,6 +308,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::atomic<bool> dropped_{false};
 
   std::mutex write_mutex_;
+  std::mutex files_mutex_;  // after write_mutex_ and before state_mutex_: who writes a manifest, or empties a deleted name's folder
   mutable FairSharedMutex state_mutex_;
   // All below under state_mutex_; written only by who holds write_mutex_ too.
   CollectionRecord record_;
@@ -328,6 +360,9 @@ class Collection : public std::enable_shared_from_this<Collection> {
   bool uncounted_ = false;
   std::atomic<uint64_t> changes_{1};
   std::atomic<bool> building_{false};
+  TailCutter* cutter_ = nullptr;
+  std::atomic<bool> cut_requested_{false};
+  std::atomic<int64_t> cut_after_ms_{0};
   mutable std::atomic<uint64_t> rate_points_{0};
   mutable std::atomic<int64_t> rate_since_ms_{0};
   mutable std::atomic<double> rate_{0};

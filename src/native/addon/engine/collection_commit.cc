@@ -195,8 +195,10 @@ WriteOutcome Collection::commit(WriteContext& context) {
   }
   if (ids_.size() == 0 && ids_.slots() > 0) forget_slots();
   snapshot_.swap(fresh_snapshot);
+  const bool cut = tails_want_cut();
   lock.unlock();
   touch(written);
+  if (cut) request_cut();
   return {operation, true};
 }
 

@@ -96,6 +96,8 @@ WriteOutcome Collection::drop_index(const std::string& key) {
   ++fields_changes_;
   record_ = std::move(next);
   operation_ = outcome.operation;
+  configure_blocks();
+  ++changes_;
   booking_.set(memory().anonymous());
   return outcome;
 }
@@ -133,7 +135,11 @@ void Collection::fill_left_indexes() {
 }
 
 void Collection::restored() {
-  restoring_ = false;
+  if (restoring_.exchange(false)) {
+    std::unique_lock lock(state_mutex_);
+    configure_blocks();
+    ++changes_;
+  }
   restoring_.notify_all();
 }
 
@@ -302,6 +308,8 @@ void Collection::fill(std::vector<Fill>& fills, const std::atomic<bool>& cancel)
       if (!fill.temporary && !fill.loaded) ++fields_changes_;
     }
     temporaries_count_ = indexes_->temporaries().size();
+    configure_blocks();
+    ++changes_;
     booking_.set(memory().anonymous());
     return;
   }

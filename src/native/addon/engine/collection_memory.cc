@@ -41,7 +41,7 @@ uint64_t Collection::build_room() const {
   for (size_t vector = 0; vector < vectors_.size(); ++vector) {
     if (!vectors_[vector]->wants_build()) continue;
     const VectorIndexStats index = vectors_[vector]->stats();
-    const uint64_t rows = std::min(index.live, (index.live - index.indexed) * kMerged);
+    const uint64_t rows = std::min(index.live, (index.live - std::min(index.live, index.indexed)) * kMerged);
     room = std::max(room, rows * (2 * record_.vectors[vector].dim + 28 * uint64_t{record_.vectors[vector].m} + 128));
   }
   return room;

@@ -147,6 +147,75 @@ void Collection::weigh(size_t number, const uint32_t* indices, std::vector<float
   }
 }
 
+// The query as its values are stored.
+std::vector<float> Collection::query_values(const VectorField& field, const SearchRequest& request) {
+  if (request.dim != field.dim) {
+    throw Error(ErrorKind::kBadInput,
+                "Wrong input: Vector dimension error: expected dim: " + std::to_string(field.dim) + ", got " + std::to_string(request.dim), "query");
+  }
+  std::vector<float> query(field.dim);
+  std::memcpy(query.data(), request.query, size_t{field.dim} * 4);
+  float sum = 0;
+  for (const float value : query) sum += value - value;
+  if (!(sum == 0)) throw Error(ErrorKind::kBadInput, "Wrong input: the query vector holds a value that is not finite", "query");
+  field.prepare(query.data());
+  return query;
+}
+
+VectorSearch Collection::vector_search(const SearchRequest& request, const float* query, const View& view) {
+  VectorSearch search;
+  search.query = query;
+  search.k = size_t{request.limit} + request.offset;
+  search.ef = request.ef;
+  search.exact = request.exact;
+  search.indexed_only = request.indexed_only;
+  search.originals = request.originals;
+  search.rescore = request.rescore;
+  search.oversampling = request.oversampling;
+  search.has_threshold = request.has_threshold;
+  search.threshold = request.threshold;
+  if (view.filtered) {
+    search.allowed = &view.slots();
+    search.allowed_count = view.count;
+  }
+  return search;
+}
+
+// [shared lock held]
+std::vector<Collection::FoundPoint> Collection::found_points(const std::vector<VectorHit>& hits) const {
+  std::vector<FoundPoint> found;
+  found.reserve(hits.size());
+  for (const VectorHit& hit : hits) found.push_back({ids_.id(hit.slot), hit.slot, hit.score, versions_[hit.slot]});
+  return found;
+}
+
+// [no lock]
+std::string Collection::search_answer(const SearchRequest& request, std::vector<FoundPoint>& found, const rocksdb::Snapshot* snapshot) const {
+  // Equal scores by ascending id, so that pages do not overlap.
+  for (size_t from = 0; from < found.size();) {
+    size_t to = from + 1;
+    while (to < found.size() && found[to].score == found[from].score) ++to;
+    if (to - from > 1) {
+      std::sort(found.begin() + static_cast<long>(from), found.begin() + static_cast<long>(to),
+                [](const FoundPoint& a, const FoundPoint& b) { return a.id < b.id; });
+    }
+    from = to;
+  }
+  const size_t first = std::min<size_t>(request.offset, found.size());
+  const size_t last = std::min<size_t>(first + request.limit, found.size());
+  PointTableWriter table(last - first, (request.payload.wanted() ? PointTableWriter::kPayloads : 0) |
+                                           (request.vectors.wanted() ? PointTableWriter::kVectors : 0),
+                         WireForm::kScored);
+  std::vector<SeenPoint> points;
+  points.reserve(last - first);
+  for (size_t i = first; i < last; ++i) {
+    table.add(found[i].id, found[i].score, found[i].version);
+    points.push_back({found[i].id, found[i].slot});
+  }
+  fill(table, points, request.payload, request.vectors, snapshot, true);
+  return table.finish();
+}
+
 std::string Collection::search(const SearchRequest& request, VectorSearchReport* report) const {
   std::shared_lock lock(state_mutex_);
   const size_t number = required_vector(request.using_vector);
@@ -165,15 +234,7 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
       throw Error(ErrorKind::kNotFound, "Not found: Point " + id_text(request.by_id) + " has no vector `" + field.name + "`", "query");
     }
   } else {
-    if (request.dim != field.dim) {
-      throw Error(ErrorKind::kBadInput,
-                  "Wrong input: Vector dimension error: expected dim: " + std::to_string(field.dim) + ", got " + std::to_string(request.dim), "query");
-    }
-    std::memcpy(query.data(), request.query, size_t{field.dim} * 4);
-    float sum = 0;
-    for (const float value : query) sum += value - value;
-    if (!(sum == 0)) throw Error(ErrorKind::kBadInput, "Wrong input: the query vector holds a value that is not finite", "query");
-    field.prepare(query.data());
+    query = query_values(field, request);
   }
   View view = this->view(request.filter);
   const bool judged_apart = !view.exact;
@@ -182,22 +243,10 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
     narrow(view, request.filter);
     lock.lock();
   }
-  VectorSearch search;
-  search.query = query.data();
-  search.k = size_t{request.limit} + request.offset + (excluded == IdTable::kNone ? 0 : 1);
-  search.ef = request.ef;
-  search.exact = request.exact;
-  search.indexed_only = request.indexed_only;
-  search.originals = request.originals;
-  search.rescore = request.rescore;
-  search.oversampling = request.oversampling;
-  search.has_threshold = request.has_threshold;
-  search.threshold = request.threshold;
+  VectorSearch search = vector_search(request, query.data(), view);
+  // The point itself is no answer.
+  search.k += excluded == IdTable::kNone ? 0 : 1;
   search.report = report;
-  if (view.filtered) {
-    search.allowed = &view.slots();
-    search.allowed_count = view.count;
-  }
   std::vector<VectorHit> hits;
   if (field.sparse) {
     if (!view.filtered || view.count > 0) {
@@ -216,15 +265,7 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
   }
   std::erase_if(hits, [&](const VectorHit& hit) { return hit.slot == excluded; });
 
-  struct Hit {
-    PointId id;
-    uint32_t slot;
-    float score;
-    uint64_t version;
-  };
-  std::vector<Hit> found;
-  found.reserve(hits.size());
-  for (const VectorHit& hit : hits) found.push_back({ids_.id(hit.slot), hit.slot, hit.score, versions_[hit.slot]});
+  std::vector<FoundPoint> found = found_points(hits);
   const Snapshot snapshot = snapshot_;
   View now;
   if (judged_apart) {
@@ -238,7 +279,7 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
   if (judged_apart && request.filter.filter != nullptr) {
     // A point written while its payload was judged without the lock is judged again as it is now.
     SnapshotContext context(*this, now);
-    std::erase_if(found, [&](const Hit& hit) {
+    std::erase_if(found, [&](const FoundPoint& hit) {
       if (hit.version <= view.operation) return false;
       rocksdb::PinnableSlice stored;
       const auto status = store_.db().Get(at(snapshot.get()), store_.payloads(), Store::point_key(cid_, hit.id), &stored);
@@ -247,28 +288,7 @@ std::string Collection::search(const SearchRequest& request, VectorSearchReport*
       return !request.filter.filter->matches({hit.id, 0, stored.ToStringView()}, context);
     });
   }
-  // Equal scores by ascending id, so that pages do not overlap.
-  for (size_t from = 0; from < found.size();) {
-    size_t to = from + 1;
-    while (to < found.size() && found[to].score == found[from].score) ++to;
-    if (to - from > 1) {
-      std::sort(found.begin() + static_cast<long>(from), found.begin() + static_cast<long>(to), [](const Hit& a, const Hit& b) { return a.id < b.id; });
-    }
-    from = to;
-  }
-  const size_t first = std::min<size_t>(request.offset, found.size());
-  const size_t last = std::min<size_t>(first + request.limit, found.size());
-  PointTableWriter table(last - first, (request.payload.wanted() ? PointTableWriter::kPayloads : 0) |
-                                           (request.vectors.wanted() ? PointTableWriter::kVectors : 0),
-                         WireForm::kScored);
-  std::vector<SeenPoint> points;
-  points.reserve(last - first);
-  for (size_t i = first; i < last; ++i) {
-    table.add(found[i].id, found[i].score, found[i].version);
-    points.push_back({found[i].id, found[i].slot});
-  }
-  fill(table, points, request.payload, request.vectors, snapshot.get(), true);
-  return table.finish();
+  return search_answer(request, found, snapshot.get());
 }
 
 std::string Collection::get(ByteReader& in) const {

@@ -61,7 +61,9 @@ WriteOutcome Collection::change_vectors(uint64_t expected, const std::string& co
     index = VectorIndex::open(index_config);
   }
   store_.write(batch, deleted != nullptr ? WriteUse::kMakesRoom : WriteUse::kGrows);
+  std::unique_lock files(files_mutex_, std::defer_lock);
   if (deleted != nullptr) {
+    files.lock();
     clear_folder(index_config.dir);
     index = VectorIndex::open(index_config);
   }
@@ -81,6 +83,7 @@ WriteOutcome Collection::change_vectors(uint64_t expected, const std::string& co
     multi_.emplace_back();
     multi_.back().keep_in_memory(record_.vectors.back().multi_in_memory());
     vector_versions_.emplace_back(versions_.size());
+    configure_blocks();
   } else {
     vectors_[place].swap(index);
     std::swap(sparse_[place], sparse);

@@ -93,7 +93,7 @@ std::map<std::string, std::weak_ptr<Engine>>& registry() {
 
 // A row that fails its checksum comes back from the store, which holds every vector a second time.
 template <typename Read>
-std::string repairing(Collection& collection, Read read) {
+auto repairing(Collection& collection, Read read) {
   try {
     return read();
   } catch (const Error& error) {
@@ -127,6 +127,7 @@ Engine::Engine(const std::string& path, const EngineOptions& options)
       budget_(options.memory_limit, options.collection_memory_limit),
       store_(std::make_unique<Store>(path, options.store)) {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  cutter_ = std::make_unique<TailCutter>();
   filler_ = std::make_unique<IndexFiller>(
       [this] {
         std::vector<std::shared_ptr<Collection>> all;
@@ -159,6 +160,7 @@ void Engine::load() {
     const uint32_t cid = record.cid;
     auto collection = std::make_shared<Collection>(*store_, budget_, path_ + "/segments/" + std::to_string(cid), std::move(record));
     collection->set_filler(filler_.get());
+    collection->set_cutter(cutter_.get());
     collection->fill_left_indexes();
     std::unique_lock lock(names_mutex_);
     collections_.emplace(name, std::move(collection));
@@ -337,19 +339,16 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       const auto collection = require(in.text());
       std::vector<SearchRequest> requests;
       for (uint32_t left = in.u32(); left > 0; --left) requests.push_back(SearchRequest::read(in));
-      return answer_batch(requests.size(), [&](size_t i) { return repairing(*collection, [&] { return collection->search(requests[i]); }); });
+      std::vector<const SearchRequest*> each;
+      for (const SearchRequest& request : requests) each.push_back(&request);
+      return write_batch(repairing(*collection, [&] { return collection->search_batch(each, spread()); }));
     }
     case Operation::kQuery: {
       const auto collection = require(in.text());
       // Each query is a message of its own, so that one can be run again.
       std::vector<std::string_view> messages;
       for (uint32_t left = in.u32(); left > 0; --left) messages.push_back(in.text());
-      return answer_batch(messages.size(), [&](size_t i) {
-        return repairing(*collection, [&] {
-          ByteReader query(messages[i]);
-          return collection->query(query);
-        });
-      });
+      return write_batch(repairing(*collection, [&] { return collection->query_batch(messages, spread()); }));
     }
     case Operation::kQueryGroups: {
       const auto collection = require(in.text());
@@ -445,6 +444,7 @@ void Engine::close() {
   optimize_wake_.notify_all();
   if (optimizer_.joinable()) optimizer_.join();
   filler_->stop();
+  cutter_->stop();
   {
     std::unique_lock lock(idle_mutex_);
     idle_.wait(lock, [this] { return in_flight_ == 0; });

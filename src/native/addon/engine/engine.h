@@ -20,6 +20,7 @@
 #include "index_filler.h"
 #include "memory_budget.h"
 #include "snapshot_reader.h"
+#include "tail_cutter.h"
 #include "thread_pool.h"
 
 namespace sealpoint {
@@ -109,7 +110,8 @@ class Engine {
 
   Outcome run(Operation operation, const Message& message);
   std::string execute(Operation operation, ByteReader& in, std::string_view body);
-  std::string answer_batch(size_t count, const std::function<std::string(size_t)>& answer);
+  Collection::Spread spread();
+  static std::string write_batch(std::vector<std::string> tables);
   std::string create_collection(ByteReader& in);
   std::string update_collection(ByteReader& in);
   std::string set_sealing(ByteReader& in);
@@ -162,6 +164,7 @@ class Engine {
   uint64_t next_cursor_ = 1;
 
   std::unique_ptr<IndexFiller> filler_;
+  std::unique_ptr<TailCutter> cutter_;
 
   std::unique_ptr<ThreadPool> readers_;
   std::unique_ptr<ThreadPool> writers_;

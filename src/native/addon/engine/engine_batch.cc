@@ -3,24 +3,26 @@
 
 namespace sealpoint {
 
-// u32 count, u32 0, then each table: u32 size, u32 0, the bytes, padded to 8. The queries of a batch are shared out among the readers.
-std::string Engine::answer_batch(size_t count, const std::function<std::string(size_t)>& answer) {
-  std::vector<std::string> tables(count);
-  if (count == 1) {
-    tables[0] = answer(0);
-  } else {
+// The parts of a batch are shared out among the readers that are free.
+Collection::Spread Engine::spread() {
+  return [this](size_t count, const std::function<void(size_t)>& work) {
+    if (count == 1) return work(0);
     CancelFlag* const flag = cancellation::current;
     readers_->spread(count, [&](size_t i) {
       const cancellation::Scope scope(flag);
       cancellation::check();
-      tables[i] = answer(i);
+      work(i);
     });
-  }
+  };
+}
+
+// u32 count, u32 0, then each table: u32 size, u32 0, the bytes, padded to 8.
+std::string Engine::write_batch(std::vector<std::string> tables) {
   ByteWriter out;
   size_t size = 8;
   for (const auto& table : tables) size += 16 + table.size();
   out.bytes().reserve(size);
-  out.u32(static_cast<uint32_t>(count));
+  out.u32(static_cast<uint32_t>(tables.size()));
   out.u32(0);
   for (auto& table : tables) {
     out.u32(static_cast<uint32_t>(table.size()));

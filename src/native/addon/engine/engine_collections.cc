@@ -66,6 +66,7 @@ std::string Engine::create_collection(ByteReader& in) {
   batch.Put(store_->meta(), Store::collection_key('c', record.cid), record.encode());
   auto collection = std::make_shared<Collection>(*store_, budget_, folder, std::move(record));
   collection->set_filler(filler_.get());
+  collection->set_cutter(cutter_.get());
   store_->write(batch);
   ++next_cid_;
   std::unique_lock lock(names_mutex_);
@@ -181,7 +182,7 @@ std::string Engine::info(ByteReader& in) {
   out.u64(stats.memory.mapped);
   out.u64(stats.memory.graph);
   out.u8(stats.building ? 1 : 0);
-  out.u8(stats.wants_build ? 1 : 0);
+  out.u8(stats.wants_build ? 1 : stats.build_pending ? 2 : 0);
   out.text(stats.optimizer_error);
   const auto indexes = collection->index_infos();
   out.u32(static_cast<uint32_t>(indexes.size()));

@@ -95,6 +95,7 @@ std::string Engine::restore_snapshot(ByteReader& in) {
       std::filesystem::create_directories(folder);
       fresh.push_back(std::make_shared<Collection>(*store_, budget_, folder, one.record, one.operation, one.streams));
       fresh.back()->set_filler(filler_.get());
+      fresh.back()->set_cutter(cutter_.get());
     }
     put_in_place(staged, fresh);
   } catch (...) {

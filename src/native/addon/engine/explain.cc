@@ -125,7 +125,7 @@ std::string Collection::explain(ByteReader& in) const {
   out.u64(candidates);
   out.u64(matches);
   for (const double us : {plan_us, judge_us, search_us}) out.u64(static_cast<uint64_t>(us + 0.5));
-  for (const uint32_t number : {report.tails_scanned, report.rows_scanned, report.codes_scanned, report.walked, report.walked_masked, report.walks_given_up})
+  for (const uint32_t number : {report.tails_scanned, report.rows_scanned, report.codes_scanned, report.walked, report.walked_masked + report.blocks_walked, report.walks_given_up})
     out.u32(number);
   if (filter.filter == nullptr) {
     root.slots = points;

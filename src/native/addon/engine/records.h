@@ -13,7 +13,7 @@
 
 namespace sealpoint {
 
-constexpr uint8_t kCollectionRecordVersion = 4;
+constexpr uint8_t kCollectionRecordVersion = 5;
 
 // One named vector of a collection. Its place in the list is its number in keys, so entries are never moved.
 struct VectorField {
@@ -27,6 +27,10 @@ struct VectorField {
   Datatype datatype = Datatype::kFloat32;
   CodeConfig codes;
   Placement placement;
+  OptimizerConfig optimizer;
+  // Links per row of graphs over the rows of one payload value; 0: none. Unless `all_blocks`, only of tenants' values.
+  uint32_t payload_m = 0;
+  bool all_blocks = false;
   // A sparse field has no dimensions and always the dot product; `idf`: queries are weighted by how rare their dimensions are.
   bool sparse = false;
   bool idf = false;
@@ -73,8 +77,16 @@ struct VectorField {
     out.u8(codes.group);
     out.u8(static_cast<uint8_t>((placement.codes_on_disk ? 1 : 0) | (placement.graph_on_disk ? 2 : 0) | (placement.rows_cached ? 4 : 0)));
     out.u8(static_cast<uint8_t>((sparse ? 1 : 0) | (idf ? 2 : 0) | (multi ? 4 : 0) | (removed ? 8 : 0)));
+    out.f32(optimizer.deleted_threshold);
+    out.u64(optimizer.vacuum_min_rows);
+    out.u32(optimizer.segments_max);
+    out.u64(optimizer.segment_kb_max);
+    out.u32(optimizer.threads);
+    out.u32(optimizer.indexing_threads);
+    out.u8(static_cast<uint8_t>((optimizer.hides_unindexed ? 1 : 0) | (all_blocks ? 2 : 0)));
+    out.u32(payload_m);
   }
-  // Records of version 1 end with the thresholds, those of version 2 with the placement.
+  // Records of version 1 end with the thresholds, those of version 2 with the placement, those of version 4 with the kind.
   static VectorField read(ByteReader& in, uint8_t version = kCollectionRecordVersion) {
     VectorField field;
     field.name = in.text();
@@ -99,6 +111,17 @@ struct VectorField {
     field.idf = (kind & 2) != 0;
     field.multi = (kind & 4) != 0;
     field.removed = (kind & 8) != 0;
+    if (version < 5) return field;
+    field.optimizer.deleted_threshold = in.f32();
+    field.optimizer.vacuum_min_rows = in.u64();
+    field.optimizer.segments_max = in.u32();
+    field.optimizer.segment_kb_max = in.u64();
+    field.optimizer.threads = in.u32();
+    field.optimizer.indexing_threads = in.u32();
+    const uint8_t flags = in.u8();
+    field.optimizer.hides_unindexed = (flags & 1) != 0;
+    field.all_blocks = (flags & 2) != 0;
+    field.payload_m = in.u32();
     return field;
   }
 };

@@ -188,6 +188,12 @@ class PayloadIndexes {
   virtual bool has_groups() const = 0;
   virtual uint32_t group_of(uint32_t slot) const = 0;
 
+  // Values that many points share make blocks: of keyword and UUID indexes that are marked `is_tenant`, or (`all`) of all of these and of integer ones.
+  // A hash of the fields; 0: there are none.
+  virtual uint64_t block_fields(bool all) const = 0;
+  // Visits the slots, ascending, of each value of the field of that number that has at least `min`. False when there is no such field.
+  virtual bool blocks(bool all, size_t field, size_t min, const std::function<void(std::vector<uint32_t> slots)>& visit) const = 0;
+
   // Of the indexes that were asked for: temporary ones come and go.
   virtual bool is_ordered(const std::string& key) const = 0;
   // Values in order, equal ones by slot, against it when descending.

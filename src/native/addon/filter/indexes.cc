@@ -110,6 +110,26 @@ class Indexes final : public PayloadIndexes {
   bool has_groups() const override { return groups_ != nullptr; }
   uint32_t group_of(uint32_t slot) const override { return groups_ == nullptr ? 0 : groups_->group_of(slot); }
 
+  uint64_t block_fields(bool all) const override {
+    uint64_t hash = 0;
+    for (const auto& [canonical, entry] : indexes_) {
+      if (!makes_blocks(entry, all)) continue;
+      if (hash == 0) hash = 0xcbf29ce484222325;
+      // FNV-1a, because it stands in files.
+      for (const char c : canonical + '\0' + static_cast<char>(entry.type)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+    }
+    return hash;
+  }
+  bool blocks(bool all, size_t field, size_t min, const std::function<void(std::vector<uint32_t> slots)>& visit) const override {
+    for (const auto& [canonical, entry] : indexes_) {
+      if (!makes_blocks(entry, all)) continue;
+      if (field-- > 0) continue;
+      visit_blocks(entry, min, visit);
+      return true;
+    }
+    return false;
+  }
+
   bool is_ordered(const std::string& key) const override {
     const auto at = find(key);
     return at != indexes_.end() && at->second.index->is_ordered();
@@ -186,6 +206,36 @@ class Indexes final : public PayloadIndexes {
   bool expects_uuids(std::string_view key) const {
     const auto at = expected_.find(key);
     return at != expected_.end() && at->second.type == FieldType::kUuid;
+  }
+  static bool makes_blocks(const IndexEntry& entry, bool all) {
+    if (!all) return entry.tenant;
+    return entry.type == FieldType::kKeyword || entry.type == FieldType::kUuid || entry.type == FieldType::kInteger;
+  }
+  static void visit_blocks(const IndexEntry& entry, size_t min, const std::function<void(std::vector<uint32_t> slots)>& visit) {
+    // A field with so many values is not one that few of them share.
+    constexpr uint64_t kBlockValuesMax = 100'000;
+    const FieldIndex& index = *entry.index;
+    if (index.facet_cost() > kBlockValuesMax) return;
+    std::vector<Condition> conditions;
+    index.facet(nullptr, [&](const FacetValue& value, uint64_t count) {
+      if (count < min) return;
+      Condition& condition = conditions.emplace_back();
+      if (value.kind == FacetValue::Kind::kInteger) {
+        condition.kind = ConditionKind::kMatchInteger;
+        condition.integers = {value.integer};
+      } else {
+        condition.kind = ConditionKind::kMatchKeyword;
+        condition.keywords = condition.uuids = {std::string(value.text)};
+      }
+    });
+    for (const Condition& condition : conditions) {
+      const Answer answer = index.ask(condition);
+      if (!answer.known || answer.negated) continue;
+      std::vector<uint32_t> slots;
+      slots.reserve(answer.slots.count());
+      answer.slots.for_each([&](uint32_t slot) { slots.push_back(slot); });
+      visit(std::move(slots));
+    }
   }
   // With several tenants' indexes the first by name counts.
   void find_groups() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "mapped_read.h"
@@ -90,6 +91,8 @@ class Segment {
   uint32_t hint = 0;             // where adopt() looks first
   std::atomic<bool> retired{false};  // unlink the file when the last user is gone
 
+  // Of its file.
+  std::string name() const { return file->path().substr(file->path().rfind('/') + 1); }
   bool known_bad(uint32_t row) const {
     return any_bad_.load(std::memory_order_relaxed) && bad_[row / kRowsPerCheck].load(std::memory_order_relaxed);
   }

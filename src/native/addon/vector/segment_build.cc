@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "../core/status.h"
 #include "checksum.h"
@@ -153,11 +154,15 @@ bool SegmentBuild::encode_chosen(const std::atomic<bool>& cancel, Codes& codes) 
 
 // Rows take the order in which a walk would meet them.
 void SegmentBuild::reorder(const Graph& graph, Codes& codes) {
-  codes.order = walk_order(graph, static_cast<uint32_t>(rows_.size()), config_.m);
-  if (!groups_.empty()) {
+  if (graph_) {
+    codes.order = walk_order(graph, static_cast<uint32_t>(rows_.size()), config_.m);
+  } else {
+    codes.order.resize(rows_.size());
+    std::iota(codes.order.begin(), codes.order.end(), 0u);
+  }
+  if (std::any_of(rows_.begin(), rows_.end(), [](const SourceRow& row) { return row.group != 0; })) {
     // A group lies together, whatever the graph says.
-    auto group = [&](uint32_t row) { return rows_[row].slot < groups_.size() ? groups_[rows_[row].slot] : 0; };
-    std::stable_sort(codes.order.begin(), codes.order.end(), [&](uint32_t a, uint32_t b) { return group(a) < group(b); });
+    std::stable_sort(codes.order.begin(), codes.order.end(), [&](uint32_t a, uint32_t b) { return rows_[a].group < rows_[b].group; });
   }
   std::vector<SourceRow> rows(rows_.size());
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = rows_[codes.order[i]];
@@ -167,7 +172,8 @@ void SegmentBuild::reorder(const Graph& graph, Codes& codes) {
 bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Graph& graph) const {
   const size_t dim = config_.dim;
   const size_t count = rows_.size();
-  const size_t links = size_t{2} * config_.m;
+  const uint32_t m = graph_ ? config_.m : 0;
+  const size_t links = size_t{2} * m;
   std::vector<uint32_t> place(count);  // where a row of the graph is now
   for (size_t i = 0; i < count; ++i) place[codes.order[i]] = static_cast<uint32_t>(i);
   auto placed = [&](uint32_t row) { return row == kNoRow ? kNoRow : place[row]; };
@@ -175,10 +181,10 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   header.dim = config_.dim;
   header.distance = static_cast<uint32_t>(config_.distance);
   header.rows = static_cast<uint32_t>(count);
-  header.m = config_.m;
+  header.m = m;
   header.ef_construct = config_.ef_construct;
   header.code_bytes = static_cast<uint32_t>(codes.row_bytes);
-  header.entry = place[graph.entry];
+  header.entry = graph_ ? place[graph.entry] : 0;
   header.max_level = graph.max_level;
   header.scale = codes.scale;
   header.datatype = static_cast<uint32_t>(config_.datatype);
@@ -229,7 +235,8 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   } else {
     writer.write_section(kNorms, nullptr, 0);
   }
-  write_rows_of(kLinks, links * 4, [&](size_t i, uint8_t* out) {
+  if (!graph_) writer.write_section(kLinks, nullptr, 0);
+  if (graph_) write_rows_of(kLinks, links * 4, [&](size_t i, uint8_t* out) {
     const uint32_t* from = graph.links.data() + codes.order[i] * links;
     for (size_t j = 0; j < links; ++j) {
       const uint32_t to = placed(from[j]);
@@ -259,6 +266,13 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
   }
   writer.end_section();
   writer.write_section(kRowChecks, checks.data(), checks.size() * 4);
+  if (makes_blocks_) {
+    std::vector<BuiltBlock> blocks = built_blocks_;
+    for (BuiltBlock& block : blocks) {
+      for (uint32_t& row : block.rows) row = place[row];
+    }
+    writer.write_blocks(config_.block_fields, config_.payload_m, blocks);
+  }
   writer.commit(header);
   return true;
 }
@@ -266,8 +280,51 @@ bool SegmentBuild::write(const std::atomic<bool>& cancel, Codes& codes, const Gr
 uint64_t SegmentBuild::memory_bytes() const {
   // Codes and links, once for the build and once for the segment; FAISS's links; levels, locks, biases, slots and versions. Last the sample of
   // choose_scale.
-  const uint64_t row = 2 * code_bytes_of(CodeConfig{}, config_.dim) + 28 * uint64_t{config_.m} + 64;
+  const uint64_t row = 2 * code_bytes_of(CodeConfig{}, config_.dim) + (graph_ ? 28 * uint64_t{config_.m} : 0) +
+                       (makes_blocks_ ? 24 * uint64_t{config_.payload_m} : 0) + 64;
   return rows_.size() * row + (uint64_t{8} << 20);
+}
+
+uint32_t SegmentBuild::block_rows_min() const {
+  if (!makes_blocks_) return 0;
+  // Fewer are scanned in the time of a walk, and each block costs a bit per slot.
+  constexpr uint64_t kBlockRowsMin = 256, kBlocksMax = 256;
+  const uint64_t scanned = config_.full_scan_threshold_kb * 1024 / (config_.dim * sizeof(float));
+  return static_cast<uint32_t>(std::min<uint64_t>(std::max({kBlockRowsMin, scanned, rows_.size() / kBlocksMax}), 0xffffffffu));
+}
+
+// Over the scalar codes, with the rows in the order of their slots.
+bool SegmentBuild::build_blocks(const std::atomic<bool>& cancel, unsigned threads, const Codes& codes) {
+  const uint32_t least = block_rows_min();
+  if (least == 0) return true;
+  for (const std::vector<uint32_t>& slots : blocks_) {
+    BuiltBlock block;
+    size_t at = 0;
+    for (const uint32_t slot : slots) {
+      while (at < rows_.size() && rows_[at].slot < slot) ++at;
+      if (at < rows_.size() && rows_[at].slot == slot) block.rows.push_back(static_cast<uint32_t>(at));
+    }
+    if (block.rows.size() < least) continue;
+    HotMemory bytes(block.rows.size() * codes.row_bytes);
+    std::vector<int32_t> biases(codes.biases.empty() ? 0 : block.rows.size()), norms(codes.norms.empty() ? 0 : block.rows.size());
+    for (size_t i = 0; i < block.rows.size(); ++i) {
+      std::memcpy(bytes.data() + i * codes.row_bytes, codes.bytes.data() + block.rows[i] * codes.row_bytes, codes.row_bytes);
+      if (!biases.empty()) biases[i] = codes.biases[block.rows[i]];
+      if (!norms.empty()) norms[i] = codes.norms[block.rows[i]];
+    }
+    GraphInput input;
+    input.codes = bytes.data();
+    input.code_bytes = codes.row_bytes;
+    input.rows = static_cast<uint32_t>(block.rows.size());
+    input.distance = config_.distance;
+    input.biases = biases.data();
+    input.norms = norms.data();
+    input.m = config_.payload_m;
+    input.ef_construct = config_.ef_construct;
+    if (!build_graph(input, threads, cancel, block.graph)) return false;
+    built_blocks_.push_back(std::move(block));
+  }
+  return true;
 }
 
 bool SegmentBuild::run(const std::atomic<bool>& cancel, unsigned threads) {
@@ -275,6 +332,8 @@ bool SegmentBuild::run(const std::atomic<bool>& cancel, unsigned threads) {
     done_ = true;
     return true;
   }
+  // The order of their slots, which the file's finds rely on.
+  std::sort(rows_.begin(), rows_.end(), [](const SourceRow& a, const SourceRow& b) { return a.slot < b.slot; });
   // Damage must not be copied under a fresh checksum: after this, taking a damaged row throws. Damaged rows that are
   // dead by now do no harm.
   for (const BuildSource& source : sources_) {
@@ -293,7 +352,9 @@ bool SegmentBuild::run(const std::atomic<bool>& cancel, unsigned threads) {
     input.m = config_.m;
     input.ef_construct = config_.ef_construct;
     Graph graph;
-    if (!build_graph(input, threads, cancel, graph)) return false;
+    if (config_.optimizer.indexing_threads != 0) threads = std::min(threads, config_.optimizer.indexing_threads);
+    if (graph_ && !build_graph(input, threads, cancel, graph)) return false;
+    if (!build_blocks(cancel, threads, codes)) return false;
     if (!encode_chosen(cancel, codes)) return false;
     reorder(graph, codes);
     if (!write(cancel, codes, graph)) return false;

@@ -122,7 +122,10 @@ std::unique_ptr<SegmentFile> SegmentFile::open(const std::string& path, const Ve
   if (!file->load_sections(fd, config.placement, why)) return nullptr;
   bool sound = false;
   const bool there = mapped_read([&] { sound = file->links_sound(); });
-  if (there && sound) return file;
+  if (there && sound) {
+    if (file->load_blocks(fd, why)) return file;
+    return nullptr;
+  }
   why = there ? "the graph is inconsistent" : "the file was cut short while it was read";
   return nullptr;
 }
@@ -160,7 +163,7 @@ bool SegmentFile::check_header(const VectorIndexConfig& config, std::string& why
       config.distance == Distance::kEuclid && codes.kind == CodeKind::kScalar ? rows * 4 : 0,
       rows * h.m * 8, h.sections[kUpperNodes].bytes, h.sections[kUpperLinks].bytes,
       static_cast<uint64_t>(check_blocks()) * 4, book_floats_of(codes, h.dim) * 4, rows * row_bytes()};
-  bool sound = rows > 0 && h.m > 0 && h.entry < rows && h.code_bytes == code_bytes_of(codes, h.dim);
+  bool sound = rows > 0 && h.entry < rows && h.code_bytes == code_bytes_of(codes, h.dim);
   sound = sound && h.sections[kUpperNodes].bytes % sizeof(UpperNode) == 0 && h.sections[kUpperLinks].bytes % 4 == 0;
   for (uint32_t i = 0; i < kSectionCount; ++i) {
     const SectionEntry& entry = h.sections[i];

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "block_graphs.h"
 #include "checksum.h"
 #include "graph_build.h"
 #include "hot_memory.h"
@@ -72,6 +73,19 @@ static_assert(sizeof(SegmentHeader) <= kPage);
 // Whether the codes of such a segment lie in planes.
 bool codes_in_planes(const SegmentHeader& header);
 
+// Graphs over blocks of rows (block_graphs.h), after all sections; its header stands in the first page. `fields` as in VectorIndexConfig.
+constexpr uint64_t kBlockHeaderAt = 1024;
+struct BlockHeader {
+  char magic[8];
+  uint64_t fields;
+  uint32_t m;
+  uint32_t blocks;
+  SectionEntry data;
+  uint32_t unused;
+  uint32_t check;  // of all above
+};
+static_assert(sizeof(SegmentHeader) <= kBlockHeaderAt);
+
 // Writes sections in any order to `path`.tmp; commit() makes it `path`, durably. Without commit the file goes away.
 class SegmentWriter {
  public:
@@ -85,6 +99,7 @@ class SegmentWriter {
   void begin_section(Section section, size_t bytes);
   void write_piece(const void* data, size_t bytes);
   void end_section();
+  void write_blocks(uint64_t fields, uint32_t m, const std::vector<BuiltBlock>& blocks);
   void commit(SegmentHeader header);
 
  private:
@@ -119,11 +134,17 @@ class SegmentFile {
   const SegmentHeader& header() const { return header_; }
   const std::string& path() const { return path_; }
   size_t bytes() const { return bytes_; }
-  size_t hot_bytes() const { return hot_.bytes(); }
+  size_t hot_bytes() const { return hot_.bytes() + (blocks_ == nullptr ? 0 : blocks_->bytes()); }
   // Whether a walk reads no mapped memory.
   bool in_memory() const { return encrypted() || (!placement_.codes_on_disk && !placement_.graph_on_disk); }
   const Placement& placement() const { return placement_; }
   uint32_t rows() const { return header_.rows; }
+  bool has_graph() const { return header_.m > 0; }
+  // Made to be walked: with a graph over all rows, or over blocks.
+  bool is_indexed() const { return has_graph() || block_fields() != 0; }
+  uint64_t block_fields() const { return block_header_.fields; }
+  uint32_t block_m() const { return block_header_.m; }
+  const BlockGraphs* blocks() const { return blocks_.get(); }  // nullptr: none
 
   uint32_t slot(uint32_t row) const { return slots_[row]; }
   const uint32_t* slots() const { return slots_; }
@@ -170,6 +191,7 @@ class SegmentFile {
   bool load_section(int fd, Section which, uint8_t* to) const;
   bool load_planes(int fd, uint8_t* upper, uint8_t* lower) const;
   bool links_sound() const;
+  bool load_blocks(int fd, std::string& why);
   template <typename T>
   const T* section(Section which) const {
     return reinterpret_cast<const T*>(at_[which]);
@@ -199,6 +221,8 @@ class SegmentFile {
   const float* book_ = nullptr;
   const uint8_t* rows_ = nullptr;
   size_t upper_count_ = 0;
+  BlockHeader block_header_{};
+  std::unique_ptr<BlockGraphs> blocks_;
 };
 
 // Durable files of any kind.

@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cinttypes>
-#include <cstdio>
 #include <cstring>
 #include <set>
 
@@ -17,19 +15,12 @@
 namespace sealpoint {
 namespace {
 
-constexpr size_t kSegmentsMax = 8;
 constexpr const char* kSegmentEnding = ".segment";
 
 bool is_segment_name(const std::string& name) {
   const size_t ending = std::strlen(kSegmentEnding);
   return name.size() == 16 + ending && name.compare(16, ending, kSegmentEnding) == 0 &&
          name.find_first_not_of("0123456789abcdef") == 16;
-}
-
-std::string segment_name(uint64_t number) {
-  char name[17];
-  std::snprintf(name, sizeof(name), "%016" PRIx64, number);
-  return std::string(name) + kSegmentEnding;
 }
 
 std::vector<std::string> list_files(const std::string& dir) {
@@ -61,6 +52,7 @@ VectorIndexConfig checked(VectorIndexConfig config) {
   }
   // FAISS draws levels with 1 / ln(m), which needs two.
   if (config.m != 0) config.m = std::min(std::max(config.m, 2u), 1024u);
+  if (config.payload_m != 0) config.payload_m = std::min(std::max(config.payload_m, 2u), 1024u);
   config.ef_construct = std::min(std::max(config.ef_construct, 4u), 1u << 20);
   return config;
 }
@@ -121,6 +113,7 @@ void VectorIndexImpl::load() {
   // First the manifest, then the files: a crash in between leaves leftovers, not holes.
   const std::vector<std::string> kept = segment_names();
   if (!damaged_.empty()) write_manifest(config_.dir, kept);
+  published_ = kept;
   const std::set<std::string> known(kept.begin(), kept.end());
   for (const std::string& file : files) {
     if (file != kManifestName && known.count(file) == 0) ::unlink((config_.dir + "/" + file).c_str());
@@ -142,10 +135,7 @@ void VectorIndexImpl::load_segment(const std::string& name) {
 
 std::vector<std::string> VectorIndexImpl::segment_names() const {
   std::vector<std::string> names;
-  for (const auto& segment : segments_) {
-    const std::string& path = segment->file->path();
-    names.push_back(path.substr(path.rfind('/') + 1));
-  }
+  for (const auto& segment : segments_) names.push_back(segment->name());
   return names;
 }
 
@@ -217,11 +207,13 @@ void VectorIndexImpl::adopt_all(const std::vector<uint64_t>& versions) {
 
 void VectorIndexImpl::upsert(uint32_t slot, uint64_t version, const float* vector) {
   if (slot == 0xffffffffu) throw Error(ErrorKind::kInternal, "slot out of range");
-  Tail& tail = current_tail();
-  if (slot < locations_.size() && locations_[slot].part == tail.number) {
-    tail.replace(locations_[slot].row, version, vector);
+  if (slot < locations_.size() && locations_[slot].part == current_tail().number) {
+    current_tail().replace(locations_[slot].row, version, vector);
     return;
   }
+  // What one build takes must fit into one segment.
+  if (current_tail().rows() >= rows_max()) add_tail();
+  Tail& tail = current_tail();
   // What can fail for want of memory comes first.
   if (slot >= locations_.size()) locations_.resize(static_cast<size_t>(slot) + 1);
   const uint32_t row = tail.append(slot, version, vector);
@@ -231,7 +223,7 @@ void VectorIndexImpl::upsert(uint32_t slot, uint64_t version, const float* vecto
 
 void VectorIndexImpl::remove(uint32_t slot) {
   forget(slot);
-  if (live_ == 0 && !building_) std::vector<Location>().swap(locations_);
+  if (live_ == 0 && !building_[0] && !building_[1]) std::vector<Location>().swap(locations_);
 }
 
 bool VectorIndexImpl::contains(uint32_t slot) const {
@@ -263,138 +255,17 @@ VectorIndexStats VectorIndexImpl::stats() const {
   stats.anonymous = sizeof(*this) + locations_.capacity() * sizeof(Location) + parts_.capacity() * sizeof(Part);
   for (const auto& tail : tails_) stats.tail += tail->bytes();
   for (const auto& segment : segments_) {
-    stats.indexed += segment->live;
+    stats.in_segments += segment->live;
+    if (segment->file->has_graph()) {
+      stats.indexed += segment->live;
+    } else if (segment->file->blocks() != nullptr) {
+      stats.indexed += std::min<uint64_t>(segment->live, segment->file->blocks()->rows());
+    }
     if (!segment->file->encrypted()) stats.mapped += segment->file->bytes();
     stats.graph += segment->file->hot_bytes();
   }
   stats.anonymous += stats.tail + stats.graph;
   return stats;
-}
-
-bool VectorIndexImpl::needs_rebuild(const Segment& segment) const {
-  const SegmentHeader& header = segment.file->header();
-  return (header.rows - segment.live) * 5 > header.rows || header.m != config_.m ||
-         header.ef_construct != config_.ef_construct || !segment.file->codes().same_codes(config_.codes) ||
-         !segment.file->placement().same_segments(config_.placement);
-}
-
-bool VectorIndexImpl::wants_build() const {
-  if (config_.m == 0 || building_) return false;
-  // As in Qdrant, a threshold of zero switches indexing off.
-  if (config_.indexing_threshold_kb > 0 && kilobytes(tail_live()) > config_.indexing_threshold_kb) return true;
-  return segments_.size() > kSegmentsMax ||
-         std::any_of(segments_.begin(), segments_.end(), [&](const auto& segment) { return needs_rebuild(*segment); });
-}
-
-bool VectorIndexImpl::wants_build_when_idle() const {
-  if (wants_build()) return true;
-  if (config_.m == 0 || building_ || config_.indexing_threshold_kb == 0 || segments_.empty()) return false;
-  return kilobytes(tail_live()) * 8 > config_.indexing_threshold_kb;
-}
-
-std::unique_ptr<VectorIndex::Build> VectorIndexImpl::begin_build(std::vector<uint32_t> groups) {
-  if (config_.m == 0 || building_) return nullptr;
-  std::vector<std::shared_ptr<Segment>> rest;
-  std::vector<std::shared_ptr<Segment>> chosen;
-  for (const auto& segment : segments_) (needs_rebuild(*segment) ? chosen : rest).push_back(segment);
-  uint64_t merged = tail_live();
-  for (const auto& segment : chosen) merged += segment->live;
-  // Geometric: whatever is not much larger than what is merged anyway, so that a vector is rewritten only a logarithmic
-  // number of times.
-  std::sort(rest.begin(), rest.end(), [](const auto& a, const auto& b) { return a->live < b->live; });
-  const size_t too_many = segments_.size() > kSegmentsMax ? 2 : 0;
-  for (size_t i = 0; i < rest.size(); ++i) {
-    if (rest[i]->live > 2 * merged && !(chosen.size() < too_many)) break;
-    merged += rest[i]->live;
-    chosen.push_back(rest[i]);
-  }
-  if (merged == 0 && chosen.empty()) return nullptr;
-  // A lone sound segment and an empty tail: nothing would change.
-  if (tail_live() == 0 && chosen.size() == 1 && !needs_rebuild(*chosen[0])) return nullptr;
-  if (tail_live() == 0 && chosen.empty()) return nullptr;
-
-  std::vector<BuildSource> sources;
-  std::vector<uint32_t> source_of(parts_.size(), kNoPart);
-  for (const auto& tail : tails_) {
-    source_of[tail->number] = static_cast<uint32_t>(sources.size());
-    sources.push_back({tail, nullptr, tail->number});
-  }
-  for (const auto& segment : chosen) {
-    source_of[segment->number] = static_cast<uint32_t>(sources.size());
-    sources.push_back({nullptr, segment, segment->number});
-  }
-  std::vector<SourceRow> rows;
-  rows.reserve(merged);
-  for (uint32_t slot = 0; slot < locations_.size(); ++slot) {
-    const Location location = locations_[slot];
-    if (location.part == kNoPart || source_of[location.part] == kNoPart) continue;
-    rows.push_back({slot, source_of[location.part], location.row});
-  }
-  auto build = std::make_unique<SegmentBuild>(config_, config_.dir + "/" + segment_name(next_file_), std::move(sources),
-                                              std::move(rows), std::move(groups));
-  ++next_file_;
-  add_tail();
-  building_ = true;
-  return build;
-}
-
-// The tails stay as they are, to be built another time; an empty new one is not worth keeping.
-void VectorIndexImpl::put_back() {
-  if (tails_.size() > 1 && tails_.back()->live == 0) drop_tail(tails_.size() - 1);
-  building_ = false;
-}
-
-void VectorIndexImpl::finish_build(Build& generic, bool succeeded) {
-  auto& build = static_cast<SegmentBuild&>(generic);
-  if (!building_) throw Error(ErrorKind::kInternal, "no build to finish");
-  if (!succeeded || !build.done()) {
-    put_back();
-    return;
-  }
-  auto is_source = [&](uint32_t number) {
-    return std::any_of(build.sources().begin(), build.sources().end(),
-                       [&](const BuildSource& source) { return source.number == number; });
-  };
-  std::vector<std::shared_ptr<Segment>> next;
-  std::vector<std::shared_ptr<Segment>> replaced;
-  std::shared_ptr<Segment> segment;
-  bool swapped = false;
-  try {
-    for (const auto& old : segments_) (is_source(old->number) ? replaced : next).push_back(old);
-    if (auto file = build.take_file()) {
-      segment = std::make_shared<Segment>(free_number(), std::move(file));
-      segment->retired.store(true);  // until the manifest has it
-      next.push_back(segment);
-    }
-    segments_.swap(next);
-    swapped = true;
-    write_manifest(config_.dir, segment_names());
-  } catch (...) {
-    if (swapped) segments_.swap(next);
-    put_back();
-    throw;
-  }
-  // From here on nothing can fail.
-  if (segment) {
-    segment->retired.store(false);
-    parts_[segment->number].segment = segment;
-    for (uint32_t row = 0; row < build.rows().size(); ++row) {
-      const SourceRow& from = build.rows()[row];
-      Location& location = locations_[from.slot];
-      // Overwritten or removed meanwhile: dead from the start.
-      if (location != Location{build.sources()[from.source].number, from.row}) continue;
-      location = {segment->number, row};
-      ++segment->live;
-    }
-  }
-  for (const auto& old : replaced) {
-    old->retired.store(true);
-    parts_[old->number] = {};
-  }
-  for (size_t i = tails_.size(); i-- > 0;) {
-    if (is_source(tails_[i]->number)) drop_tail(i);
-  }
-  building_ = false;
 }
 
 void VectorIndexImpl::reconfigure(const VectorIndexConfig& config) {
@@ -405,9 +276,12 @@ void VectorIndexImpl::reconfigure(const VectorIndexConfig& config) {
   config_.codes = next.codes;
   config_.placement = next.placement;
   config_.m = next.m;
+  config_.payload_m = next.payload_m;
+  config_.block_fields = next.block_fields;
   config_.ef_construct = next.ef_construct;
   config_.full_scan_threshold_kb = next.full_scan_threshold_kb;
   config_.indexing_threshold_kb = next.indexing_threshold_kb;
+  config_.optimizer = next.optimizer;
 }
 
 bool VectorIndexImpl::verify_rows(std::string& why) const {

@@ -7,6 +7,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,16 +59,35 @@ struct Placement {
   }
 };
 
+// When segments are made and made anew; Qdrant's optimizers_config and max_indexing_threads.
+struct OptimizerConfig {
+  static constexpr uint32_t kAnyThreads = 0xffffffffu;
+  float deleted_threshold = 0.2f;     // part of a segment's rows that may be dead
+  uint64_t vacuum_min_rows = 0;       // segments with fewer rows may have any number of dead ones
+  uint32_t segments_max = 0;          // default_segment_number; 0: our own bound, which is also the greatest
+  uint64_t segment_kb_max = 0;        // kilobytes of f32 vectors in one segment; 0: any
+  uint32_t threads = kAnyThreads;     // max_optimization_threads; 0: nothing is built
+  uint32_t indexing_threads = 0;      // of one build; 0: any
+  uint64_t tail_bytes_max = uint64_t{192} << 20;  // a tail above this is cut off into a segment without a graph
+  bool hides_unindexed = false;       // prevent_unoptimized: searches pass over what is unindexed beyond the indexing threshold
+};
+
 struct VectorIndexConfig {
   uint32_t dim = 0;
   Distance distance = Distance::kCosine;
   Datatype datatype = Datatype::kFloat32;  // of the rows in segments
   CodeConfig codes;
   Placement placement;
-  uint32_t m = 16;  // 0: never build a graph
+  uint32_t m = 16;  // 0: segments have no graph and are scanned
   uint32_t ef_construct = 128;
+  // Rows that share a payload value (a block) have a graph of their own with so many links a row; 0: none has.
+  uint32_t payload_m = 0;
+  // Which payload fields blocks are of, as a hash; 0: none. Segments made for others are made anew.
+  static constexpr uint64_t kUnknownFields = ~uint64_t{0};
+  uint64_t block_fields = kUnknownFields;
   uint64_t full_scan_threshold_kb = 10000;  // below this many kilobytes of live f32 vectors, searches scan
   uint64_t indexing_threshold_kb = 10000;   // a tail above this wants a build
+  OptimizerConfig optimizer;
   std::string dir;                          // folder of this index's files; exists
   bool has_manifest = false;                // segments were built here before: a folder without a manifest has lost them
   // Segments are written under it, and nothing of them is mapped: rows are read and decrypted when they are asked for.
@@ -81,6 +101,7 @@ struct VectorSearchReport {
   uint32_t codes_scanned = 0;   // small codes of all that may be found, the best of them exactly
   uint32_t walked = 0;          // the graph
   uint32_t walked_masked = 0;   // the graph, with the filter's slots as a mask
+  uint32_t blocks_walked = 0;  // the graph of the one block that holds all matches
   uint32_t walks_given_up = 0;  // walks that met too few matches: the codes were scanned after all
 };
 
@@ -109,6 +130,7 @@ struct VectorHit {
 struct VectorIndexStats {
   uint64_t live = 0;       // vectors alive
   uint64_t indexed = 0;    // of them inside graphs
+  uint64_t in_segments = 0;  // of them in no tail
   uint64_t segments = 0;   // immutable segments
   uint64_t anonymous = 0;  // bytes of heap
   uint64_t tail = 0;       // of them in vectors that are in no segment
@@ -122,6 +144,10 @@ class VectorIndex {
   class Build {
    public:
     virtual ~Build() = default;
+    // [none] Before run(): the slots of each value that makes a block. Blocks with enough rows of the segment get a graph.
+    virtual void set_blocks(std::vector<std::vector<uint32_t>> blocks) = 0;
+    // [none] The fewest rows for that; 0: no block gets one.
+    virtual uint32_t block_rows_min() const = 0;
     // [none] Builds and writes the new segment file (fsync included). False when `cancel` became true. Throws Error.
     // Runs on the calling thread plus threads - 1 of its own.
     virtual bool run(const std::atomic<bool>& cancel, unsigned threads) = 0;
@@ -152,15 +178,32 @@ class VectorIndex {
   virtual bool get(uint32_t slot, float* out) const = 0;
   // Best first; equal scores by ascending slot.
   virtual void search(const VectorSearch& request, std::vector<VectorHit>& out) const = 0;
+  // Several searches with one mask: what they scan is read once. All with the same `allowed`.
+  virtual void search_many(const VectorSearch* requests, size_t count, std::vector<VectorHit>* out) const = 0;
   virtual VectorIndexStats stats() const = 0;
   virtual bool wants_build() const = 0;
+  // What wants_build() would say if the optimizer had threads.
+  virtual bool build_pending() const = 0;
+  // Whether so much is in the tail that it should become a segment without a graph, which is quick to make: that bounds what searches
+  // scan and the memory it takes while a long build goes on, or none may.
+  virtual bool wants_cut() const = 0;
 
-  // [exclusive] Freezes what the build will read; nullptr when nothing is to do. At most one build at a time. `groups`,
-  // by slot, says which vectors are read together: they will lie together.
-  virtual std::unique_ptr<Build> begin_build(std::vector<uint32_t> groups = {}) = 0;
-  // [exclusive] Swaps the built segment in and rewrites the manifest (atomic rename, fsync). Replaced files are
-  // unlinked when their last reader is gone. With a failed or cancelled build: puts everything back.
-  virtual void finish_build(Build& build, bool succeeded) = 0;
+  // A build in steps, none of which holds a lock for long. At most one of each kind at a time.
+  enum class BuildKind : uint8_t { kFull, kCut };
+  // Tells the group of a slot; 0: none. Rows of a group will lie together.
+  using GroupOf = std::function<uint32_t(uint32_t slot)>;
+  // [exclusive] Freezes what the build will read; nullptr when nothing is to do.
+  virtual std::unique_ptr<Build> start_build(BuildKind kind) = 0;
+  // [shared] Notes the next rows that the build will hold; true while there are more.
+  virtual bool collect_rows(Build& build, const GroupOf* group_of) const = 0;
+  // [none] After run(): writes the manifest that lists the new segment (atomic rename, fsync). Throws Error. Not while the folder is another index's.
+  virtual void publish(Build& build) = 0;
+  // [exclusive] Takes the next rows over into the segment; true while there are more, which has to be asked until it is false. Replaced files are
+  // unlinked when their last reader is gone. Without `succeeded`: puts everything back.
+  virtual bool swap_rows(Build& build, bool succeeded) = 0;
+  // [exclusive] The same steps at once.
+  std::unique_ptr<Build> begin_build(BuildKind kind = BuildKind::kFull, const GroupOf* group_of = nullptr);
+  void finish_build(Build& build, bool succeeded);
 
   // [exclusive] New m, ef_construct or thresholds: segments built with others become wanted builds.
   virtual void reconfigure(const VectorIndexConfig& config) = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels.h"
 
@@ -27,8 +28,32 @@ inline bool visit(std::vector<uint64_t>& visited, uint32_t row) {
   return true;
 }
 
+// The graph over all rows of a segment; BlockGraph is the other one.
+struct WholeGraph {
+  const SegmentFile& file;
+  uint32_t rows() const { return file.rows(); }
+  uint32_t entry() const { return file.header().entry; }
+  uint32_t max_level() const { return file.header().max_level; }
+  uint32_t links_max() const { return file.header().m; }
+  uint32_t row_of(uint32_t number) const { return number; }
+  const uint32_t* links(uint32_t number) const { return file.links(number); }
+  const uint32_t* upper_links(uint32_t number, uint32_t level) const { return file.upper_links(number, level); }
+};
+
+// The rows of the segment that some numbers of a graph stand for.
+template <typename G>
+inline const uint32_t* rows_of(const G& graph, const uint32_t* numbers, size_t count, WalkScratch& scratch) {
+  if constexpr (std::is_same_v<G, WholeGraph>) {
+    return numbers;
+  } else {
+    for (size_t i = 0; i < count; ++i) scratch.rows[i] = graph.row_of(numbers[i]);
+    return scratch.rows.data();
+  }
+}
+
 // Collects the rows not yet seen among `links`, and asks for their codes.
-inline size_t collect_fresh(const SegmentFile& file, const uint32_t* links, size_t count, WalkScratch& scratch) {
+template <typename G>
+inline size_t collect_fresh(const SegmentFile& file, const G& graph, const uint32_t* links, size_t count, WalkScratch& scratch) {
   // Whether a row was seen is as good as random, so nothing here depends on it by a branch.
   uint32_t* const fresh = scratch.fresh.data();
   uint64_t* const visited = scratch.visited.data();
@@ -43,12 +68,13 @@ inline size_t collect_fresh(const SegmentFile& file, const uint32_t* links, size
     word |= bit;
   }
   const size_t bytes = file.walk_bytes();
-  for (size_t i = 0; i < found; ++i) prefetch_code(file.walk_code(fresh[i]), bytes);
+  for (size_t i = 0; i < found; ++i) prefetch_code(file.walk_code(graph.row_of(fresh[i])), bytes);
   return found;
 }
 
-inline void prefetch_links(const SegmentFile& file, uint32_t row, size_t count) {
-  const auto* links = reinterpret_cast<const char*>(file.links(row));
+template <typename G>
+inline void prefetch_links(const G& graph, uint32_t number, size_t count) {
+  const auto* links = reinterpret_cast<const char*>(graph.links(number));
   for (size_t i = 0; i < count * 4; i += 64) __builtin_prefetch(links + i);
 }
 
@@ -63,19 +89,20 @@ inline size_t place_of(const ScoredRow* list, size_t size, float distance) {
   return static_cast<size_t>(base - list) + (size == 1 && base->distance <= distance ? 1 : 0);
 }
 
-ScoredRow descend(const SegmentFile& file, const CodeScorer& scorer, WalkScratch& scratch) {
-  const SegmentHeader& header = file.header();
-  ScoredRow best{scorer.score_one(header.entry), header.entry};
-  for (uint32_t level = header.max_level; level > 0; --level) {
+// Numbers of the graph, as in all of a walk; found() makes rows of them.
+template <typename G>
+ScoredRow descend(const SegmentFile& file, const G& graph, const CodeScorer& scorer, WalkScratch& scratch) {
+  ScoredRow best{scorer.score_one(graph.row_of(graph.entry())), graph.entry()};
+  for (uint32_t level = graph.max_level(); level > 0; --level) {
     for (;;) {
-      const uint32_t* links = file.upper_links(best.row, level);
+      const uint32_t* links = graph.upper_links(best.row, level);
       if (links == nullptr) break;
       size_t count = 0;
-      while (count < header.m && links[count] != kNoRow) {
-        prefetch_code(file.walk_code(links[count]), file.walk_bytes());
+      while (count < graph.links_max() && links[count] != kNoRow) {
+        prefetch_code(file.walk_code(graph.row_of(links[count])), file.walk_bytes());
         ++count;
       }
-      scorer.score(links, count, scratch.distances.data());
+      scorer.score(rows_of(graph, links, count, scratch), count, scratch.distances.data());
       bool moved = false;
       for (size_t i = 0; i < count; ++i) {
         if (scratch.distances[i] >= best.distance) continue;
@@ -88,12 +115,14 @@ ScoredRow descend(const SegmentFile& file, const CodeScorer& scorer, WalkScratch
   return best;
 }
 
-void start(const SegmentFile& file, WalkScratch& scratch) {
-  const size_t words = (static_cast<size_t>(file.rows()) + 63) / 64;
+template <typename G>
+void start(const G& graph, WalkScratch& scratch) {
+  const size_t words = (static_cast<size_t>(graph.rows()) + 63) / 64;
   if (scratch.visited.size() < words) scratch.visited.resize(words);
   std::memset(scratch.visited.data(), 0, words * 8);
-  const size_t links = static_cast<size_t>(file.header().m) * 2;
+  const size_t links = static_cast<size_t>(graph.links_max()) * 2;
   if (scratch.distances.size() < links) scratch.distances.resize(links);
+  if (scratch.rows.size() < links) scratch.rows.resize(links);
   if (scratch.fresh.size() < links) scratch.fresh.resize(links);
   scratch.found.clear();
 }
@@ -104,6 +133,108 @@ struct NearestFirst {
 struct FarthestFirst {
   bool operator()(const ScoredRow& a, const ScoredRow& b) const { return a.distance < b.distance; }
 };
+
+template <typename G>
+void walk_whole(const SegmentFile& file, const G& graph, const CodeScorer& scorer, size_t ef, WalkScratch& scratch) {
+  start(graph, scratch);
+  const size_t links = static_cast<size_t>(graph.links_max()) * 2;
+  const ScoredRow entry = descend(file, graph, scorer, scratch);
+  visit(scratch.visited, entry.row);
+  // One ascending list is both the queue and the result: the mark says which rows are expanded already.
+  auto& pool = scratch.pool;
+  if (pool.size() < ef + 1) pool.resize(ef + 1);
+  ScoredRow* const list = pool.data();
+  list[0] = entry;
+  size_t size = 1;
+  size_t at = 0;
+  while (at < size) {
+    if (list[at].row & kExpanded) {
+      ++at;
+      continue;
+    }
+    const uint32_t row = list[at].row;
+    list[at].row |= kExpanded;
+    const size_t count = collect_fresh(file, graph, graph.links(row), links, scratch);
+    scorer.score(rows_of(graph, scratch.fresh.data(), count, scratch), count, scratch.distances.data());
+    size_t lowest = at + 1;
+    for (size_t i = 0; i < count; ++i) {
+      const float distance = scratch.distances[i];
+      if (size == ef && !(distance < list[size - 1].distance)) continue;
+      const size_t place = place_of(list, size, distance);
+      if (size < ef) ++size;
+      std::memmove(list + place + 1, list + place, (size - 1 - place) * sizeof(ScoredRow));
+      list[place] = {distance, scratch.fresh[i]};
+      if (place < lowest) lowest = place;
+      if (place < at + kLookAhead) prefetch_links(graph, scratch.fresh[i], links);
+    }
+    at = lowest;
+  }
+  scratch.found.assign(list, list + size);
+  for (ScoredRow& row : scratch.found) row.row = graph.row_of(row.row & ~kExpanded);
+}
+
+// A walk that has looked at so many rows knows how many of them pass, and judges by so many whether that is too few.
+constexpr size_t kCountedMin = 32;
+constexpr size_t kJudgedMin = 256;
+// Fewer than this part of what a filter without regard to place would let pass: the matches lie elsewhere.
+constexpr double kStarved = 0.5;
+
+template <typename G>
+bool walk_matches(const SegmentFile& file, const G& graph, const CodeScorer& scorer, const RowFilter& filter, size_t ef, const WalkLimits& limits,
+                  WalkScratch& scratch) {
+  start(graph, scratch);
+  const size_t links = static_cast<size_t>(graph.links_max()) * 2;
+  const ScoredRow entry = descend(file, graph, scorer, scratch);
+  visit(scratch.visited, entry.row);
+  auto& queue = scratch.candidates;
+  auto& found = scratch.found;
+  queue.clear();
+  queue.push_back(entry);
+  if (filter(graph.row_of(entry.row))) found.push_back(entry);
+  size_t scored = 1;
+  size_t passed = 0;
+  size_t tested = 0;
+  bool counted = limits.ef_min >= ef;
+  while (!queue.empty()) {
+    const ScoredRow nearest = queue.front();
+    if (found.size() >= ef && nearest.distance > found.front().distance) break;
+    std::pop_heap(queue.begin(), queue.end(), NearestFirst());
+    queue.pop_back();
+    const size_t count = collect_fresh(file, graph, graph.links(nearest.row), links, scratch);
+    scored += count;
+    if (scored > limits.scored_max) return false;
+    if (tested >= kJudgedMin && static_cast<double>(passed) < kStarved * limits.density * static_cast<double>(tested)) return false;
+    scorer.score(rows_of(graph, scratch.fresh.data(), count, scratch), count, scratch.distances.data());
+    for (size_t i = 0; i < count; ++i) {
+      const ScoredRow row{scratch.distances[i], scratch.fresh[i]};
+      if (found.size() >= ef && !(row.distance < found.front().distance)) continue;
+      queue.push_back(row);
+      std::push_heap(queue.begin(), queue.end(), NearestFirst());
+      ++tested;
+      if (!filter(graph.row_of(row.row))) continue;
+      ++passed;
+      if (found.size() >= ef) {
+        std::pop_heap(found.begin(), found.end(), FarthestFirst());
+        found.back() = row;
+      } else {
+        found.push_back(row);
+      }
+      std::push_heap(found.begin(), found.end(), FarthestFirst());
+    }
+    if (!counted && tested >= kCountedMin) {
+      // Nothing was passed over yet unless all that came was kept.
+      counted = true;
+      const double part = kMaskedEf + (1 - kMaskedEf) * static_cast<double>(passed) / static_cast<double>(tested);
+      ef = std::max(std::min(ef, limits.ef_min), static_cast<size_t>(static_cast<double>(ef) * part));
+      for (; found.size() > ef; found.pop_back()) std::pop_heap(found.begin(), found.end(), FarthestFirst());
+    }
+    if (!queue.empty()) __builtin_prefetch(graph.links(queue.front().row));
+  }
+  if constexpr (!std::is_same_v<G, WholeGraph>) {
+    for (ScoredRow& row : found) row.row = graph.row_of(row.row);
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -219,80 +350,18 @@ void CodeScorer::score_whole(const uint32_t* rows, size_t count, float* out) con
 }
 
 void walk_all(const SegmentFile& file, const CodeScorer& scorer, size_t ef, WalkScratch& scratch) {
-  start(file, scratch);
-  const size_t links = static_cast<size_t>(file.header().m) * 2;
-  const ScoredRow entry = descend(file, scorer, scratch);
-  visit(scratch.visited, entry.row);
-  // One ascending list is both the queue and the result: the mark says which rows are expanded already.
-  auto& pool = scratch.pool;
-  if (pool.size() < ef + 1) pool.resize(ef + 1);
-  ScoredRow* const list = pool.data();
-  list[0] = entry;
-  size_t size = 1;
-  size_t at = 0;
-  while (at < size) {
-    if (list[at].row & kExpanded) {
-      ++at;
-      continue;
-    }
-    const uint32_t row = list[at].row;
-    list[at].row |= kExpanded;
-    const size_t count = collect_fresh(file, file.links(row), links, scratch);
-    scorer.score(scratch.fresh.data(), count, scratch.distances.data());
-    size_t lowest = at + 1;
-    for (size_t i = 0; i < count; ++i) {
-      const float distance = scratch.distances[i];
-      if (size == ef && !(distance < list[size - 1].distance)) continue;
-      const size_t place = place_of(list, size, distance);
-      if (size < ef) ++size;
-      std::memmove(list + place + 1, list + place, (size - 1 - place) * sizeof(ScoredRow));
-      list[place] = {distance, scratch.fresh[i]};
-      if (place < lowest) lowest = place;
-      if (place < at + kLookAhead) prefetch_links(file, scratch.fresh[i], links);
-    }
-    at = lowest;
-  }
-  scratch.found.assign(list, list + size);
-  for (ScoredRow& row : scratch.found) row.row &= ~kExpanded;
+  walk_whole(file, WholeGraph{file}, scorer, ef, scratch);
 }
 
-bool walk_filtered(const SegmentFile& file, const CodeScorer& scorer, const RowFilter& filter, size_t ef,
-                   size_t max_scored, WalkScratch& scratch) {
-  start(file, scratch);
-  const size_t links = static_cast<size_t>(file.header().m) * 2;
-  const ScoredRow entry = descend(file, scorer, scratch);
-  visit(scratch.visited, entry.row);
-  auto& queue = scratch.candidates;
-  auto& found = scratch.found;
-  queue.clear();
-  queue.push_back(entry);
-  if (filter(entry.row)) found.push_back(entry);
-  size_t scored = 1;
-  while (!queue.empty()) {
-    const ScoredRow nearest = queue.front();
-    if (found.size() >= ef && nearest.distance > found.front().distance) break;
-    std::pop_heap(queue.begin(), queue.end(), NearestFirst());
-    queue.pop_back();
-    const size_t count = collect_fresh(file, file.links(nearest.row), links, scratch);
-    scored += count;
-    if (scored > max_scored) return false;
-    scorer.score(scratch.fresh.data(), count, scratch.distances.data());
-    for (size_t i = 0; i < count; ++i) {
-      const ScoredRow row{scratch.distances[i], scratch.fresh[i]};
-      if (found.size() >= ef && !(row.distance < found.front().distance)) continue;
-      queue.push_back(row);
-      std::push_heap(queue.begin(), queue.end(), NearestFirst());
-      if (!filter(row.row)) continue;
-      if (found.size() >= ef) {
-        std::pop_heap(found.begin(), found.end(), FarthestFirst());
-        found.back() = row;
-      } else {
-        found.push_back(row);
-      }
-      std::push_heap(found.begin(), found.end(), FarthestFirst());
-    }
-    if (!queue.empty()) __builtin_prefetch(file.links(queue.front().row));
-  }
+bool walk_filtered(const SegmentFile& file, const CodeScorer& scorer, const RowFilter& filter, size_t ef, const WalkLimits& limits,
+                   WalkScratch& scratch) {
+  return walk_matches(file, WholeGraph{file}, scorer, filter, ef, limits, scratch);
+}
+
+bool walk_block(const SegmentFile& file, const BlockGraph& block, const CodeScorer& scorer, const RowFilter* filter, size_t ef,
+                const WalkLimits& limits, WalkScratch& scratch) {
+  if (filter != nullptr) return walk_matches(file, block, scorer, *filter, ef, limits, scratch);
+  walk_whole(file, block, scorer, ef, scratch);
   return true;
 }
 

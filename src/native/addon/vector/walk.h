@@ -15,6 +15,9 @@ struct Location {
   bool operator==(const Location&) const = default;
 };
 constexpr uint32_t kNoPart = 0xffffffffu;
+// With a mask a walk goes through the other rows too, so it looks around more widely than its ef says: this part of ef, and of the
+// rest as much as there are matches on the way, finds at least what the whole ef finds without a mask (check/vector_bench.cc).
+constexpr double kMaskedEf = 0.5;
 
 struct ScoredRow {
   float distance;  // by codes: smaller is better, comparable between segments
@@ -39,6 +42,7 @@ struct WalkScratch {
   std::vector<ScoredRow> pool;
   std::vector<ScoredRow> candidates;
   std::vector<uint32_t> fresh;
+  std::vector<uint32_t> rows;
   std::vector<float> distances;
   std::vector<ScoredRow> found;
 };
@@ -101,10 +105,18 @@ struct RowFilter {
 
 // The best `ef` rows into scratch.found, in no order. For segments whose rows are all alive.
 void walk_all(const SegmentFile& file, const CodeScorer& scorer, size_t ef, WalkScratch& scratch);
-// The same for rows that pass the filter; the walk goes through the others. False when more than max_scored rows
-// had to be looked at: the caller scans instead.
-bool walk_filtered(const SegmentFile& file, const CodeScorer& scorer, const RowFilter& filter, size_t ef,
-                   size_t max_scored, WalkScratch& scratch);
+// When a walk with a filter is not worth going on.
+struct WalkLimits {
+  size_t scored_max = 0;   // rows that are looked at
+  double density = 0;      // the part of the rows that pass; far fewer on the way means that the matches lie elsewhere
+  size_t ef_min = 0;       // what is left of ef at least, where few rows on the way pass
+};
+// The same for rows that pass the filter; the walk goes through the others. False when it was given up: the caller scans instead.
+bool walk_filtered(const SegmentFile& file, const CodeScorer& scorer, const RowFilter& filter, size_t ef, const WalkLimits& limits,
+                   WalkScratch& scratch);
+// In the graph of a block; without a filter when all its rows may be found.
+bool walk_block(const SegmentFile& file, const BlockGraph& block, const CodeScorer& scorer, const RowFilter* filter, size_t ef,
+                const WalkLimits& limits, WalkScratch& scratch);
 
 // The plain code of a value at a scale.
 inline int quantize(float value, float inverse_scale) {
