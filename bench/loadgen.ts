@@ -30,6 +30,18 @@ export interface SearchResult extends IngestResult {
 
 export type StreamResult = Timing & { readonly chunks: number; readonly sealed: boolean };
 
+/** Of several runs of the same, the median of each figure; what is not a number is the first run's. */
+export function medians<T extends object>(results: readonly T[]): T {
+  const [first] = results;
+  if (first === undefined) throw new Error("no results");
+  const entries = Object.entries(first).map(([name, value]) => {
+    if (typeof value !== "number") return [name, value];
+    const values = results.map((result) => Number((result as Record<string, unknown>)[name])).sort((a, b) => a - b);
+    return [name, values[Math.floor((values.length - 1) / 2)]];
+  });
+  return Object.fromEntries(entries) as T;
+}
+
 const run = promisify(execFile);
 const folder = join(root, "bench/loadgen");
 const binary = join(root, "build/loadgen");

@@ -1,6 +1,13 @@
 /** The data set in a server over gRPC: ingest, indexing, search, memory, disk, restart and the event loop. */
 import type { Bench, SectionResult } from "../bench.ts";
-import { callLoadgen, type SearchResult, type StreamResult, type Timing } from "../loadgen.ts";
+import {
+  callLoadgen,
+  type IngestResult,
+  medians,
+  type SearchResult,
+  type StreamResult,
+  type Timing,
+} from "../loadgen.ts";
 import { type Bar, formatNumber, qdrant, table } from "../report.ts";
 import type { BenchServer, Memory } from "../server.ts";
 
@@ -17,6 +24,14 @@ const filters = [
 ] as const;
 const overwriteSeconds = 10;
 const recallMin = 0.99;
+/** What a bar is held against is the median of so many runs. */
+const rounds = 3;
+
+async function repeat<T extends object>(times: number, work: () => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  for (let round = 0; round < times; round++) results.push(await work());
+  return results;
+}
 
 function ingestRow(how: string, result: Timing): (string | number)[] {
   return [
@@ -36,17 +51,32 @@ function memoryRow(when: string, memory: Memory): (string | number)[] {
 async function measureStreams(
   bench: Bench,
 ): Promise<{ plain: StreamResult; sealed: StreamResult; fresh: StreamResult }> {
-  const stream = (what: string, extra: Record<string, boolean>) =>
-    bench.withServer((server) =>
-      bench.step(server, what, () =>
-        callLoadgen<StreamResult>(server, "stream", { ...bench.dataFlags, batch: 500, ...extra }),
+  const stream = async (what: string, extra: Record<string, boolean>, times = rounds) =>
+    medians(
+      await repeat(times, () =>
+        bench.withServer((server) =>
+          bench.step(server, what, () =>
+            callLoadgen<StreamResult>(server, "stream", { ...bench.dataFlags, batch: 500, ...extra }),
+          ),
+        ),
       ),
     );
   return {
     plain: await stream("ingest by stream, plain", {}),
     sealed: await stream("ingest by stream, sealed per batch", { sealed: true }),
-    fresh: await stream("ingest by stream, sealed with a fresh key per point", { sealed: true, fresh: true }),
+    fresh: await stream("ingest by stream, sealed with a fresh key per point", { sealed: true, fresh: true }, 1),
   };
+}
+
+/** Each into a server of its own, which is thrown away. */
+function measureUnary(bench: Bench, times: number): Promise<IngestResult[]> {
+  return repeat(times, () =>
+    bench.withServer((server) =>
+      bench.step(server, "ingest by unary upserts", () =>
+        callLoadgen<IngestResult>(server, "ingest", { ...bench.dataFlags, batch: 256 }),
+      ),
+    ),
+  );
 }
 
 interface Restart {
@@ -108,14 +138,14 @@ export async function run(bench: Bench): Promise<SectionResult> {
   const parts: string[] = [];
   const bars: Bar[] = [];
   const streams = await measureStreams(bench);
+  const unaries = await measureUnary(bench, rounds - 1);
   await bench.withServer(async (server) => {
     const empty = await server.memory();
-    const baseline = await bench.step(server, "empty calls", () => callLoadgen<Timing>(server, "baseline", {}));
-    parts.push(
-      `### Empty calls (HealthCheck, 8 in flight)\n\n${table(["calls/s", "server CPU us a call"], [[baseline.per_second, baseline.cpu_us_each]])}`,
-    );
+    const measureEmpty = () => bench.step(server, "empty calls", () => callLoadgen<Timing>(server, "baseline", {}));
+    const empties = [await measureEmpty()];
     const syncsBefore = await server.syncs();
-    const { ingest: unary, ingested, green } = await bench.load(server);
+    const { ingest, ingested, green } = await bench.load(server);
+    const unary = medians([ingest, ...unaries]);
     const loadSyncs = (await server.syncs()) - syncsBefore;
     const x = `x Qdrant's ${formatNumber(qdrant.ingestPerSecond)}/s`;
     const ingests = table(
@@ -128,28 +158,44 @@ export async function run(bench: Bench): Promise<SectionResult> {
       ],
     );
     parts.push(
-      `### Ingest (with payloads and two payload indexes)\n\n${ingests}\n\nIndexed ${green.seconds.toFixed(1)} s after the last unary upsert, with ${green.cpu_seconds.toFixed(1)} s of CPU: ${green.indexed} of ${green.points} vectors in graphs. The log was synced ${loadSyncs} times (fdatasync) for ${Math.ceil(green.points / 256)} upserts.`,
+      `### Ingest (with payloads and two payload indexes)\n\n${ingests}\n\nIndexed ${green.seconds.toFixed(1)} s after the last unary upsert, with ${green.cpu_seconds.toFixed(1)} s of CPU: ${green.indexed} of ${green.points} vectors in graphs. The log was synced ${loadSyncs} times (fdatasync) for ${Math.ceil(green.points / 256)} upserts. Figures of streams and upserts are medians of ${rounds} servers, but for the fresh keys.`,
     );
 
     const indexed = await server.memory();
+    const search = (ef: number) =>
+      bench.step(server, `search, ef ${ef}`, () => callLoadgen<SearchResult>(server, "search", { data, queries, ef }));
     const searches: SearchResult[] = [];
-    for (const ef of efs) {
-      searches.push(
-        await bench.step(server, `search, ef ${ef}`, () => callLoadgen(server, "search", { data, queries, ef })),
-      );
+    for (const ef of efs) searches.push(await search(ef));
+    const judged = searches.findIndex((result) => result.recall >= recallMin);
+    if (judged >= 0) {
+      const runs = [searches[judged] as SearchResult];
+      for (let round = 1; round < rounds; round++) {
+        empties.push(await measureEmpty());
+        runs.push(await search(efs[judged] as number));
+      }
+      searches[judged] = medians(runs);
     }
+    const baseline = medians(empties);
+    parts.push(
+      `### Empty calls (HealthCheck, 8 in flight)\n\n${table(["calls/s", "server CPU us a call"], [[baseline.per_second, baseline.cpu_us_each]])}`,
+    );
     const filtered: SearchResult[] = [];
     for (const filter of filters) {
       for (const ef of filterEfs) {
-        const [result] = await bench.step(server, `search, filter ${filter.name}, ef ${ef}`, () =>
-          callLoadgen<SearchResult[]>(server, "filtered", { data, queries, ef, filter: filter.name }),
-        );
-        if (result !== undefined) filtered.push(result);
-        if (result === undefined || result.recall >= recallMin) break;
+        const run = async () =>
+          (
+            await bench.step(server, `search, filter ${filter.name}, ef ${ef}`, () =>
+              callLoadgen<SearchResult[]>(server, "filtered", { data, queries, ef, filter: filter.name }),
+            )
+          )[0] as SearchResult;
+        const result = await run();
+        const isJudged = result.recall >= recallMin;
+        filtered.push(isJudged ? medians([result, ...(await repeat(rounds - 1, run))]) : result);
+        if (isJudged) break;
       }
     }
     parts.push(
-      `### Search (8 in flight, payloads returned)\n\n${table(searchHead, searchRows([...searches, ...filtered], baseline))}`,
+      `### Search (8 in flight, payloads returned)\n\n${table(searchHead, searchRows([...searches, ...filtered], baseline))}\n\nWhere a recall of ${recallMin} is first reached the figures are medians of ${rounds} runs.`,
     );
 
     const loaded = await server.memory();
@@ -198,7 +244,7 @@ export async function run(bench: Bench): Promise<SectionResult> {
     );
     parts.push(`### Longest hold of the event loop\n\n${holdTable(bench)}`);
 
-    const good = searches.find((result) => result.recall >= recallMin);
+    const good = searches[judged];
     const best = good ?? searches.at(-1);
     const at =
       good === undefined
@@ -217,7 +263,7 @@ export async function run(bench: Bench): Promise<SectionResult> {
     const nan = Number.NaN;
     bar("stream, plain", "min", streams.plain.per_second, 60_000, "points/s");
     bar("unary upserts of 256", "min", unary.per_second, 40_000, "points/s");
-    bar("CPU, ingest and all indexed", "max", unary.cpu_seconds + green.cpu_seconds, 30, "s");
+    bar("CPU, ingest and all indexed", "max", ingest.cpu_seconds + green.cpu_seconds, 30, "s");
     bar("indexed after the last upsert", "max", green.seconds, 25, "s");
     bar(`search, server CPU (${at})`, "max", good?.cpu_us_each ?? nan, 200, "us a query");
     // 200 us on a machine whose empty call takes 46 us.
@@ -230,13 +276,9 @@ export async function run(bench: Bench): Promise<SectionResult> {
       const how = result === undefined ? "" : `, ef ${result.ef}, recall ${result.recall.toFixed(4)}`;
       bar(`filter of ${percent} %${how}`, "max", reached ? result.cpu_us_each : nan, micros, "us a query");
     }
-    bar(
-      "anonymous memory above an empty server",
-      "max",
-      loaded.anonymousMegabytes - empty.anonymousMegabytes,
-      100,
-      "MB",
-    );
+    const aboveEmpty = (memory: Memory) => memory.anonymousMegabytes - empty.anonymousMegabytes;
+    bar("anonymous memory above an empty server, loaded and indexed", "max", aboveEmpty(indexed), 100, "MB");
+    bar("the same after searches", "max", aboveEmpty(loaded), 100, "MB");
     bar("restart to ready", "max", restart.readySeconds, 0.4, "s");
     bar("disk", "max", disk, 420, "MB");
     bar("overwriting 2,000/s: recall beside it", "min", beside.recall, 0.98, "");
