@@ -14,7 +14,7 @@ import { measureRestart } from "./server.ts";
 export const name = "scale";
 export const title = "Scale: 10,000 to 1,000,000 x 384";
 
-const efs = [48, 64, 96, 128, 192, 256, 384, 512];
+const efs = [48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512];
 const recallMin = 0.99;
 const queries = 5000;
 const timeout = "90m";
