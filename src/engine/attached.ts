@@ -153,6 +153,8 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
       delete: (name, snapshot) => changeOne(name, () => engine.snapshots.delete(name, snapshot)),
       open: (name, snapshot) => engine.snapshots.open(name, snapshot),
       receive: (parts) => engine.snapshots.receive(parts),
+      admitRestore: () => engine.snapshots.admitRestore(),
+      holds: (path) => engine.snapshots.holds(path),
       restore: (name, paths, sha256) => changeOne(name, () => engine.snapshots.restore(name, paths, sha256)),
     },
     close: () => engine.close(),

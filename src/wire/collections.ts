@@ -41,7 +41,7 @@ import {
 } from "../core/index.ts";
 import { toPayloadSchemaInfo } from "./field-indexes.ts";
 import { checkRange, mapOptimizers } from "./optimizers.ts";
-import { mapDatatype, mapMemory, mapQuantization } from "./quantization.ts";
+import { mapDatatype, mapMemory, mapQuantization, validationError } from "./quantization.ts";
 import { mapSealingPolicy, toSealingState } from "./sealing.ts";
 import { toCount } from "./selectors.ts";
 import { mapStrictMode } from "./strict.ts";

@@ -20,11 +20,9 @@ void SegmentWriter::write_blocks(uint64_t fields, uint32_t m, const std::vector<
   header.fields = fields;
   header.m = m;
   header.blocks = static_cast<uint32_t>(blocks.size());
-  header.data = {end_, bytes.size(), lane_crc32c(bytes.data(), bytes.size()), 0};
+  header.data = write_extent(bytes.data(), bytes.size());
   header.check = check_of(header);
-  write_at(bytes.data(), bytes.size(), end_);
-  end_ = (end_ + bytes.size() + kPage - 1) / kPage * kPage;
-  write_at(&header, sizeof(header), kBlockHeaderAt);
+  std::memcpy(first_page_.data() + kBlockHeaderAt, &header, sizeof(header));
 }
 
 bool SegmentFile::load_blocks(int fd, std::string& why) {

@@ -104,13 +104,17 @@ class SegmentWriter {
 
  private:
   // Seals whole blocks of what is pending and writes them to `at_`.
-  void write_blocks();
+  void seal_pending();
+  void end_piece();
+  // What is no section: behind all others so far, with its checksum.
+  SectionEntry write_extent(const void* data, size_t bytes);
 
   std::string path_;
   std::string temporary_;
   const std::unique_ptr<SealedFile> sealed_;
   std::vector<uint8_t> pending_;
   std::vector<uint8_t> blocks_;  // ciphertext
+  std::vector<uint8_t> first_page_ = std::vector<uint8_t>(kPage);
   int fd_ = -1;
   uint64_t end_ = kPage;
   uint64_t at_ = 0;

@@ -80,7 +80,7 @@ SegmentWriter::~SegmentWriter() {
   if (!committed_) ::unlink(temporary_.c_str());
 }
 
-void SegmentWriter::write_blocks() {
+void SegmentWriter::seal_pending() {
   const size_t count = pending_.size() / SealedFile::kBlock;
   blocks_.resize(count * SealedFile::kSealedBlock);
   const uint64_t first = at_ / SealedFile::kBlock;
@@ -110,14 +110,27 @@ void SegmentWriter::write_piece(const void* data, size_t bytes) {
   }
   const auto* at = static_cast<const uint8_t*>(data);
   pending_.insert(pending_.end(), at, at + bytes);
-  if (pending_.size() >= kSegmentPiece) write_blocks();
+  if (pending_.size() >= kSegmentPiece) seal_pending();
+}
+
+void SegmentWriter::end_piece() {
+  if (sealed_ == nullptr) return;
+  pending_.resize((pending_.size() + SealedFile::kBlock - 1) / SealedFile::kBlock * SealedFile::kBlock);
+  seal_pending();
+}
+
+SectionEntry SegmentWriter::write_extent(const void* data, size_t bytes) {
+  const SectionEntry entry{end_, bytes, lane_crc32c(data, bytes), 0};
+  at_ = end_;
+  end_ = (end_ + bytes + kPage - 1) / kPage * kPage;
+  section_ = kRows;  // whose checksum is not taken here either
+  write_piece(data, bytes);
+  end_piece();
+  return entry;
 }
 
 void SegmentWriter::end_section() {
-  if (sealed_ != nullptr) {
-    pending_.resize((pending_.size() + SealedFile::kBlock - 1) / SealedFile::kBlock * SealedFile::kBlock);
-    write_blocks();
-  }
+  end_piece();
   if (section_ != kRows) sections_[section_].check = checksum_.value();
 }
 
@@ -134,13 +147,12 @@ void SegmentWriter::commit(SegmentHeader header) {
   std::copy(std::begin(sections_), std::end(sections_), std::begin(header.sections));
   header.check = header_check(header);
   at_ = 0;
+  std::memcpy(first_page_.data(), &header, sizeof(header));
   if (sealed_ == nullptr) {
-    write_fully(fd_, &header, sizeof(header), 0, temporary_);
+    write_fully(fd_, first_page_.data(), first_page_.size(), 0, temporary_);
   } else {
-    const auto* at = reinterpret_cast<const uint8_t*>(&header);
-    pending_.assign(at, at + sizeof(header));
-    pending_.resize(SealedFile::kBlock);
-    write_blocks();
+    pending_ = first_page_;
+    seal_pending();
     write_fully(fd_, sealed_->head().data(), sealed_->head().size(), 0, temporary_);
   }
   const uint64_t size = sealed_ == nullptr ? end_ : SealedFile::place(end_ / SealedFile::kBlock);
