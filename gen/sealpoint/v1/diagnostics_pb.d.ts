@@ -17,11 +17,15 @@ export declare const file_sealpoint_v1_diagnostics: GenFile;
  */
 export declare type ExplainRequest = Message<"sealpoint.v1.ExplainRequest"> & {
   /**
+   * A collection or an alias.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;
 
   /**
+   * The conditions to explain; absent: all points.
+   *
    * @generated from field: qdrant.Filter filter = 2;
    */
   filter?: Filter | undefined;
@@ -41,6 +45,8 @@ export declare type ExplainRequest = Message<"sealpoint.v1.ExplainRequest"> & {
   using?: string | undefined;
 
   /**
+   * As a search has them; indexed_only, exact and hnsw_ef decide how it is answered.
+   *
    * @generated from field: qdrant.SearchParams params = 5;
    */
   params?: SearchParams | undefined;
@@ -71,11 +77,15 @@ export declare type ExplainResponse = Message<"sealpoint.v1.ExplainResponse"> & 
   points: bigint;
 
   /**
+   * How the filter is answered; absent without a filter.
+   *
    * @generated from field: sealpoint.v1.PlanNode plan = 2;
    */
   plan?: PlanNode | undefined;
 
   /**
+   * How the search is answered.
+   *
    * @generated from field: sealpoint.v1.Strategy strategy = 3;
    */
   strategy: Strategy;
@@ -109,11 +119,15 @@ export declare type ExplainResponse = Message<"sealpoint.v1.ExplainResponse"> & 
   planKept: boolean;
 
   /**
+   * Where the time went.
+   *
    * @generated from field: sealpoint.v1.ExplainTimes times = 8;
    */
   times?: ExplainTimes | undefined;
 
   /**
+   * What a search did; absent for a filter alone.
+   *
    * @generated from field: sealpoint.v1.SearchReport search = 9;
    */
   search?: SearchReport | undefined;
@@ -144,16 +158,22 @@ export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
  */
 export declare type Estimate = Message<"sealpoint.v1.Estimate"> & {
   /**
+   * Points, at least.
+   *
    * @generated from field: uint64 min = 1;
    */
   min: bigint;
 
   /**
+   * Points, about.
+   *
    * @generated from field: uint64 expected = 2;
    */
   expected: bigint;
 
   /**
+   * Points, at most.
+   *
    * @generated from field: uint64 max = 3;
    */
   max: bigint;
@@ -184,6 +204,8 @@ export declare type PlanNode = Message<"sealpoint.v1.PlanNode"> & {
   key: string;
 
   /**
+   * How it is answered.
+   *
    * @generated from field: sealpoint.v1.PlanNode.Access access = 3;
    */
   access: PlanNode_Access;
@@ -225,6 +247,8 @@ export declare type PlanNode = Message<"sealpoint.v1.PlanNode"> & {
   matches?: bigint | undefined;
 
   /**
+   * Of conditions that hold others, in the order in which they are taken.
+   *
    * @generated from field: repeated sealpoint.v1.PlanNode children = 9;
    */
   children: PlanNode[];
@@ -305,6 +329,8 @@ export declare const PlanNode_AccessSchema: GenEnum<PlanNode_Access>;
  */
 export declare type ExplainTimes = Message<"sealpoint.v1.ExplainTimes"> & {
   /**
+   * Microseconds for the plan.
+   *
    * @generated from field: uint64 plan_us = 1;
    */
   planUs: bigint;
@@ -386,21 +412,29 @@ export declare const SearchReportSchema: GenMessage<SearchReport>;
  */
 export declare type TemporaryIndex = Message<"sealpoint.v1.TemporaryIndex"> & {
   /**
+   * Payload key.
+   *
    * @generated from field: string key = 1;
    */
   key: string;
 
   /**
+   * Such as keyword or integer.
+   *
    * @generated from field: string index_type = 2;
    */
   indexType: string;
 
   /**
+   * Points that have a value.
+   *
    * @generated from field: uint64 points = 3;
    */
   points: bigint;
 
   /**
+   * Memory that it takes.
+   *
    * @generated from field: uint64 bytes = 4;
    */
   bytes: bigint;

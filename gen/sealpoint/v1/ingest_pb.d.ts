@@ -21,12 +21,16 @@ export declare type BulkUpsertRequest = Message<"sealpoint.v1.BulkUpsertRequest"
    */
   message: {
     /**
+     * The first message, and only it.
+     *
      * @generated from field: sealpoint.v1.BulkUpsertStart start = 1;
      */
     value: BulkUpsertStart;
     case: "start";
   } | {
     /**
+     * Every later message.
+     *
      * @generated from field: sealpoint.v1.BulkUpsertChunk chunk = 2;
      */
     value: BulkUpsertChunk;
@@ -45,6 +49,8 @@ export declare const BulkUpsertRequestSchema: GenMessage<BulkUpsertRequest>;
  */
 export declare type BulkUpsertStart = Message<"sealpoint.v1.BulkUpsertStart"> & {
   /**
+   * A collection or an alias.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;
@@ -112,12 +118,16 @@ export declare type BulkUpsertResponse = Message<"sealpoint.v1.BulkUpsertRespons
    */
   message: {
     /**
+     * The first answer.
+     *
      * @generated from field: sealpoint.v1.BulkUpsertStarted started = 1;
      */
     value: BulkUpsertStarted;
     case: "started";
   } | {
     /**
+     * One for each chunk, in order.
+     *
      * @generated from field: sealpoint.v1.BulkUpsertAck ack = 2;
      */
     value: BulkUpsertAck;
@@ -143,6 +153,8 @@ export declare type BulkUpsertStarted = Message<"sealpoint.v1.BulkUpsertStarted"
   lastAppliedSequence: bigint;
 
   /**
+   * Points that a chunk may hold.
+   *
    * @generated from field: uint32 chunk_points_max = 2;
    */
   chunkPointsMax: number;
@@ -166,6 +178,8 @@ export declare const BulkUpsertStartedSchema: GenMessage<BulkUpsertStarted>;
  */
 export declare type BulkUpsertAck = Message<"sealpoint.v1.BulkUpsertAck"> & {
   /**
+   * Of the chunk that it is about.
+   *
    * @generated from field: uint64 sequence = 1;
    */
   sequence: bigint;
@@ -217,6 +231,8 @@ export declare type PointStatus = Message<"sealpoint.v1.PointStatus"> & {
   index: number;
 
   /**
+   * Absent where the id itself was refused.
+   *
    * @generated from field: qdrant.PointId id = 2;
    */
   id?: PointId | undefined;
@@ -229,6 +245,8 @@ export declare type PointStatus = Message<"sealpoint.v1.PointStatus"> & {
   code: number;
 
   /**
+   * Names the field at fault.
+   *
    * @generated from field: string message = 4;
    */
   message: string;
@@ -245,11 +263,15 @@ export declare const PointStatusSchema: GenMessage<PointStatus>;
  */
 export declare type ScrollRequest = Message<"sealpoint.v1.ScrollRequest"> & {
   /**
+   * A collection or an alias.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;
 
   /**
+   * Absent: all points.
+   *
    * @generated from field: qdrant.Filter filter = 2;
    */
   filter?: Filter | undefined;
@@ -262,11 +284,15 @@ export declare type ScrollRequest = Message<"sealpoint.v1.ScrollRequest"> & {
   after?: PointId | undefined;
 
   /**
+   * All by default.
+   *
    * @generated from field: qdrant.WithPayloadSelector with_payload = 4;
    */
   withPayload?: WithPayloadSelector | undefined;
 
   /**
+   * None by default.
+   *
    * @generated from field: qdrant.WithVectorsSelector with_vectors = 5;
    */
   withVectors?: WithVectorsSelector | undefined;
@@ -297,6 +323,8 @@ export declare const ScrollRequestSchema: GenMessage<ScrollRequest>;
  */
 export declare type ScrollResponse = Message<"sealpoint.v1.ScrollResponse"> & {
   /**
+   * The next ones in id order.
+   *
    * @generated from field: repeated qdrant.RetrievedPoint points = 1;
    */
   points: RetrievedPoint[];

@@ -115,36 +115,48 @@ export declare type LoadResponse = Message<"sealpoint.v1.LoadResponse"> & {
    */
   event: {
     /**
+     * The manifest is there.
+     *
      * @generated from field: sealpoint.v1.ManifestDownloaded manifest_downloaded = 1;
      */
     value: ManifestDownloaded;
     case: "manifestDownloaded";
   } | {
     /**
+     * A chunk is there.
+     *
      * @generated from field: sealpoint.v1.ChunkDownloaded chunk_downloaded = 2;
      */
     value: ChunkDownloaded;
     case: "chunkDownloaded";
   } | {
     /**
+     * All is there; the index is being made.
+     *
      * @generated from field: sealpoint.v1.IndexBuilding index_building = 3;
      */
     value: IndexBuilding;
     case: "indexBuilding";
   } | {
     /**
+     * The database can be searched.
+     *
      * @generated from field: sealpoint.v1.LoadingComplete loading_complete = 4;
      */
     value: LoadingComplete;
     case: "loadingComplete";
   } | {
     /**
+     * The load failed; the status follows.
+     *
      * @generated from field: sealpoint.v1.LoadingError loading_error = 5;
      */
     value: LoadingError;
     case: "loadingError";
   } | {
     /**
+     * A session's graph is built: searches are as fast as they get.
+     *
      * @generated from field: sealpoint.v1.IndexReady index_ready = 6;
      */
     value: IndexReady;
@@ -163,21 +175,29 @@ export declare const LoadResponseSchema: GenMessage<LoadResponse>;
  */
 export declare type ManifestDownloaded = Message<"sealpoint.v1.ManifestDownloaded"> & {
   /**
+   * The database's name in its manifest.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * How many it names.
+   *
    * @generated from field: uint32 chunks = 2;
    */
   chunks: number;
 
   /**
+   * How many it names, all chunks together.
+   *
    * @generated from field: uint64 vectors = 3;
    */
   vectors: bigint;
 
   /**
+   * Of each vector.
+   *
    * @generated from field: uint32 dimensions = 4;
    */
   dimensions: number;
@@ -201,6 +221,8 @@ export declare const ManifestDownloadedSchema: GenMessage<ManifestDownloaded>;
  */
 export declare type ChunkDownloaded = Message<"sealpoint.v1.ChunkDownloaded"> & {
   /**
+   * The chunk's id in the manifest.
+   *
    * @generated from field: uint32 chunk_id = 1;
    */
   chunkId: number;
@@ -312,16 +334,22 @@ export declare type LoadingError = Message<"sealpoint.v1.LoadingError"> & {
   code: string;
 
   /**
+   * A sentence without keys and without contents.
+   *
    * @generated from field: string message = 2;
    */
   message: string;
 
   /**
+   * The same load may succeed later.
+   *
    * @generated from field: bool is_retryable = 3;
    */
   isRetryable: boolean;
 
   /**
+   * Data or key were not what they should be.
+   *
    * @generated from field: bool is_security = 4;
    */
   isSecurity: boolean;
@@ -342,12 +370,16 @@ export declare type WatchRequest = Message<"sealpoint.v1.WatchRequest"> & {
    */
   target: {
     /**
+     * Of a session; or a collection_name.
+     *
      * @generated from field: string session_id = 1;
      */
     value: string;
     case: "sessionId";
   } | {
     /**
+     * Of a load into a collection.
+     *
      * @generated from field: string collection_name = 2;
      */
     value: string;
@@ -424,12 +456,16 @@ export declare type StatusRequest = Message<"sealpoint.v1.StatusRequest"> & {
    */
   target: {
     /**
+     * Of a session; or a collection_name.
+     *
      * @generated from field: string session_id = 1;
      */
     value: string;
     case: "sessionId";
   } | {
     /**
+     * Of a load into a collection.
+     *
      * @generated from field: string collection_name = 2;
      */
     value: string;
@@ -452,18 +488,24 @@ export declare type StatusResponse = Message<"sealpoint.v1.StatusResponse"> & {
    */
   status: {
     /**
+     * Nobody began it.
+     *
      * @generated from field: sealpoint.v1.NotStarted not_started = 1;
      */
     value: NotStarted;
     case: "notStarted";
   } | {
     /**
+     * It is under way.
+     *
      * @generated from field: sealpoint.v1.Loading loading = 2;
      */
     value: Loading;
     case: "loading";
   } | {
     /**
+     * It is done.
+     *
      * @generated from field: sealpoint.v1.Loaded loaded = 3;
      */
     value: Loaded;
@@ -509,6 +551,8 @@ export declare type Loading = Message<"sealpoint.v1.Loading"> & {
   percent: number;
 
   /**
+   * So far.
+   *
    * @generated from field: uint64 vectors_loaded = 2;
    */
   vectorsLoaded: bigint;
@@ -532,11 +576,15 @@ export declare const LoadingSchema: GenMessage<Loading>;
  */
 export declare type Loaded = Message<"sealpoint.v1.Loaded"> & {
   /**
+   * That can be searched.
+   *
    * @generated from field: uint64 vector_count = 1;
    */
   vectorCount: bigint;
 
   /**
+   * Milliseconds from the request to the last vector.
+   *
    * @generated from field: uint64 load_time_ms = 2;
    */
   loadTimeMs: bigint;
@@ -567,21 +615,29 @@ export declare const LoadedSchema: GenMessage<Loaded>;
  */
 export declare type SearchRequest = Message<"sealpoint.v1.SearchRequest"> & {
   /**
+   * The session to search.
+   *
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
 
   /**
+   * As many values as the database's dimensions.
+   *
    * @generated from field: repeated float vector = 2;
    */
   vector: number[];
 
   /**
+   * Hits, 1 to 10,000.
+   *
    * @generated from field: uint32 k = 3;
    */
   k: number;
 
   /**
+   * Least similarity of a hit, -1 to 1.
+   *
    * @generated from field: optional float threshold = 4;
    */
   threshold?: number | undefined;
@@ -626,6 +682,8 @@ export declare const SearchRequestSchema: GenMessage<SearchRequest>;
  */
 export declare type SearchResponse = Message<"sealpoint.v1.SearchResponse"> & {
   /**
+   * Best first.
+   *
    * @generated from field: repeated sealpoint.v1.SearchHit hits = 1;
    */
   hits: SearchHit[];
@@ -656,11 +714,15 @@ export declare const SearchResponseSchema: GenMessage<SearchResponse>;
  */
 export declare type SearchHit = Message<"sealpoint.v1.SearchHit"> & {
   /**
+   * As the database has it.
+   *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
+   * Cosine similarity, -1 to 1.
+   *
    * @generated from field: float score = 2;
    */
   score: number;
@@ -684,6 +746,8 @@ export declare const SearchHitSchema: GenMessage<SearchHit>;
  */
 export declare type UploadRequest = Message<"sealpoint.v1.UploadRequest"> & {
   /**
+   * The session to add to.
+   *
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
@@ -714,6 +778,8 @@ export declare const UploadRequestSchema: GenMessage<UploadRequest>;
  */
 export declare type UploadVector = Message<"sealpoint.v1.UploadVector"> & {
   /**
+   * Unique in the session; the same id replaces.
+   *
    * @generated from field: string id = 1;
    */
   id: string;
@@ -762,6 +828,8 @@ export declare const UploadResponseSchema: GenMessage<UploadResponse>;
  */
 export declare type RefreshRequest = Message<"sealpoint.v1.RefreshRequest"> & {
   /**
+   * The session to refresh.
+   *
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
@@ -869,11 +937,15 @@ export declare const ListResponseSchema: GenMessage<ListResponse>;
  */
 export declare type SessionInfo = Message<"sealpoint.v1.SessionInfo"> & {
   /**
+   * What Load or Upload named it.
+   *
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
 
   /**
+   * Loaded from S5, or uploaded.
+   *
    * @generated from field: sealpoint.v1.SessionSource source = 2;
    */
   source: SessionSource;
@@ -886,11 +958,15 @@ export declare type SessionInfo = Message<"sealpoint.v1.SessionInfo"> & {
   manifestPath: string;
 
   /**
+   * How far it is.
+   *
    * @generated from field: sealpoint.v1.StatusResponse status = 4;
    */
   status?: StatusResponse | undefined;
 
   /**
+   * Of each vector.
+   *
    * @generated from field: uint32 dimensions = 5;
    */
   dimensions: number;
@@ -903,6 +979,8 @@ export declare type SessionInfo = Message<"sealpoint.v1.SessionInfo"> & {
   createdAt: bigint;
 
   /**
+   * Milliseconds since 1970: the last search.
+   *
    * @generated from field: uint64 last_used_at = 7;
    */
   lastUsedAt: bigint;
@@ -926,16 +1004,22 @@ export declare const SessionInfoSchema: GenMessage<SessionInfo>;
  */
 export declare type CollectionLoad = Message<"sealpoint.v1.CollectionLoad"> & {
   /**
+   * The collection that is filled.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;
 
   /**
+   * Where it comes from.
+   *
    * @generated from field: string manifest_path = 2;
    */
   manifestPath: string;
 
   /**
+   * How far it is.
+   *
    * @generated from field: sealpoint.v1.StatusResponse status = 3;
    */
   status?: StatusResponse | undefined;
@@ -956,12 +1040,16 @@ export declare type CancelRequest = Message<"sealpoint.v1.CancelRequest"> & {
    */
   target: {
     /**
+     * Of a session; or a collection_name.
+     *
      * @generated from field: string session_id = 1;
      */
     value: string;
     case: "sessionId";
   } | {
     /**
+     * Of a load into a collection.
+     *
      * @generated from field: string collection_name = 2;
      */
     value: string;
@@ -998,6 +1086,8 @@ export declare const CancelResponseSchema: GenMessage<CancelResponse>;
  */
 export declare type CloseRequest = Message<"sealpoint.v1.CloseRequest"> & {
   /**
+   * The session to forget.
+   *
    * @generated from field: string session_id = 1;
    */
   sessionId: string;
@@ -1051,6 +1141,8 @@ export declare type HealthResponse = Message<"sealpoint.v1.HealthResponse"> & {
   reachable: boolean;
 
   /**
+   * In the order of the configuration.
+   *
    * @generated from field: repeated sealpoint.v1.PortalHealth portals = 2;
    */
   portals: PortalHealth[];
@@ -1074,11 +1166,15 @@ export declare type PortalHealth = Message<"sealpoint.v1.PortalHealth"> & {
   portal: string;
 
   /**
+   * It answered.
+   *
    * @generated from field: bool reachable = 2;
    */
   reachable: boolean;
 
   /**
+   * Milliseconds until it answered.
+   *
    * @generated from field: uint32 latency_ms = 3;
    */
   latencyMs: number;

@@ -16,11 +16,15 @@ export declare const file_sealpoint_v1_sealing: GenFile;
  */
 export declare type SetPolicyRequest = Message<"sealpoint.v1.SetPolicyRequest"> & {
   /**
+   * A collection or an alias.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;
 
   /**
+   * Replaces the present one whole.
+   *
    * @generated from field: sealpoint.policy.v1.SealingPolicy policy = 2;
    */
   policy?: SealingPolicy | undefined;
@@ -37,6 +41,8 @@ export declare const SetPolicyRequestSchema: GenMessage<SetPolicyRequest>;
  */
 export declare type SetPolicyResponse = Message<"sealpoint.v1.SetPolicyResponse"> & {
   /**
+   * As it is from now on.
+   *
    * @generated from field: sealpoint.policy.v1.SealingState state = 1;
    */
   state?: SealingState | undefined;
@@ -53,6 +59,8 @@ export declare const SetPolicyResponseSchema: GenMessage<SetPolicyResponse>;
  */
 export declare type GetPolicyRequest = Message<"sealpoint.v1.GetPolicyRequest"> & {
   /**
+   * A collection or an alias.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;
@@ -69,6 +77,8 @@ export declare const GetPolicyRequestSchema: GenMessage<GetPolicyRequest>;
  */
 export declare type GetPolicyResponse = Message<"sealpoint.v1.GetPolicyResponse"> & {
   /**
+   * As it is.
+   *
    * @generated from field: sealpoint.policy.v1.SealingState state = 1;
    */
   state?: SealingState | undefined;
@@ -85,6 +95,8 @@ export declare const GetPolicyResponseSchema: GenMessage<GetPolicyResponse>;
  */
 export declare type CountPlainRequest = Message<"sealpoint.v1.CountPlainRequest"> & {
   /**
+   * A collection or an alias.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;
@@ -101,11 +113,15 @@ export declare const CountPlainRequestSchema: GenMessage<CountPlainRequest>;
  */
 export declare type CountPlainResponse = Message<"sealpoint.v1.CountPlainResponse"> & {
   /**
+   * Points with such a payload.
+   *
    * @generated from field: uint64 plain = 1;
    */
   plain: bigint;
 
   /**
+   * All points.
+   *
    * @generated from field: uint64 total = 2;
    */
   total: bigint;

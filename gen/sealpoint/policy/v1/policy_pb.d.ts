@@ -17,6 +17,8 @@ export declare const file_sealpoint_policy_v1_policy: GenFile;
  */
 export declare type SealingPolicy = Message<"sealpoint.policy.v1.SealingPolicy"> & {
   /**
+   * What happens to payloads: see Mode.
+   *
    * @generated from field: sealpoint.policy.v1.SealingMode mode = 1;
    */
   mode: SealingMode;
@@ -29,6 +31,8 @@ export declare type SealingPolicy = Message<"sealpoint.policy.v1.SealingPolicy">
   recipients: string[];
 
   /**
+   * Of new envelopes; unspecified means the only one there is.
+   *
    * @generated from field: sealpoint.policy.v1.SealingAlgorithm algorithm = 3;
    */
   algorithm: SealingAlgorithm;

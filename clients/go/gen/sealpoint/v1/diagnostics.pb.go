@@ -157,13 +157,16 @@ func (PlanNode_Access) EnumDescriptor() ([]byte, []int) {
 }
 
 type ExplainRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
-	Filter         *qdrant.Filter         `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A collection or an alias.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	// The conditions to explain; absent: all points.
+	Filter *qdrant.Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// The search to explain, by a vector or a stored point's id; without it the filter alone is explained.
 	Query *qdrant.VectorInput `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
 	// Name of the vector that is searched.
-	Using  *string              `protobuf:"bytes,4,opt,name=using,proto3,oneof" json:"using,omitempty"`
+	Using *string `protobuf:"bytes,4,opt,name=using,proto3,oneof" json:"using,omitempty"`
+	// As a search has them; indexed_only, exact and hnsw_ef decide how it is answered.
 	Params *qdrant.SearchParams `protobuf:"bytes,5,opt,name=params,proto3" json:"params,omitempty"`
 	// Points of the search's answer, 10 by default.
 	Limit         *uint64 `protobuf:"varint,6,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
@@ -246,9 +249,11 @@ func (x *ExplainRequest) GetLimit() uint64 {
 type ExplainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Points of the collection.
-	Points   uint64    `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"`
-	Plan     *PlanNode `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
-	Strategy Strategy  `protobuf:"varint,3,opt,name=strategy,proto3,enum=sealpoint.v1.Strategy" json:"strategy,omitempty"`
+	Points uint64 `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"`
+	// How the filter is answered; absent without a filter.
+	Plan *PlanNode `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
+	// How the search is answered.
+	Strategy Strategy `protobuf:"varint,3,opt,name=strategy,proto3,enum=sealpoint.v1.Strategy" json:"strategy,omitempty"`
 	// Points that the indexes leave: the matches, or with judging a superset of them.
 	Candidates uint64 `protobuf:"varint,4,opt,name=candidates,proto3" json:"candidates,omitempty"`
 	// Points that fulfil the filter. A policy `optional` passes over sealed ones.
@@ -256,9 +261,11 @@ type ExplainResponse struct {
 	// False when payloads of candidates had to be read.
 	Exact bool `protobuf:"varint,6,opt,name=exact,proto3" json:"exact,omitempty"`
 	// The plan was kept from an earlier call and no write came between.
-	PlanKept bool          `protobuf:"varint,7,opt,name=plan_kept,json=planKept,proto3" json:"plan_kept,omitempty"`
-	Times    *ExplainTimes `protobuf:"bytes,8,opt,name=times,proto3" json:"times,omitempty"`
-	Search   *SearchReport `protobuf:"bytes,9,opt,name=search,proto3" json:"search,omitempty"`
+	PlanKept bool `protobuf:"varint,7,opt,name=plan_kept,json=planKept,proto3" json:"plan_kept,omitempty"`
+	// Where the time went.
+	Times *ExplainTimes `protobuf:"bytes,8,opt,name=times,proto3" json:"times,omitempty"`
+	// What a search did; absent for a filter alone.
+	Search *SearchReport `protobuf:"bytes,9,opt,name=search,proto3" json:"search,omitempty"`
 	// Indexes that the server made for itself; they go when nobody asks for them.
 	TemporaryIndexes []*TemporaryIndex `protobuf:"bytes,10,rep,name=temporary_indexes,json=temporaryIndexes,proto3" json:"temporary_indexes,omitempty"`
 	// Sealed points that the filter passes over under policy `optional`.
@@ -375,10 +382,13 @@ func (x *ExplainResponse) GetSealedSkipped() uint64 {
 }
 
 type Estimate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Min           uint64                 `protobuf:"varint,1,opt,name=min,proto3" json:"min,omitempty"`
-	Expected      uint64                 `protobuf:"varint,2,opt,name=expected,proto3" json:"expected,omitempty"`
-	Max           uint64                 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Points, at least.
+	Min uint64 `protobuf:"varint,1,opt,name=min,proto3" json:"min,omitempty"`
+	// Points, about.
+	Expected uint64 `protobuf:"varint,2,opt,name=expected,proto3" json:"expected,omitempty"`
+	// Points, at most.
+	Max           uint64 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -439,7 +449,8 @@ type PlanNode struct {
 	// must, should, must_not, min_should, filter, nested, match, match_any, match_except, range, ...
 	Condition string `protobuf:"bytes,1,opt,name=condition,proto3" json:"condition,omitempty"`
 	// The payload key; within a nested filter relative to it.
-	Key    string          `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// How it is answered.
 	Access PlanNode_Access `protobuf:"varint,3,opt,name=access,proto3,enum=sealpoint.v1.PlanNode_Access" json:"access,omitempty"`
 	// Type of the index: keyword, integer, float, bool, datetime, uuid, geo, or presence for a temporary index of
 	// whether a key is there.
@@ -451,7 +462,8 @@ type PlanNode struct {
 	// Points that the indexes leave.
 	Candidates uint64 `protobuf:"varint,7,opt,name=candidates,proto3" json:"candidates,omitempty"`
 	// Points that fulfil it; absent where that is not counted (within nested filters).
-	Matches       *uint64     `protobuf:"varint,8,opt,name=matches,proto3,oneof" json:"matches,omitempty"`
+	Matches *uint64 `protobuf:"varint,8,opt,name=matches,proto3,oneof" json:"matches,omitempty"`
+	// Of conditions that hold others, in the order in which they are taken.
 	Children      []*PlanNode `protobuf:"bytes,9,rep,name=children,proto3" json:"children,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -551,8 +563,9 @@ func (x *PlanNode) GetChildren() []*PlanNode {
 }
 
 type ExplainTimes struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	PlanUs uint64                 `protobuf:"varint,1,opt,name=plan_us,json=planUs,proto3" json:"plan_us,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Microseconds for the plan.
+	PlanUs uint64 `protobuf:"varint,1,opt,name=plan_us,json=planUs,proto3" json:"plan_us,omitempty"`
 	// Reading and judging the candidates' payloads.
 	JudgeUs uint64 `protobuf:"varint,2,opt,name=judge_us,json=judgeUs,proto3" json:"judge_us,omitempty"`
 	// The search itself, its answer included.
@@ -702,11 +715,15 @@ func (x *SearchReport) GetWalksGivenUp() uint32 {
 }
 
 type TemporaryIndex struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	IndexType     string                 `protobuf:"bytes,2,opt,name=index_type,json=indexType,proto3" json:"index_type,omitempty"`
-	Points        uint64                 `protobuf:"varint,3,opt,name=points,proto3" json:"points,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Payload key.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Such as keyword or integer.
+	IndexType string `protobuf:"bytes,2,opt,name=index_type,json=indexType,proto3" json:"index_type,omitempty"`
+	// Points that have a value.
+	Points uint64 `protobuf:"varint,3,opt,name=points,proto3" json:"points,omitempty"`
+	// Memory that it takes.
+	Bytes         uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

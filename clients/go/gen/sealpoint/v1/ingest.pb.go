@@ -93,10 +93,12 @@ type isBulkUpsertRequest_Message interface {
 }
 
 type BulkUpsertRequest_Start struct {
+	// The first message, and only it.
 	Start *BulkUpsertStart `protobuf:"bytes,1,opt,name=start,proto3,oneof"`
 }
 
 type BulkUpsertRequest_Chunk struct {
+	// Every later message.
 	Chunk *BulkUpsertChunk `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
@@ -105,8 +107,9 @@ func (*BulkUpsertRequest_Start) isBulkUpsertRequest_Message() {}
 func (*BulkUpsertRequest_Chunk) isBulkUpsertRequest_Message() {}
 
 type BulkUpsertStart struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A collection or an alias.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
 	// Chosen by the client, 1 to 64 characters; names the stream across connections. A second connection with the same id
 	// takes the stream over and ends the first one with ABORTED.
 	StreamId string `protobuf:"bytes,2,opt,name=stream_id,json=streamId,proto3" json:"stream_id,omitempty"`
@@ -301,10 +304,12 @@ type isBulkUpsertResponse_Message interface {
 }
 
 type BulkUpsertResponse_Started struct {
+	// The first answer.
 	Started *BulkUpsertStarted `protobuf:"bytes,1,opt,name=started,proto3,oneof"`
 }
 
 type BulkUpsertResponse_Ack struct {
+	// One for each chunk, in order.
 	Ack *BulkUpsertAck `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
@@ -316,7 +321,8 @@ type BulkUpsertStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The last chunk that is applied and durable; the client sends on from the next one.
 	LastAppliedSequence uint64 `protobuf:"varint,1,opt,name=last_applied_sequence,json=lastAppliedSequence,proto3" json:"last_applied_sequence,omitempty"`
-	ChunkPointsMax      uint32 `protobuf:"varint,2,opt,name=chunk_points_max,json=chunkPointsMax,proto3" json:"chunk_points_max,omitempty"`
+	// Points that a chunk may hold.
+	ChunkPointsMax uint32 `protobuf:"varint,2,opt,name=chunk_points_max,json=chunkPointsMax,proto3" json:"chunk_points_max,omitempty"`
 	// Reading pauses while more than this is accepted and not yet acknowledged.
 	BytesInFlightMax uint64 `protobuf:"varint,3,opt,name=bytes_in_flight_max,json=bytesInFlightMax,proto3" json:"bytes_in_flight_max,omitempty"`
 	unknownFields    protoimpl.UnknownFields
@@ -375,8 +381,9 @@ func (x *BulkUpsertStarted) GetBytesInFlightMax() uint64 {
 }
 
 type BulkUpsertAck struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the chunk that it is about.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// All chunks up to here survive power loss.
 	DurableSequence uint64 `protobuf:"varint,2,opt,name=durable_sequence,json=durableSequence,proto3" json:"durable_sequence,omitempty"`
 	// False for a repeated chunk, which changed nothing.
@@ -457,10 +464,12 @@ func (x *BulkUpsertAck) GetRefused() []*PointStatus {
 type PointStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Place in the chunk, from 0.
-	Index uint32          `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Id    *qdrant.PointId `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Absent where the id itself was refused.
+	Id *qdrant.PointId `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	// A google.rpc.Code.
-	Code          int32  `protobuf:"varint,3,opt,name=code,proto3" json:"code,omitempty"`
+	Code int32 `protobuf:"varint,3,opt,name=code,proto3" json:"code,omitempty"`
+	// Names the field at fault.
 	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -525,12 +534,16 @@ func (x *PointStatus) GetMessage() string {
 }
 
 type ScrollRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
-	Filter         *qdrant.Filter         `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A collection or an alias.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	// Absent: all points.
+	Filter *qdrant.Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Return points with ids after this one.
-	After       *qdrant.PointId             `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	After *qdrant.PointId `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// All by default.
 	WithPayload *qdrant.WithPayloadSelector `protobuf:"bytes,4,opt,name=with_payload,json=withPayload,proto3" json:"with_payload,omitempty"`
+	// None by default.
 	WithVectors *qdrant.WithVectorsSelector `protobuf:"bytes,5,opt,name=with_vectors,json=withVectors,proto3" json:"with_vectors,omitempty"`
 	// Points of one message, 1 to 10,000; 256 by default.
 	PageSize uint32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -620,7 +633,8 @@ func (x *ScrollRequest) GetLimit() uint64 {
 }
 
 type ScrollResponse struct {
-	state         protoimpl.MessageState   `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next ones in id order.
 	Points        []*qdrant.RetrievedPoint `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -347,26 +347,32 @@ type isLoadResponse_Event interface {
 }
 
 type LoadResponse_ManifestDownloaded struct {
+	// The manifest is there.
 	ManifestDownloaded *ManifestDownloaded `protobuf:"bytes,1,opt,name=manifest_downloaded,json=manifestDownloaded,proto3,oneof"`
 }
 
 type LoadResponse_ChunkDownloaded struct {
+	// A chunk is there.
 	ChunkDownloaded *ChunkDownloaded `protobuf:"bytes,2,opt,name=chunk_downloaded,json=chunkDownloaded,proto3,oneof"`
 }
 
 type LoadResponse_IndexBuilding struct {
+	// All is there; the index is being made.
 	IndexBuilding *IndexBuilding `protobuf:"bytes,3,opt,name=index_building,json=indexBuilding,proto3,oneof"`
 }
 
 type LoadResponse_LoadingComplete struct {
+	// The database can be searched.
 	LoadingComplete *LoadingComplete `protobuf:"bytes,4,opt,name=loading_complete,json=loadingComplete,proto3,oneof"`
 }
 
 type LoadResponse_LoadingError struct {
+	// The load failed; the status follows.
 	LoadingError *LoadingError `protobuf:"bytes,5,opt,name=loading_error,json=loadingError,proto3,oneof"`
 }
 
 type LoadResponse_IndexReady struct {
+	// A session's graph is built: searches are as fast as they get.
 	IndexReady *IndexReady `protobuf:"bytes,6,opt,name=index_ready,json=indexReady,proto3,oneof"`
 }
 
@@ -383,11 +389,15 @@ func (*LoadResponse_LoadingError) isLoadResponse_Event() {}
 func (*LoadResponse_IndexReady) isLoadResponse_Event() {}
 
 type ManifestDownloaded struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Name       string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Chunks     uint32                 `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	Vectors    uint64                 `protobuf:"varint,3,opt,name=vectors,proto3" json:"vectors,omitempty"`
-	Dimensions uint32                 `protobuf:"varint,4,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The database's name in its manifest.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many it names.
+	Chunks uint32 `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	// How many it names, all chunks together.
+	Vectors uint64 `protobuf:"varint,3,opt,name=vectors,proto3" json:"vectors,omitempty"`
+	// Of each vector.
+	Dimensions uint32 `protobuf:"varint,4,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
 	// Of all chunks, encrypted, by the manifest.
 	SizeBytes     uint64 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -460,8 +470,9 @@ func (x *ManifestDownloaded) GetSizeBytes() uint64 {
 }
 
 type ChunkDownloaded struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	ChunkId uint32                 `protobuf:"varint,1,opt,name=chunk_id,json=chunkId,proto3" json:"chunk_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The chunk's id in the manifest.
+	ChunkId uint32 `protobuf:"varint,1,opt,name=chunk_id,json=chunkId,proto3" json:"chunk_id,omitempty"`
 	// Chunks to download: in a refresh only those that changed.
 	Total uint32 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
 	// 0 to 100.
@@ -685,10 +696,13 @@ func (x *IndexReady) GetBuildTimeMs() uint64 {
 type LoadingError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Such as MANIFEST_NOT_FOUND, DECRYPTION_FAILED or OWNER_MISMATCH.
-	Code          string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
-	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	IsRetryable   bool   `protobuf:"varint,3,opt,name=is_retryable,json=isRetryable,proto3" json:"is_retryable,omitempty"`
-	IsSecurity    bool   `protobuf:"varint,4,opt,name=is_security,json=isSecurity,proto3" json:"is_security,omitempty"`
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// A sentence without keys and without contents.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The same load may succeed later.
+	IsRetryable bool `protobuf:"varint,3,opt,name=is_retryable,json=isRetryable,proto3" json:"is_retryable,omitempty"`
+	// Data or key were not what they should be.
+	IsSecurity    bool `protobuf:"varint,4,opt,name=is_security,json=isSecurity,proto3" json:"is_security,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -822,10 +836,12 @@ type isWatchRequest_Target interface {
 }
 
 type WatchRequest_SessionId struct {
+	// Of a session; or a collection_name.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3,oneof"`
 }
 
 type WatchRequest_CollectionName struct {
+	// Of a load into a collection.
 	CollectionName string `protobuf:"bytes,2,opt,name=collection_name,json=collectionName,proto3,oneof"`
 }
 
@@ -1051,10 +1067,12 @@ type isStatusRequest_Target interface {
 }
 
 type StatusRequest_SessionId struct {
+	// Of a session; or a collection_name.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3,oneof"`
 }
 
 type StatusRequest_CollectionName struct {
+	// Of a load into a collection.
 	CollectionName string `protobuf:"bytes,2,opt,name=collection_name,json=collectionName,proto3,oneof"`
 }
 
@@ -1153,14 +1171,17 @@ type isStatusResponse_Status interface {
 }
 
 type StatusResponse_NotStarted struct {
+	// Nobody began it.
 	NotStarted *NotStarted `protobuf:"bytes,1,opt,name=not_started,json=notStarted,proto3,oneof"`
 }
 
 type StatusResponse_Loading struct {
+	// It is under way.
 	Loading *Loading `protobuf:"bytes,2,opt,name=loading,proto3,oneof"`
 }
 
 type StatusResponse_Loaded struct {
+	// It is done.
 	Loaded *Loaded `protobuf:"bytes,3,opt,name=loaded,proto3,oneof"`
 }
 
@@ -1216,8 +1237,9 @@ func (*NotStarted) Descriptor() ([]byte, []int) {
 type Loading struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 0 to 100.
-	Percent       float32 `protobuf:"fixed32,1,opt,name=percent,proto3" json:"percent,omitempty"`
-	VectorsLoaded uint64  `protobuf:"varint,2,opt,name=vectors_loaded,json=vectorsLoaded,proto3" json:"vectors_loaded,omitempty"`
+	Percent float32 `protobuf:"fixed32,1,opt,name=percent,proto3" json:"percent,omitempty"`
+	// So far.
+	VectorsLoaded uint64 `protobuf:"varint,2,opt,name=vectors_loaded,json=vectorsLoaded,proto3" json:"vectors_loaded,omitempty"`
 	// By the manifest; 0 before it is there.
 	VectorCount   uint64 `protobuf:"varint,3,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1276,9 +1298,11 @@ func (x *Loading) GetVectorCount() uint64 {
 }
 
 type Loaded struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	VectorCount uint64                 `protobuf:"varint,1,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
-	LoadTimeMs  uint64                 `protobuf:"varint,2,opt,name=load_time_ms,json=loadTimeMs,proto3" json:"load_time_ms,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// That can be searched.
+	VectorCount uint64 `protobuf:"varint,1,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
+	// Milliseconds from the request to the last vector.
+	LoadTimeMs uint64 `protobuf:"varint,2,opt,name=load_time_ms,json=loadTimeMs,proto3" json:"load_time_ms,omitempty"`
 	// The graph is built.
 	IndexReady bool `protobuf:"varint,3,opt,name=index_ready,json=indexReady,proto3" json:"index_ready,omitempty"`
 	// Memory of the index, which sessions with the same database share.
@@ -1346,11 +1370,15 @@ func (x *Loaded) GetMemoryBytes() uint64 {
 }
 
 type SearchRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Vector    []float32              `protobuf:"fixed32,2,rep,packed,name=vector,proto3" json:"vector,omitempty"`
-	K         uint32                 `protobuf:"varint,3,opt,name=k,proto3" json:"k,omitempty"`
-	Threshold *float32               `protobuf:"fixed32,4,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session to search.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// As many values as the database's dimensions.
+	Vector []float32 `protobuf:"fixed32,2,rep,packed,name=vector,proto3" json:"vector,omitempty"`
+	// Hits, 1 to 10,000.
+	K uint32 `protobuf:"varint,3,opt,name=k,proto3" json:"k,omitempty"`
+	// Least similarity of a hit, -1 to 1.
+	Threshold *float32 `protobuf:"fixed32,4,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
 	// Over the metadata; the vectors' ids are points' ids as they would be in a collection.
 	Filter *qdrant.Filter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Searches what is there while the session loads, instead of FAILED_PRECONDITION.
@@ -1451,7 +1479,8 @@ func (x *SearchRequest) GetHnswEf() uint32 {
 
 type SearchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Hits  []*SearchHit           `protobuf:"bytes,1,rep,name=hits,proto3" json:"hits,omitempty"`
+	// Best first.
+	Hits []*SearchHit `protobuf:"bytes,1,rep,name=hits,proto3" json:"hits,omitempty"`
 	// The session was still loading.
 	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	// How much of it was there, 0 to 100.
@@ -1513,8 +1542,10 @@ func (x *SearchResponse) GetPercent() float32 {
 
 type SearchHit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Score float32                `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
+	// As the database has it.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Cosine similarity, -1 to 1.
+	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
 	// JSON of the metadata.
 	Metadata      string `protobuf:"bytes,3,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1573,8 +1604,9 @@ func (x *SearchHit) GetMetadata() string {
 }
 
 type UploadRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session to add to.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// An id that the session has already, or twice, is refused, and with it the whole request.
 	Vectors []*UploadVector `protobuf:"bytes,2,rep,name=vectors,proto3" json:"vectors,omitempty"`
 	// Forgets what was uploaded before.
@@ -1636,7 +1668,8 @@ func (x *UploadRequest) GetReplace() bool {
 
 type UploadVector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Unique in the session; the same id replaces.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// As long as all others of the session.
 	Vector []float32 `protobuf:"fixed32,2,rep,packed,name=vector,proto3" json:"vector,omitempty"`
 	// JSON of an object, or empty.
@@ -1742,8 +1775,9 @@ func (x *UploadResponse) GetVectorCount() uint64 {
 }
 
 type RefreshRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session to refresh.
+	SessionId     string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2023,15 +2057,20 @@ func (x *ListResponse) GetCollections() []*CollectionLoad {
 }
 
 type SessionInfo struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Source    SessionSource          `protobuf:"varint,2,opt,name=source,proto3,enum=sealpoint.v1.SessionSource" json:"source,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What Load or Upload named it.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Loaded from S5, or uploaded.
+	Source SessionSource `protobuf:"varint,2,opt,name=source,proto3,enum=sealpoint.v1.SessionSource" json:"source,omitempty"`
 	// Empty of an upload.
-	ManifestPath string          `protobuf:"bytes,3,opt,name=manifest_path,json=manifestPath,proto3" json:"manifest_path,omitempty"`
-	Status       *StatusResponse `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
-	Dimensions   uint32          `protobuf:"varint,5,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
+	ManifestPath string `protobuf:"bytes,3,opt,name=manifest_path,json=manifestPath,proto3" json:"manifest_path,omitempty"`
+	// How far it is.
+	Status *StatusResponse `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	// Of each vector.
+	Dimensions uint32 `protobuf:"varint,5,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
 	// Milliseconds since 1970.
-	CreatedAt  uint64 `protobuf:"varint,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	CreatedAt uint64 `protobuf:"varint,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Milliseconds since 1970: the last search.
 	LastUsedAt uint64 `protobuf:"varint,7,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
 	// As a collection, when it is attached.
 	AttachedAs    *string `protobuf:"bytes,8,opt,name=attached_as,json=attachedAs,proto3,oneof" json:"attached_as,omitempty"`
@@ -2126,12 +2165,15 @@ func (x *SessionInfo) GetAttachedAs() string {
 }
 
 type CollectionLoad struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
-	ManifestPath   string                 `protobuf:"bytes,2,opt,name=manifest_path,json=manifestPath,proto3" json:"manifest_path,omitempty"`
-	Status         *StatusResponse        `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The collection that is filled.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	// Where it comes from.
+	ManifestPath string `protobuf:"bytes,2,opt,name=manifest_path,json=manifestPath,proto3" json:"manifest_path,omitempty"`
+	// How far it is.
+	Status        *StatusResponse `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CollectionLoad) Reset() {
@@ -2256,10 +2298,12 @@ type isCancelRequest_Target interface {
 }
 
 type CancelRequest_SessionId struct {
+	// Of a session; or a collection_name.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3,oneof"`
 }
 
 type CancelRequest_CollectionName struct {
+	// Of a load into a collection.
 	CollectionName string `protobuf:"bytes,2,opt,name=collection_name,json=collectionName,proto3,oneof"`
 }
 
@@ -2313,8 +2357,9 @@ func (x *CancelResponse) GetCancelled() bool {
 }
 
 type CloseRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session to forget.
+	SessionId     string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2440,7 +2485,8 @@ func (*HealthRequest) Descriptor() ([]byte, []int) {
 type HealthResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least one portal can be reached.
-	Reachable     bool            `protobuf:"varint,1,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	Reachable bool `protobuf:"varint,1,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	// In the order of the configuration.
 	Portals       []*PortalHealth `protobuf:"bytes,2,rep,name=portals,proto3" json:"portals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2493,8 +2539,10 @@ func (x *HealthResponse) GetPortals() []*PortalHealth {
 type PortalHealth struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Scheme, host and port.
-	Portal    string `protobuf:"bytes,1,opt,name=portal,proto3" json:"portal,omitempty"`
-	Reachable bool   `protobuf:"varint,2,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	Portal string `protobuf:"bytes,1,opt,name=portal,proto3" json:"portal,omitempty"`
+	// It answered.
+	Reachable bool `protobuf:"varint,2,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	// Milliseconds until it answered.
 	LatencyMs uint32 `protobuf:"varint,3,opt,name=latency_ms,json=latencyMs,proto3" json:"latency_ms,omitempty"`
 	// Milliseconds since 1970. A portal is asked once in five seconds at most.
 	CheckedAt     uint64 `protobuf:"varint,4,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`

@@ -23,11 +23,13 @@ const (
 )
 
 type SetPolicyRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
-	Policy         *v1.SealingPolicy      `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A collection or an alias.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	// Replaces the present one whole.
+	Policy        *v1.SealingPolicy `protobuf:"bytes,2,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetPolicyRequest) Reset() {
@@ -75,8 +77,9 @@ func (x *SetPolicyRequest) GetPolicy() *v1.SealingPolicy {
 }
 
 type SetPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         *v1.SealingState       `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is from now on.
+	State         *v1.SealingState `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -119,8 +122,9 @@ func (x *SetPolicyResponse) GetState() *v1.SealingState {
 }
 
 type GetPolicyRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A collection or an alias.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -163,8 +167,9 @@ func (x *GetPolicyRequest) GetCollectionName() string {
 }
 
 type GetPolicyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         *v1.SealingState       `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is.
+	State         *v1.SealingState `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,8 +212,9 @@ func (x *GetPolicyResponse) GetState() *v1.SealingState {
 }
 
 type CountPlainRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A collection or an alias.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -251,9 +257,11 @@ func (x *CountPlainRequest) GetCollectionName() string {
 }
 
 type CountPlainResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plain         uint64                 `protobuf:"varint,1,opt,name=plain,proto3" json:"plain,omitempty"`
-	Total         uint64                 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Points with such a payload.
+	Plain uint64 `protobuf:"varint,1,opt,name=plain,proto3" json:"plain,omitempty"`
+	// All points.
+	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -23,7 +23,8 @@ const (
 
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The file's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Milliseconds since 1970.
 	CreatedMs int64 `protobuf:"varint,2,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	// Bytes of the file.
@@ -102,8 +103,9 @@ func (x *Snapshot) GetBaseChecksum() string {
 }
 
 type SnapshotsCreateRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A collection or an alias.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
 	// Name of an earlier snapshot of this collection: the new one holds no payload and no vector that is in that one, or in what that one
 	// is based on. It is restored together with them.
 	Base          *string `protobuf:"bytes,2,opt,name=base,proto3,oneof" json:"base,omitempty"`
@@ -156,8 +158,9 @@ func (x *SnapshotsCreateRequest) GetBase() string {
 }
 
 type SnapshotsCreateResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Snapshot      *Snapshot              `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The one that was made.
+	Snapshot      *Snapshot `protobuf:"bytes,1,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,8 +248,9 @@ func (x *SnapshotsListRequest) GetCollectionName() string {
 }
 
 type SnapshotsListResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Snapshots     []*Snapshot            `protobuf:"bytes,1,rep,name=snapshots,proto3" json:"snapshots,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Oldest first.
+	Snapshots     []*Snapshot `protobuf:"bytes,1,rep,name=snapshots,proto3" json:"snapshots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,8 +550,9 @@ func (*SnapshotsRestoreRequest_Piece) isSnapshotsRestoreRequest_Part() {}
 func (*SnapshotsRestoreRequest_NextFile_) isSnapshotsRestoreRequest_Part() {}
 
 type SnapshotsRestoreResponse struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	CollectionName string                 `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was restored.
+	CollectionName string `protobuf:"bytes,1,opt,name=collection_name,json=collectionName,proto3" json:"collection_name,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }

@@ -15,6 +15,8 @@ export declare const file_sealpoint_v1_snapshots: GenFile;
  */
 export declare type Snapshot = Message<"sealpoint.v1.Snapshot"> & {
   /**
+   * The file's name.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
@@ -59,6 +61,8 @@ export declare const SnapshotSchema: GenMessage<Snapshot>;
  */
 export declare type SnapshotsCreateRequest = Message<"sealpoint.v1.SnapshotsCreateRequest"> & {
   /**
+   * A collection or an alias.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;
@@ -83,6 +87,8 @@ export declare const SnapshotsCreateRequestSchema: GenMessage<SnapshotsCreateReq
  */
 export declare type SnapshotsCreateResponse = Message<"sealpoint.v1.SnapshotsCreateResponse"> & {
   /**
+   * The one that was made.
+   *
    * @generated from field: sealpoint.v1.Snapshot snapshot = 1;
    */
   snapshot?: Snapshot | undefined;
@@ -117,6 +123,8 @@ export declare const SnapshotsListRequestSchema: GenMessage<SnapshotsListRequest
  */
 export declare type SnapshotsListResponse = Message<"sealpoint.v1.SnapshotsListResponse"> & {
   /**
+   * Oldest first.
+   *
    * @generated from field: repeated sealpoint.v1.Snapshot snapshots = 1;
    */
   snapshots: Snapshot[];
@@ -279,6 +287,8 @@ export declare const SnapshotsRestoreRequest_NextFileSchema: GenMessage<Snapshot
  */
 export declare type SnapshotsRestoreResponse = Message<"sealpoint.v1.SnapshotsRestoreResponse"> & {
   /**
+   * What was restored.
+   *
    * @generated from field: string collection_name = 1;
    */
   collectionName: string;

@@ -130,10 +130,12 @@ func (SealingAlgorithm) EnumDescriptor() ([]byte, []int) {
 
 type SealingPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Mode  SealingMode            `protobuf:"varint,1,opt,name=mode,proto3,enum=sealpoint.policy.v1.SealingMode" json:"mode,omitempty"`
+	// What happens to payloads: see Mode.
+	Mode SealingMode `protobuf:"varint,1,opt,name=mode,proto3,enum=sealpoint.policy.v1.SealingMode" json:"mode,omitempty"`
 	// Public keys in any accepted format. The first receives every write that brings no key of its own.
-	Recipients []string         `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
-	Algorithm  SealingAlgorithm `protobuf:"varint,3,opt,name=algorithm,proto3,enum=sealpoint.policy.v1.SealingAlgorithm" json:"algorithm,omitempty"`
+	Recipients []string `protobuf:"bytes,2,rep,name=recipients,proto3" json:"recipients,omitempty"`
+	// Of new envelopes; unspecified means the only one there is.
+	Algorithm SealingAlgorithm `protobuf:"varint,3,opt,name=algorithm,proto3,enum=sealpoint.policy.v1.SealingAlgorithm" json:"algorithm,omitempty"`
 	// Top-level payload keys that stay readable and can be filtered on.
 	ClearFields []string `protobuf:"bytes,4,rep,name=clear_fields,json=clearFields,proto3" json:"clear_fields,omitempty"`
 	// Pad plaintexts to Padme buckets, so that lengths tell less.
