@@ -16,7 +16,10 @@ const bundle = await rolldown({
     "body-worker": at("api/rest/body-worker.ts"),
     "rpc-worker": at("threads/rpc-worker.ts"),
     "opener-worker": at("s5/opener-worker.ts"),
+    "onnx-worker": at("inference/onnx-worker.ts"),
   },
+  // Optional: installed by who wants models on this machine, with a library of their own beside them.
+  external: ["onnxruntime-node", "@huggingface/tokenizers"],
   platform: "node",
   onLog(level, log) {
     // An import that cannot be found would fail only when it is reached.
