@@ -59,6 +59,11 @@ describe.skipIf(!addonBuilt || !existsSync(python))("Qdrant's Python client", ()
     expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("both doors agree");
   });
 
+  test("meets the limits of strict mode, over both doors", { timeout: 120_000 }, async () => {
+    const script = join(root, "test/compat/strict.py");
+    expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("strict mode agrees");
+  });
+
   test("sends documents for BM25, over both doors", { timeout: 120_000 }, async () => {
     const script = join(root, "test/compat/inference.py");
     expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("documents done");

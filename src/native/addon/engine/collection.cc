@@ -259,7 +259,7 @@ CollectionStats Collection::stats() const {
     if (record_.vectors[vector].removed) continue;
     const auto& vectors = vectors_[vector];
     const VectorIndexStats index = vectors->stats();
-    stats.vector_bytes += record_.vectors[vector].sparse ? sparse_[vector].vector_bytes() : index.live * record_.vectors[vector].stored_bytes();
+    stats.vector_bytes += vector_bytes(vector, index.live);
     stats.indexed += index.indexed;
     stats.segments += index.segments + 1;
     stats.wants_build = stats.wants_build || vectors->wants_build();

@@ -295,6 +295,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // Multivectors; collection_multi.cc. [shared lock held]
   using VisitRows = std::function<void(uint32_t slot, const float* rows, size_t count)>;
   void visit_rows(size_t number, const Bitset* allowed, size_t allowed_count, const VisitRows& visit) const;
+  // Bytes of the values of a name's vectors, of which `live` are dense ones.
+  uint64_t vector_bytes(size_t number, uint64_t live) const;
   MaxSimQuery max_sim(size_t number, const float* rows, size_t count) const;
   std::vector<VectorHit> nearest_multi(size_t number, MaxSimQuery query, const VectorSearch& search) const;
   // The vectors of a point as they are stored, as floats; empty when it has none.

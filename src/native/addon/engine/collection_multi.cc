@@ -94,6 +94,14 @@ void Collection::visit_rows(size_t number, const Bitset* allowed, size_t allowed
   }
 }
 
+uint64_t Collection::vector_bytes(size_t number, uint64_t live) const {
+  const VectorField& field = record_.vectors[number];
+  if (field.sparse) return sparse_[number].vector_bytes();
+  if (!field.multi) return live * field.stored_bytes();
+  // Of what only the store holds nobody knows more than that each point has a row at least.
+  return field.multi_in_memory() ? multi_[number].vector_bytes() : ids_.size() * field.stored_bytes();
+}
+
 MaxSimQuery Collection::max_sim(size_t number, const float* rows, size_t count) const {
   const VectorField& field = record_.vectors[number];
   return {field.distance, field.datatype, field.dim, rows, count};

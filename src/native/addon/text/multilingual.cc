@@ -51,6 +51,11 @@ void append_lemma(std::string& to, utf8proc_int32_t point) {
   to.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(utf8proc_encode_char(point, bytes)));
 }
 
+constexpr utf8proc_int32_t kLam = 0x644;
+
+// Of the Arabic article.
+bool is_alef(utf8proc_int32_t point) { return point == 0x627 || point == 0x671 || within(point, 0x622, 0x623) || point == 0x625; }
+
 class Words {
  public:
   explicit Words(const std::function<void(std::string_view)>& sink) : sink_(sink) {}
@@ -60,17 +65,26 @@ class Words {
     if (is_mark(point)) {
       // It belongs to the letter before it; alone it is no word.
       if (!word_.empty()) append(point);
+      ++points_;
       return;
     }
     if (point < 0 || !is_alphanumeric(static_cast<uint32_t>(point))) return end();
     if (unspaced || unspaced_) end();
     append(point);
     unspaced_ = unspaced;
+    if (++points_ == 1) alef_ = is_alef(point);
+    if (points_ == 2 && alef_ && point == kLam) article_ = word_.size();
   }
   void end() {
-    if (letter_ && !word_.empty()) sink_(word_);
+    if (letter_ && !word_.empty()) {
+      // The article is a word of its own, as Qdrant has it: who asks for the noun finds it with and without.
+      const std::string_view word = word_;
+      if (article_ > 0 && article_ < word.size()) sink_(word.substr(0, article_));
+      sink_(article_ < word.size() ? word.substr(article_) : word);
+    }
     word_.clear();
-    letter_ = unspaced_ = drops_ = false;
+    letter_ = unspaced_ = drops_ = alef_ = false;
+    points_ = article_ = 0;
   }
 
  private:
@@ -98,6 +112,9 @@ class Words {
   bool letter_ = false;
   bool unspaced_ = false;
   bool drops_ = false;  // of the last letter
+  size_t points_ = 0;
+  bool alef_ = false;    // the first point is one
+  size_t article_ = 0;  // bytes of the article that the word begins with
 };
 
 }  // namespace

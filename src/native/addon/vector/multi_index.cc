@@ -15,7 +15,7 @@ void MultiIndex::keep_in_memory(bool kept) {
   kept_ = kept;
   if (kept) return;
   std::vector<Slot>().swap(slots_);
-  bytes_ = 0;
+  bytes_ = values_ = 0;
 }
 
 void MultiIndex::upsert(uint32_t slot, std::string_view row) {
@@ -25,11 +25,13 @@ void MultiIndex::upsert(uint32_t slot, std::string_view row) {
   slots_[slot] = {std::make_unique_for_overwrite<char[]>(row.size()), row.size()};
   std::memcpy(slots_[slot].bytes.get(), row.data(), row.size());
   bytes_ += row.size() + kAllocationBytes;
+  values_ += row.size() - 4;
 }
 
 void MultiIndex::remove(uint32_t slot) {
   if (slot >= slots_.size() || slots_[slot].bytes == nullptr) return;
   bytes_ -= slots_[slot].size + kAllocationBytes;
+  values_ -= slots_[slot].size - 4;
   slots_[slot] = {};
 }
 

@@ -39,6 +39,8 @@ class MultiIndex {
     return {slots_[slot].bytes.get(), slots_[slot].size};
   }
   size_t memory_bytes() const { return slots_.capacity() * sizeof(Slot) + bytes_; }
+  // Of the vectors' values that are kept in memory.
+  size_t vector_bytes() const { return values_; }
 
  private:
   struct Slot {
@@ -49,6 +51,7 @@ class MultiIndex {
   bool kept_ = true;
   std::vector<Slot> slots_;
   size_t bytes_ = 0;
+  size_t values_ = 0;
 };
 
 }  // namespace sealpoint
