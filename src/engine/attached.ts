@@ -147,11 +147,15 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
     scroll: (name, request, signal) => on(name, (at, collection) => at.scroll(collection, request, signal)),
     openScroll: (name, request) => on(name, (at, collection) => at.openScroll(collection, request)),
     snapshots: {
-      create: (name, base) => changeOne(name, () => engine.snapshots.create(name, base)),
-      list: (name) =>
-        name !== undefined && attachments.find(name) !== undefined ? Promise.resolve([]) : engine.snapshots.list(name),
-      delete: (name, snapshot) => changeOne(name, () => engine.snapshots.delete(name, snapshot)),
-      open: (name, snapshot) => engine.snapshots.open(name, snapshot),
+      create: (name, base, shard) => changeOne(name, () => engine.snapshots.create(name, base, shard)),
+      list: (name, shard) =>
+        name !== undefined && attachments.find(name) !== undefined
+          ? Promise.resolve([])
+          : engine.snapshots.list(name, shard),
+      delete: (name, snapshot, shard) => changeOne(name, () => engine.snapshots.delete(name, snapshot, shard)),
+      open: (name, snapshot, shard) => engine.snapshots.open(name, snapshot, shard),
+      admitRestore: () => engine.snapshots.admitRestore(),
+      holds: (path) => engine.snapshots.holds(path),
       receive: (parts) => engine.snapshots.receive(parts),
       admitRestore: () => engine.snapshots.admitRestore(),
       holds: (path) => engine.snapshots.holds(path),

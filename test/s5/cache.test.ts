@@ -2,8 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { S5Hub } from "../../src/s5/index.ts";
+import { Opener } from "../../src/s5/opener.ts";
 import { makeDatabase, makeRecords, type TestDatabase } from "./database.ts";
 import { scripted } from "./harness.ts";
 import { collect, engineFolder, kinds, makeHub, openIndexes, requestOf } from "./hub-support.ts";
@@ -163,6 +164,49 @@ describe("the cache", () => {
     const { error } = await load(hub, database, "one");
     expect(error).toMatchObject({ details: { reason: "MEMORY_LIMIT_EXCEEDED", metadata: { is_retryable: "false" } } });
     expect([...attempts.keys()]).toEqual([`/s5/fs/${database.manifestPath}`]);
+  });
+});
+
+describe("keys", () => {
+  /** Notes the memory that keys are handed over in. */
+  class WatchedOpener extends Opener {
+    readonly keys = new Set<SharedArrayBuffer>();
+    override open(...[task, key]: Parameters<Opener["open"]>): ReturnType<Opener["open"]> {
+      this.keys.add(key);
+      return super.open(task, key);
+    }
+    get held(): number {
+      return [...this.keys].filter((key) => new Uint8Array(key).some((byte) => byte !== 0)).length;
+    }
+  }
+  const watched = (config: Parameters<typeof makeHub>[0]) => {
+    const opener = new WatchedOpener();
+    onTestFinished(() => opener.close());
+    return { opener, hub: makeHub(config, { databases: { backoffMs: 5, opener } }) };
+  };
+
+  it("stay as long as their database, and are overwritten when it is evicted, too old, or was never loaded", async () => {
+    const database = makeDatabase();
+    const { url } = await portalOf(database);
+    const evicting = watched({ portalUrls: [url], cacheSize: 0 });
+    await load(evicting.hub, database, "one");
+    expect([evicting.opener.keys.size, evicting.opener.held]).toEqual([1, 1]);
+    await evicting.hub.close("one");
+    expect(evicting.opener.held).toBe(0);
+
+    const aging = watched({ portalUrls: [url], cacheTtlMs: 200 });
+    await load(aging.hub, database, "one");
+    expect(aging.opener.held).toBe(1);
+    await expect.poll(() => aging.opener.held, { timeout: 5_000 }).toBe(0);
+
+    const failing = watched({ portalUrls: [url] });
+    await load(failing.hub, { ...database, key: randomBytes(32) }, "one");
+    expect([failing.opener.keys.size, failing.opener.held]).toEqual([1, 0]);
+
+    const closing = watched({ portalUrls: [url] });
+    await load(closing.hub, database, "one");
+    await closing.hub.closeAll();
+    expect([closing.opener.keys.size, closing.opener.held]).toEqual([1, 0]);
   });
 });
 
