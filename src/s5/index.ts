@@ -22,6 +22,7 @@ export { S5Figures } from "./figures.ts";
 export { S5Hub, type S5HubOptions } from "./hub.ts";
 export { type LoadOptions, type LoadResult, type LoadSink, runLoad, type SinkStart } from "./loader.ts";
 export { type DatabaseManifest, parseManifestPath } from "./manifest.ts";
+export { giveBack } from "./memory.ts";
 export type { MetadataForm, RecordBatch } from "./opener-protocol.ts";
 export { type Portal, type PortalOptions, startPortal } from "./portal.ts";
 export { Portals } from "./portals.ts";

@@ -7,6 +7,7 @@ import { limits } from "../core/index.ts";
 import { nativeOpenS5File, nativeTakeS5Vectors } from "../native/index.ts";
 import { matchesContentId } from "./cid.ts";
 import { LoadError } from "./errors.ts";
+import { giveBack } from "./memory.ts";
 import { encodeMetadata, isRecordId, recordIdLengthMax } from "./metadata.ts";
 import type { OpenAnswer, OpenChunkTask, OpenRequest, OpenTask, RecordBatch } from "./opener-protocol.ts";
 import { toPointId } from "./record-ids.ts";
@@ -48,7 +49,7 @@ function openText<T>(
   } finally {
     plain.fill(0);
     // Not when the collector comes by: files of some megabytes follow one another.
-    (encrypted.buffer as ArrayBuffer).transfer(0);
+    giveBack(encrypted);
   }
 }
 

@@ -12,7 +12,7 @@ import type { OpenAnswer, OpenRequest, OpenTask } from "./opener-protocol.ts";
 /** A young generation of V8's own choice would keep some 50 MB of each thread resident. */
 const youngMegabytes = 12;
 const heapMegabytesMax = 1_024;
-const idleMs = 10_000;
+const idleMs = 1_000;
 /** A manifest up to this is decrypted and parsed within a millisecond or two. */
 const openHereBytesMax = 256 * 1024;
 

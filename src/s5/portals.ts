@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { badInput, limits } from "../core/index.ts";
+import { giveBack } from "./memory.ts";
 
 export type DownloadFailure = "not_found" | "too_large" | "timeout" | "failed";
 
@@ -64,6 +65,7 @@ async function readBody(response: Response, bytesMax: number): Promise<Uint8Arra
     }
     target.set(part, length);
     length += part.length;
+    giveBack(part);
   }
   if (exact && length !== declared) throw new DownloadError("failed", "the answer was cut short");
   return length === target.length ? target : target.slice(0, length);

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type CollectionConfig, DomainError, type EncodedPayload, type PointId, sealingOff } from "../../core/index.ts";
 import { NativeEngine, NativeReader, NativeWriter, operations } from "../../native/index.ts";
 import {
+  giveBack,
   type IndexHit,
   type IndexNote,
   type IndexQuery,
@@ -230,6 +231,8 @@ class SealedIndex implements SessionIndex, Attached {
         points.map(({ id }) => id),
       );
       wipe(points);
+      giveBack(batch.vectors);
+      giveBack(batch.metadata);
       await this.look();
     });
   }
@@ -307,6 +310,8 @@ class SealedIndex implements SessionIndex, Attached {
   }
 
   async buildGraph(signal?: AbortSignal): Promise<void> {
+    // The build needs room, and what memtables hold is written some time anyhow. A fault shows in the build's own status or at the next save.
+    if (!this.#closed) flush(this.#native).catch(() => undefined);
     for (;;) {
       signal?.throwIfAborted();
       if (this.#closed) throw closed();

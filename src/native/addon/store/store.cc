@@ -21,6 +21,8 @@ constexpr size_t kBlockCacheBytes = 16 * kMiB;
 constexpr size_t kPayloadCacheBytes = 16 * kMiB;
 constexpr size_t kSealedPayloadCacheBytes = 1 * kMiB;
 constexpr size_t kMemtableBytes = 32 * kMiB;
+// There is such a store for each session's index, and it is written once.
+constexpr size_t kSealedMemtableBytes = 12 * kMiB;
 // Bounds what a start after kill -9 has to replay.
 constexpr uint64_t kLogBytesMax = 96 * kMiB;
 // Under constant load the mark is noted so often.
@@ -118,7 +120,7 @@ Store::Store(const std::string& path, const StoreOptions& store_options)
   options.create_missing_column_families = true;
   options.max_background_jobs = 2;
   options.max_total_wal_size = kLogBytesMax;
-  options.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(kMemtableBytes);
+  options.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(options_.cipher != nullptr ? kSealedMemtableBytes : kMemtableBytes);
   options.keep_log_file_num = 2;
   options.max_log_file_size = 4 * kMiB;
   options.max_open_files = 512;
