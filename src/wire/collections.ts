@@ -193,6 +193,7 @@ export function mapCreateCollection(message: CreateCollection): CreateCollection
   ] as const) {
     if (value === 0) throw validationError(field, "value 0 invalid, must be 1 or larger");
   }
+  checkRange(message.walConfig?.walCapacityMb, 1, undefined, "wal_config.wal_capacity_mb");
   const threshold = message.optimizersConfig?.indexingThreshold;
   const { sealing, collectionName: name } = message;
   refusePinned(message.payload?.memory, "payload.memory", "payloads");
@@ -254,6 +255,9 @@ export function mapUpdateCollection(message: UpdateCollection): UpdateCollection
   }
   const threshold = message.optimizersConfig?.indexingThreshold;
   refusePinned(message.params?.payload?.memory, "params.payload.memory", "payloads");
+  if (message.params?.replicationFactor === 0) {
+    throw validationError("params.replication_factor", "value 0 invalid, must be 1 or larger");
+  }
   return {
     name: message.collectionName,
     change: {

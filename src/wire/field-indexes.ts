@@ -10,6 +10,7 @@ import {
 import { type CreateFieldIndexCollection, FieldType } from "../../gen/qdrant/points_pb.js";
 import { badInput, type FieldIndex, type FieldIndexType } from "../core/index.ts";
 import { checkOrdering } from "./ordering.ts";
+import { emptyError } from "./quantization.ts";
 import { checkTextParams } from "./text-params.ts";
 
 const fieldTypes: Readonly<Record<number, FieldIndexType>> = {
@@ -45,7 +46,7 @@ export interface CreateFieldIndexRequest {
 export function mapCreateFieldIndex(message: CreateFieldIndexCollection): CreateFieldIndexRequest {
   const { fieldType, fieldIndexParams, fieldName: key } = message;
   checkOrdering(message.ordering);
-  if (key === "") throw badInput("field_name: empty", "field_name");
+  if (key === "") throw emptyError("field_name");
   if (fieldType === undefined) throw badInput("field_type: missing", "field_type");
   const type = fieldTypes[fieldType];
   if (type === undefined) throw badInput(`field_type: unknown type ${fieldType}`, "field_type");

@@ -24,6 +24,11 @@ export function validationError(field: string, text: string): Error {
   return badInput(`Validation error in body: [${field}: ${text}]`, field);
 }
 
+/** Of a text that may not be empty. */
+export function emptyError(field: string): Error {
+  return validationError(field, 'value "" invalid, must be at least 1 characters');
+}
+
 export function mapDatatype(datatype: DatatypeEnum | undefined, field: string): Datatype | undefined {
   switch (datatype) {
     case undefined:

@@ -41,7 +41,7 @@ import {
 import { mapFilter } from "./filter.ts";
 import { mapFormula, mapOrderBy } from "./formula.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
-import { validationError } from "./quantization.ts";
+import { emptyError, validationError } from "./quantization.ts";
 import { mapPayloadSelector, mapVectorsSelector, toCount } from "./selectors.ts";
 import { mapInference, mapMulti, mapSparse, mapVectorValue } from "./vector-values.ts";
 import { unsupported } from "./vectors.ts";
@@ -117,6 +117,9 @@ function toStage(message: StageMessage | PrefetchQuery, prefix: string, depth: n
       `${prefix}query.rrf.weights`,
     );
   }
+  if (depth > 0 && message.limit !== undefined && message.limit < 1n) {
+    throw validationError(`${prefix}limit`, `value ${message.limit} invalid, must be 1 or larger`);
+  }
   return {
     prefetch,
     query,
@@ -158,7 +161,7 @@ function grouping(
   groupSize: number,
   lookup: WithLookup | undefined,
 ): Pick<GroupsRequest, "groupBy" | "groupSize" | "lookup"> {
-  if (groupBy === "") throw badInput("group_by: empty", "group_by");
+  if (groupBy === "") throw emptyError("group_by");
   if (groupSize < 1) throw validationError("group_size", `value ${groupSize} invalid, must be 1 or larger`);
   return {
     groupBy,
@@ -341,9 +344,17 @@ function toSearch(message: SearchPoints | SearchPointGroups): Omit<QueryRequest,
 }
 
 export function mapRecommend(message: RecommendPoints): WireQuery {
+  const request = toRecommend(message);
+  // The one limit that Qdrant's validator lets be zero: nothing is asked for, and nothing found.
+  const none = message.limit === 0n;
   return {
     collection: message.collectionName,
-    request: { ...toRecommend(message), limit: toCount(message.limit), offset: toCount(message.offset ?? 0n) },
+    request: {
+      ...request,
+      ...(none ? { filter: { must: [{ kind: "has_id", ids: [] }], should: [], mustNot: [] } } : {}),
+      limit: none ? 1 : toCount(message.limit),
+      offset: toCount(message.offset ?? 0n),
+    },
   };
 }
 

@@ -5,10 +5,10 @@ import type {
   SearchMatrixPairs,
   SearchMatrixPoints,
 } from "../../gen/qdrant/points_pb.js";
-import { badInput, type FacetRequest, limits, type MatrixRequest, type PointId } from "../core/index.ts";
+import { type FacetRequest, limits, type MatrixRequest, type PointId } from "../core/index.ts";
 import { mapFilter } from "./filter.ts";
 import { toPointIdMessage } from "./point-id.ts";
-import { validationError } from "./quantization.ts";
+import { emptyError, validationError } from "./quantization.ts";
 import { toCount } from "./selectors.ts";
 
 /** Qdrant's defaults. */
@@ -17,7 +17,7 @@ const matrixSampleDefault = 10n;
 const matrixLimitDefault = 3n;
 
 export function mapFacet(message: FacetCounts): { readonly collection: string; readonly request: FacetRequest } {
-  if (message.key === "") throw badInput("key: empty", "key");
+  if (message.key === "") throw emptyError("key");
   const limit = toCount(message.limit ?? facetLimitDefault);
   return {
     collection: message.collectionName,

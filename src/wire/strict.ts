@@ -30,10 +30,11 @@ export function mapStrictMode(message: StrictModeConfig | undefined, field: stri
     }
     strict[name] = known;
   }
-  const byName = <T>(map: Readonly<Record<string, T>> | undefined, of: (value: T) => bigint | undefined) =>
+  const byName = <T>(map: Readonly<Record<string, T>> | undefined, of: (value: T) => bigint | undefined, at: string) =>
     Object.fromEntries(
       Object.entries(map ?? {}).flatMap(([name, value]) => {
         const limit = of(value);
+        if (limit === 0n) throw validationError(`${field}.${at}`, "value 0 invalid, must be 1 or larger");
         return limit === undefined ? [] : [[name, Number(limit)]];
       }),
     );
@@ -42,9 +43,15 @@ export function mapStrictMode(message: StrictModeConfig | undefined, field: stri
     ...(strict as StrictMode),
     ...(multivectorConfig === undefined
       ? {}
-      : { multivectorMaxVectors: byName(multivectorConfig.multivectorConfig, (one) => one.maxVectors) }),
+      : {
+          multivectorMaxVectors: byName(
+            multivectorConfig.multivectorConfig,
+            (one) => one.maxVectors,
+            "multivector_config.max_vectors",
+          ),
+        }),
     ...(sparseConfig === undefined
       ? {}
-      : { sparseMaxLength: byName(sparseConfig.sparseConfig, (one) => one.maxLength) }),
+      : { sparseMaxLength: byName(sparseConfig.sparseConfig, (one) => one.maxLength, "sparse_config.max_length") }),
   };
 }

@@ -28,6 +28,7 @@ import { badInput, type EncodedPayload, limits, type PointId } from "../core/ind
 import { decodeMessage } from "./messages.ts";
 import { checkOrdering } from "./ordering.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
+import { validationError } from "./quantization.ts";
 import { decoding, joinPieces, MessageReader } from "./reader.ts";
 import { mapPointsSelector, type WirePointsSelector } from "./selectors.ts";
 import { mapWriteCondition, PointReader, tooManyPoints, type WireCondition, type WirePoint } from "./upsert.ts";
@@ -156,7 +157,7 @@ function toDeleteVectors(
   prefix: string,
 ): WireOperation {
   const names = vectors?.names ?? [];
-  if (names.length === 0) throw badInput(`${prefix}vectors: no vector names given`, `${prefix}vectors`);
+  if (names.length === 0) throw validationError(`${prefix}vector_names`, "must specify vector names to delete");
   return { kind: "delete_vectors", selector: mapPointsSelector(selector, `${prefix}points_selector`), names };
 }
 

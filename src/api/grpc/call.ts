@@ -4,7 +4,7 @@
  */
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
-import type { Cancellation } from "../../core/index.ts";
+import { badInput, type Cancellation, limits } from "../../core/index.ts";
 
 /** One call in flight; itself whether anybody waits for its answer, without the cost of a signal. */
 export interface CallContext extends Cancellation {
@@ -70,7 +70,23 @@ export interface UnimplementedHandler {
 }
 
 export function unary<I, O>(handle: (request: I, call: CallContext) => Promise<O>): UnaryHandler<I, O> {
-  return { kind: "unary", handle };
+  return {
+    kind: "unary",
+    handle: async (request, call) => {
+      checkCollectionName(request);
+      return handle(request, call);
+    },
+  };
+}
+
+/** Qdrant's validator asks for a name before anything is looked for. */
+function checkCollectionName(request: unknown): void {
+  const { $typeName, collectionName } = request as { readonly $typeName?: string; readonly collectionName?: unknown };
+  if (typeof collectionName !== "string" || $typeName?.startsWith("qdrant.") !== true) return;
+  const end = limits.collectionNameLengthMax;
+  if (collectionName !== "" && collectionName.length <= end) return;
+  const text = `value ${JSON.stringify(collectionName.slice(0, end))} invalid, must be from 1 to ${end} characters`;
+  throw badInput(`Validation error in body: [collection_name: ${text}]`, "collection_name");
 }
 
 export function serverStream<I, O>(

@@ -78,7 +78,11 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
   const settings = {
     bodyLimit: limits.restBodyBytesMax,
     genReqId: nextRequestId,
-    routerOptions: { maxParamLength: limits.collectionNameLengthMax * 4, ignoreTrailingSlash: true },
+    routerOptions: {
+      maxParamLength: limits.collectionNameLengthMax * 4,
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+    },
     forceCloseConnections: true,
     keepAliveTimeout: 75_000,
   };

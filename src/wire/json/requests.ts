@@ -242,6 +242,11 @@ const readRecommend =
       message[`${key}Vectors`] = vectors;
     }
     setUsing(message, body);
+    // JSON's has to be more than none, where the message's need not.
+    if (message.limit === 0n) {
+      const field = at === "" ? "limit" : `${at}.limit`;
+      throw badInput(`Validation error in body: [${field}: value 0 invalid, must be 1 or larger]`, "limit");
+    }
     return message;
   };
 
