@@ -133,7 +133,7 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect(result).toMatchObject({
       id: expect.stringMatching(/^[0-9a-f-]{36}$/),
       app: {
-        name: "qdrant - vector search engine",
+        name: "qdrant",
         startup: expect.stringMatching(/^\d{4}-.*Z$/),
         system: { cores: expect.any(Number) },
       },

@@ -10,7 +10,7 @@ import {
   requireGlobalRead,
   requireManage,
 } from "../../core/index.ts";
-import { apiVersion, type MethodFigures, type ResponseBook, serverTitle } from "../../ops/index.ts";
+import { apiVersion, type MethodFigures, type ResponseBook } from "../../ops/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
 import { encodeRestRequest, renderRestAnswer } from "../../wire/index.ts";
 import { type CallsFor, RestCall } from "./call.ts";
@@ -93,7 +93,7 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
     return send(request, reply, {
       id,
       app: {
-        name: serverTitle,
+        name: "qdrant",
         version: apiVersion,
         startup,
         features: {
