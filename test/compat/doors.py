@@ -72,6 +72,9 @@ def samples_have_no_pages(client, name):
     sample = models.SampleQuery(sample=models.Sample.RANDOM)
     assert len({hit.id for hit in client.query_points(name, query=sample, limit=20, offset=5).points}) == 20
     assert len(client.query_points(name, query=sample, limit=7, offset=19).points) == 7
+    # And the pages of a query find no more of its prefetches.
+    pages = [client.query_points(name, prefetch=models.Prefetch(query=[1, 0], limit=6), query=[0, 1], limit=4, offset=at).points for at in (0, 4, 8)]
+    assert [len(page) for page in pages] == [4, 2, 0], pages
 
 
 def configuration_is_shown(client, name):

@@ -189,11 +189,10 @@ describe.skipIf(!addonBuilt)("a query", () => {
     expect(result.points[0].score).toBe(1.1550001);
   });
 
-  test("with an offset finds as many more of each prefetch", async () => {
+  test("with an offset finds no more of each prefetch", async () => {
     const ids = async (offset: number) =>
       (await ask({ prefetch: { limit: 1 }, query: { sample: "random" }, offset })).result.points.length;
-    expect([await ids(0), await ids(1), await ids(2)]).toEqual([1, 1, 1]);
-    expect(await ids(3)).toBe(0);
+    expect([await ids(0), await ids(1), await ids(2)]).toEqual([1, 0, 0]);
   });
 
   test("brings the vectors of a lookup under either name", async () => {

@@ -26,7 +26,7 @@ export function encodeQueries(name: string, requests: readonly QueryRequest[]): 
   const out = new NativeWriter(512 + requests.length * 2048).text(name).u32(requests.length);
   for (const request of requests) {
     const query = new NativeWriter(2048);
-    writeStage(query, request, undefined, false, request.offset);
+    writeStage(query, request, undefined, false);
     query.u32(request.offset).u8(0);
     writePayloadSelector(query, request.payload);
     writeVectorsSelector(query, request.vectors);
@@ -70,29 +70,19 @@ export function encodeGroups(name: string, request: GroupsRequest): Uint8Array {
   return new NativeWriter(query.size + name.length * 3 + 16).text(name).blob(query.done()).done();
 }
 
-/**
- * A stage's filter holds for its prefetches too, so that their limits count points that can be answered; and so does the query's offset,
- * by which each of them finds more, as in Qdrant. `more`: what the stage's own limit grows by.
- */
-function writeStage(
-  out: NativeWriter,
-  stage: Stage,
-  above: Filter | undefined,
-  plainAbove: boolean,
-  offset = 0,
-  more = 0,
-): void {
+/** A stage's filter holds for its prefetches too, so that their limits count points that can be answered. The query's offset does not, as in Qdrant. */
+function writeStage(out: NativeWriter, stage: Stage, above: Filter | undefined, plainAbove: boolean): void {
   const filter = mergeFilters(above, stage.filter);
   const plainOnly = plainAbove || stage.plainOnly === true;
   out.u32(stage.prefetch.length);
-  for (const prefetch of stage.prefetch) writeStage(out, prefetch, filter, plainOnly, offset, offset);
+  for (const prefetch of stage.prefetch) writeStage(out, prefetch, filter, plainOnly);
   writeQuery(out, stage.query);
   out.text(stage.using);
   writeParams(out, stage.params, stage.scoreThreshold);
   writeFilter(out, filter, plainOnly);
   const { idfCorpus, idfCorpusPlainOnly } = stage.params;
   writeFilter(out, idfCorpus, idfCorpus !== undefined && idfCorpusPlainOnly === true);
-  out.u32(Math.min(stage.limit + more, 0xffff_ffff));
+  out.u32(Math.min(stage.limit, 0xffff_ffff));
 }
 
 /** Field by field, as Qdrant's Filter::merge_opts: the `should` clauses of both become alternatives of each other. */
