@@ -25,6 +25,12 @@ namespace fs = std::filesystem;
 unsigned seed = 0;
 constexpr uint32_t kDim = 8;
 const std::string kName = "c";
+// ThreadSanitizer cannot follow a fork beside threads, and RocksDB's stay: there every round ends in order.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kForks = false;
+#else
+constexpr bool kForks = true;
+#endif
 
 #define CHECK(condition, ...)                                                                        \
   do {                                                                                               \
@@ -325,7 +331,7 @@ int main(int argc, char** argv) {
   int from_state = 0, harmed_ones = 0;
   for (int round = 0; round < rounds; ++round) {
     // What a round does; a child that is killed does the same as its parent, which only goes on with its model.
-    const bool kill = random() % 2 == 0, float_index = random() % 2 == 0;
+    const bool kill = random() % 2 == 0 && kForks, float_index = random() % 2 == 0;
     const auto pause = std::chrono::milliseconds(random() % 400);
     const auto work = [&](Engine* engine) {
       if (engine != nullptr && round == 0) {
