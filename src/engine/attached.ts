@@ -154,8 +154,6 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
           : engine.snapshots.list(name, shard),
       delete: (name, snapshot, shard) => changeOne(name, () => engine.snapshots.delete(name, snapshot, shard)),
       open: (name, snapshot, shard) => engine.snapshots.open(name, snapshot, shard),
-      admitRestore: () => engine.snapshots.admitRestore(),
-      holds: (path) => engine.snapshots.holds(path),
       receive: (parts) => engine.snapshots.receive(parts),
       admitRestore: () => engine.snapshots.admitRestore(),
       holds: (path) => engine.snapshots.holds(path),
