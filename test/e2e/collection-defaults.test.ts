@@ -80,7 +80,7 @@ describe.skipIf(!addonBuilt)("defaults of new collections", () => {
 
   test("give way, field by field, to what a request says", async () => {
     await rest("PUT", "/collections/own", {
-      vectors: { a: { size: 2, distance: "Dot", on_disk: false }, b: { size: 2, distance: "Dot", memory: "pinned" } },
+      vectors: { a: { size: 2, distance: "Dot", on_disk: false }, b: { size: 2, distance: "Dot", memory: "cached" } },
       hnsw_config: { m: 8, on_disk: false },
       optimizers_config: { indexing_threshold: 1 },
       on_disk_payload: true,
@@ -99,7 +99,7 @@ describe.skipIf(!addonBuilt)("defaults of new collections", () => {
     const { vectors } = (config as { params: { vectors: Record<string, object> } }).params;
     expect(vectors).toEqual({
       a: { size: 2, distance: "Dot", on_disk: false },
-      b: { size: 2, distance: "Dot", memory: "pinned" },
+      b: { size: 2, distance: "Dot", memory: "cached" },
     });
     expect((config as { quantization_config: object }).quantization_config).not.toHaveProperty("scalar");
   });

@@ -353,7 +353,9 @@ describe.skipIf(!addonBuilt)("the REST door", () => {
         path.replace(/\{\w+\}/g, "1"),
         method === "GET" || method === "DELETE" ? undefined : {},
       );
-      expect(code, `${one}: ${text}`).toBeLessThan(500);
+      // Without a portal that is what this one has to say.
+      if (path === "/healthz/s5") expect(code).toBe(503);
+      else expect(code, `${one}: ${text}`).toBeLessThan(500);
       expect(text, one).not.toContain("is not served here");
     }
     expect(documented.length).toBeGreaterThan(50);

@@ -158,7 +158,7 @@ describe.skipIf(!addonBuilt)("damaged messages", () => {
     };
     await Promise.all(Array.from({ length: inFlight }, worker));
     expect(faults).toEqual([]);
-    expect(codes.get("OK") ?? 0).toBeGreaterThan(50);
+    expect(codes.get("OK") ?? 0).toBeGreaterThan(20);
     expect(codes.get("INVALID_ARGUMENT") ?? 0).toBeGreaterThan(200);
     expect((await send(`${Qdrant.typeName}/HealthCheck`, Buffer.alloc(0))).code).toBe(status.OK);
     expect(server.log).not.toContain("internal error");

@@ -16,7 +16,7 @@ constexpr size_t kChunkMax = 8;
 bool as_search(QueryStage& stage, SearchRequest& out) {
   if (!stage.prefetch.empty() || stage.kind != QueryKind::kNearest || stage.mmr || stage.inputs.size() != 1 || stage.inputs[0].by_id) return false;
   const AnyVector& vector = stage.inputs[0].vector;
-  if (vector.kind != AnyVector::Kind::kDense) return false;
+  if (vector.kind != AnyVector::Kind::kDense || vector.values.empty()) return false;
   out.using_vector = stage.using_vector;
   out.query = reinterpret_cast<const char*>(vector.values.data());
   out.dim = static_cast<uint32_t>(vector.values.size());
