@@ -34,7 +34,7 @@ double cpu_us() {
 // over all rows; also when payloads changed since, when some of the tenant's rows are gone, and when the filter asks for more than the tenant.
 void check_blocks(uint32_t m, Random& random) {
   const std::string dir = make_dir();
-  const uint32_t dim = 64, rows = 16000, tenants = 4;
+  const uint32_t dim = 64, rows = 24000, tenants = 4;
   const Distance distance = Distance::kCosine;
   VectorIndexConfig config = config_for(distance, dim, dir);
   config.m = m;
@@ -89,7 +89,7 @@ void check_blocks(uint32_t m, Random& random) {
       request.query = query.data();
       request.allowed = &mask;
       request.allowed_count = mask.count();
-      request.ef = 64;
+      request.ef = 96;
       request.report = &report;
       const double from = cpu_us();
       index->search(request, hits);

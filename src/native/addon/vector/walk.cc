@@ -173,6 +173,7 @@ void walk_whole(const SegmentFile& file, const G& graph, const CodeScorer& score
   for (ScoredRow& row : scratch.found) row.row = graph.row_of(row.row & ~kExpanded);
 }
 
+constexpr size_t kStarts = 32;
 // A walk that has looked at so many rows knows how many of them pass, and judges by so many whether that is too few.
 constexpr size_t kCountedMin = 32;
 constexpr size_t kJudgedMin = 256;
@@ -191,6 +192,22 @@ bool walk_matches(const SegmentFile& file, const G& graph, const CodeScorer& sco
   queue.clear();
   queue.push_back(entry);
   if (filter(graph.row_of(entry.row))) found.push_back(entry);
+  // Rows from everywhere, of which the near ones are starts too: matches may lie where the way from the entry does not lead.
+  const size_t starts = std::min<size_t>(std::min(kStarts, links), graph.rows());
+  size_t started = 0;
+  for (size_t i = 0; i < starts; ++i) {
+    const auto number = static_cast<uint32_t>(i * graph.rows() / starts);
+    if (visit(scratch.visited, number)) scratch.fresh[started++] = number;
+  }
+  scorer.score(rows_of(graph, scratch.fresh.data(), started, scratch), started, scratch.distances.data());
+  for (size_t i = 0; i < started; ++i) {
+    const ScoredRow row{scratch.distances[i], scratch.fresh[i]};
+    queue.push_back(row);
+    std::push_heap(queue.begin(), queue.end(), NearestFirst());
+    if (!filter(graph.row_of(row.row)) || found.size() >= ef) continue;
+    found.push_back(row);
+    std::push_heap(found.begin(), found.end(), FarthestFirst());
+  }
   size_t scored = 1;
   size_t passed = 0;
   size_t tested = 0;
