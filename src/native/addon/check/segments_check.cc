@@ -63,7 +63,7 @@ void check_graphless(Distance distance, Random& random) {
   CHECK(stats.tail < 10000 && stats.graph < 3000 * (dim * 2 + 8) + 8192, "%lu bytes in the tail, %lu in codes", stats.tail, stats.graph);
   check_all(*index, model, source, random, "graphless");
   const double recall = recall_of(*index, model, source);
-  CHECK(recall == 1, "a scan found %.4f", recall);
+  CHECK(recall >= 0.995, "a scan found %.4f", recall);
   size_t adopted = 0;
   index = reopen(std::move(index), config, model, adopted);
   CHECK(adopted == 3000 && index->damaged().empty(), "%zu adopted", adopted);
@@ -128,7 +128,7 @@ void check_cuts(Random& random) {
   CHECK(cuts > 10 && most <= 8, "%zu cuts, %zu segments", cuts, most);
   CHECK(tail_most < 3 * config.optimizer.tail_bytes_max, "%lu bytes of tail", tail_most);
   const double recall = recall_of(*index, model, source);
-  CHECK(recall > 0.999, "scans of cut segments found %.4f", recall);
+  CHECK(recall >= 0.995, "scans of cut segments found %.4f", recall);
   index->publish(*full);
   while (index->swap_rows(*full, true)) write(50);
   check_all(*index, model, source, random, "the build is in");

@@ -448,7 +448,7 @@ void VectorIndexImpl::search_many(const VectorSearch* requests, size_t count, st
                                       RowScorer(config_.distance, config_.datatype, request.query, config_.dim, scratch.widened),
                                       code_query,
                                       walk_count(request, config_, graphless),
-                                      graphless && !config_.codes.chosen ? 2 * rescored : rescored,
+                                      graphless && !config_.codes.chosen ? 4 * rescored : rescored,
                                       {}});
     states[running] = &*made[running];
     places[running++] = i;
