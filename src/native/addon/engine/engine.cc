@@ -267,7 +267,8 @@ void Engine::create_field_index(std::string_view message, Done done) {
     if (outcome.ok) collection->when_filled(field, nullptr);
     return finish(Operation::kCreateFieldIndex, true, std::move(outcome), std::move(done));
   }
-  collection->when_filled(field, [this, outcome = std::move(outcome), done = std::move(done)](const Error* failure) {
+  // Who waits keeps the collection: deleted before the filler came to it, it would go and never answer.
+  collection->when_filled(field, [this, collection, outcome = std::move(outcome), done = std::move(done)](const Error* failure) {
     finish(Operation::kCreateFieldIndex, true, failure == nullptr ? outcome : Outcome{false, "", failure->kind(), failure->what(), failure->field()},
            done);
   });
