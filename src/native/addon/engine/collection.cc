@@ -11,6 +11,8 @@ namespace sealpoint {
 
 namespace {
 
+constexpr uint64_t kCipheredTailBytesMax = uint64_t{32} << 20;
+
 int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -71,6 +73,8 @@ VectorIndexConfig Collection::index_config_of(const VectorField& field, size_t n
   config.optimizer = field.optimizer;
   config.payload_m = field.sparse || field.multi ? 0 : field.payload_m;
   config.cipher = store_.cipher();
+  // What lies under a cipher is loaded at once and indexed right after: a few of its floats at a time are enough to hold.
+  if (config.cipher != nullptr) config.optimizer.tail_bytes_max = kCipheredTailBytesMax;
   config.dir = folder_ + "/" + std::to_string(number);
   return config;
 }
