@@ -104,13 +104,10 @@ export const rows: readonly Row[] = [
   {
     title: "HNSW settings",
     probes: [
-      create("m and ef_construct", "hnsw", { vectors_config: size4, hnsw_config: { m: 8, ef_construct: 64 } }),
-      echo("payload_m", { hnsw_config: { payload_m: 8 } }, "config.hnswConfig.payloadM"),
-      echo(
-        "max_indexing_threads",
-        { hnsw_config: { max_indexing_threads: 2 } },
-        "config.hnswConfig.maxIndexingThreads",
-      ),
+      create("m, ef_construct, payload_m and max_indexing_threads", "hnsw", {
+        vectors_config: size4,
+        hnsw_config: { m: 8, ef_construct: 64, payload_m: 8, max_indexing_threads: 2 },
+      }),
       echo("inline_storage", { hnsw_config: { inline_storage: true } }, "config.hnswConfig.inlineStorage"),
     ],
   },
@@ -140,10 +137,14 @@ export const rows: readonly Row[] = [
         vectors_config: size4,
         optimizers_config: { indexing_threshold: 5000 },
       }),
+      create("deleted_threshold and the others", "optimizer_more", {
+        vectors_config: size4,
+        optimizers_config: { deleted_threshold: 0.3, max_segment_size: 10_000, default_segment_number: 2 },
+      }),
       echo(
-        "the other optimizer settings",
-        { optimizers_config: { deleted_threshold: 0.3 } },
-        "config.optimizerConfig.deletedThreshold",
+        "memmap_threshold",
+        { optimizers_config: { memmap_threshold: 1000 } },
+        "config.optimizerConfig.memmapThreshold",
       ),
       echo("wal_config", { wal_config: { wal_capacity_mb: 16 } }, "config.walConfig.walCapacityMb"),
     ],
