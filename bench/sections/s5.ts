@@ -176,7 +176,7 @@ async function load(server: BenchServer, order: object): Promise<Answered> {
 async function watched(server: BenchServer, order: object): Promise<Loaded> {
   let peakMegabytes = 0;
   const watch = setInterval(() => {
-    peakMegabytes = Math.max(peakMegabytes, server.anonymousMegabytes());
+    peakMegabytes = Math.max(peakMegabytes, server.anonymousMegabytesNow());
   }, 50);
   try {
     const { at } = await load(server, order);
