@@ -178,7 +178,7 @@ export const limits = {
   s5ChunkBytesMax: 64 * 1024 * 1024,
   s5ChunksMax: 10_000,
   /** Bytes of S5 files that one load may have downloaded or be downloading and not yet handed to the index. */
-  s5BytesInFlightMax: 24 * 1024 * 1024,
+  s5BytesInFlightMax: 16 * 1024 * 1024,
   /** Parallel downloads of one S5 load. */
   s5ParallelMax: 20,
   /** Tries per S5 file, all portals together; each portal is tried once at least. */
