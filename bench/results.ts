@@ -39,8 +39,12 @@ function render(sections: readonly Section[], kept: Kept): string {
 }
 
 export function keepResult(sections: readonly Section[], name: string, ran: string, result: SectionResult): void {
-  // Read anew each time: another run may have added its own meanwhile. NaN would become null and read as 0.
-  const bars = result.bars.map((bar) => ({ ...bar, value: Number.isFinite(bar.value) ? bar.value : 1e300 }));
+  // Read anew each time: another run may have added its own meanwhile. NaN would become null and read as 0: a value that misses stands for it.
+  const missing = (kind: "min" | "max") => (kind === "min" ? -1 : 1) * Number.MAX_SAFE_INTEGER;
+  const bars = result.bars.map((bar) => ({
+    ...bar,
+    value: Number.isFinite(bar.value) ? bar.value : missing(bar.kind),
+  }));
   const kept = { ...readKept(), [name]: { ran, body: result.body, bars } };
   writeFileSync(jsonPath, `${JSON.stringify(kept, undefined, 2)}\n`);
   writeFileSync(textPath, render(sections, kept));
