@@ -233,8 +233,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void parse_points(ByteReader& in, WriteContext& context, uint8_t kind) const;
   void parse_operation(ByteReader& in, std::string_view body, WriteContext& context) const;
   WriteOutcome commit(WriteContext& context);
-  // The next operation, in the store and in the change log, of a write that changes no point. Under the writers' mutex.
-  WriteOutcome begin_change(rocksdb::WriteBatch& batch) const;
+  // The next operation, in the store and in the change log; `points` are the log's entries of those that it changes. Under the writers' mutex.
+  WriteOutcome begin_change(rocksdb::WriteBatch& batch, std::string_view points = {}) const;
   void touch(size_t points);
   bool build(size_t vector, const std::shared_ptr<VectorIndex>& vectors, VectorIndex::BuildKind kind, const std::atomic<bool>& cancel, unsigned threads,
              std::string& error);

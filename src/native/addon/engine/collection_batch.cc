@@ -37,12 +37,17 @@ bool as_search(QueryStage& stage, SearchRequest& out) {
 
 // All with one vector name and one filter.
 void Collection::search_chunk(const std::vector<const SearchRequest*>& requests, std::vector<std::string*> answers) const {
+  // It makes its own plan.
+  if (requests.size() == 1) {
+    *answers[0] = search(*requests[0]);
+    return;
+  }
   std::shared_lock lock(state_mutex_);
   const size_t number = required_vector(requests[0]->using_vector);
   const VectorField field = record_.vectors[number];
   const View view = this->view(requests[0]->filter);
   // What is judged apart is judged for each, should a write have come between the plan and this.
-  if (requests.size() == 1 || field.sparse || field.multi || !view.exact) {
+  if (field.sparse || field.multi || !view.exact) {
     lock.unlock();
     for (size_t i = 0; i < requests.size(); ++i) *answers[i] = search(*requests[i]);
     return;
@@ -63,6 +68,8 @@ void Collection::search_chunk(const std::vector<const SearchRequest*>& requests,
 }
 
 std::vector<std::string> Collection::search_batch(const std::vector<const SearchRequest*>& requests, const Spread& spread) const {
+  // Most are alone, and have nothing to share.
+  if (requests.size() == 1) return {search(*requests[0])};
   std::vector<std::string> answers(requests.size());
   using Key = std::tuple<std::string_view, std::string_view, bool>;
   std::map<Key, std::vector<size_t>> groups;
@@ -102,6 +109,10 @@ std::vector<std::string> Collection::search_batch(const std::vector<const Search
 }
 
 std::vector<std::string> Collection::query_batch(const std::vector<std::string_view>& messages, const Spread& spread) const {
+  if (messages.size() == 1) {
+    ByteReader in(messages[0]);
+    return {query(in)};
+  }
   std::vector<QueryStage> stages(messages.size());
   std::vector<SearchRequest> searches(messages.size());
   std::vector<const SearchRequest*> shared;

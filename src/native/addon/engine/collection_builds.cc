@@ -25,7 +25,7 @@ bool Collection::wants_build(bool idle) const {
   return false;
 }
 
-// True when something was built, or there was nothing to do (`error` is then empty) or it failed.
+// True when something was built; otherwise there was nothing to do, or `error` tells why it failed.
 bool Collection::build(size_t vector, const std::shared_ptr<VectorIndex>& vectors, VectorIndex::BuildKind kind, const std::atomic<bool>& cancel,
                        unsigned threads, std::string& error) {
   std::unique_ptr<VectorIndex::Build> build;

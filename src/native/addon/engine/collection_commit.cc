@@ -105,10 +105,7 @@ WriteOutcome Collection::commit(WriteContext& context) {
       if (change.payload->size() > before) growth += change.payload->size() - before;
     }
   }
-  ByteWriter last;
-  last.u64(operation);
-  batch.Put(store_.meta(), Store::collection_key('o', cid_), last.bytes());
-  if (logs) batch.Put(store_.meta(), Store::change_key(cid_, operation), log.bytes());
+  begin_change(batch, log.bytes());
   std::string forgotten;
   if (!context.stream.empty()) {
     ByteWriter position;

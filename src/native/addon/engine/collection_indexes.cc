@@ -70,13 +70,13 @@ WriteOutcome Collection::create_index(const IndexedField& field) {
   return outcome;
 }
 
-WriteOutcome Collection::begin_change(rocksdb::WriteBatch& batch) const {
+WriteOutcome Collection::begin_change(rocksdb::WriteBatch& batch, std::string_view points) const {
   WriteOutcome outcome;
   outcome.operation = operation_ + 1;
   ByteWriter operation;
   operation.u64(outcome.operation);
   batch.Put(store_.meta(), Store::collection_key('o', cid_), operation.bytes());
-  if (logs_changes_) batch.Put(store_.meta(), Store::change_key(cid_, outcome.operation), "");
+  if (logs_changes_) batch.Put(store_.meta(), Store::change_key(cid_, outcome.operation), rocksdb::Slice(points.data(), points.size()));
   return outcome;
 }
 
