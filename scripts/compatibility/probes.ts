@@ -46,6 +46,11 @@ export const stated = (text: string, shownBy?: string): Probe => ({ kind: "state
 export const accepted = (probe: Probe): Probe => (probe.kind === "call" ? { ...probe, withoutEffect: true } : probe);
 
 export const size4 = { params: { size: 4, distance: "Cosine" } };
+export const feedback = {
+  target: { id: { num: 1 } },
+  feedback: [{ example: { id: { num: 2 } }, score: 0.9 }],
+  strategy: { naive: { a: 1, b: 1, c: 1 } },
+};
 export const dense = { dense: { data: [1, 0, 0, 0] } };
 export const nearest = { nearest: dense };
 export const ids = (...numbers: number[]): JsonObject => ({ points: { ids: numbers.map((num) => ({ num })) } });

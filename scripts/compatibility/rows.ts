@@ -14,6 +14,7 @@ import {
   createWith,
   dense,
   echo,
+  feedback,
   field,
   http,
   ids,
@@ -243,10 +244,10 @@ export const rows: readonly Row[] = [
       points("set", "SetPayload", { payload: city, points_selector: ids(4), wait: true }),
       points("set at a path", "SetPayload", { payload: city, key: "deep.er", points_selector: ids(4), wait: true }),
       points("overwrite", "OverwritePayload", { payload: city, points_selector: ids(4), wait: true }),
-      points("overwrite at a path", "OverwritePayload", { payload: city, key: "deep", points_selector: ids(4) }),
       points("delete keys", "DeletePayload", { keys: ["city"], points_selector: ids(4), wait: true }),
       points("clear", "ClearPayload", { points: ids(4), wait: true }),
     ],
+    note: "An overwrite ignores its `key`, as Qdrant's does.",
   },
   {
     title: "UpdateBatch, 8 kinds of update",
@@ -407,7 +408,8 @@ export const rows: readonly Row[] = [
   },
   {
     title: "Query: relevance feedback",
-    probes: [query("relevance_feedback", { query: { relevance_feedback: { target: { id: { num: 1 } } } } })],
+    probes: [query("relevance_feedback", { query: { relevance_feedback: feedback } })],
+    note: "The naive strategy, the only one of Qdrant's 1.19.",
   },
   {
     title: "Inference inputs",

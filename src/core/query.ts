@@ -57,6 +57,17 @@ export interface ContextPair {
   readonly positive: VectorInput;
   readonly negative: VectorInput;
 }
+/** An example with the score that a better model gave it. */
+export interface FeedbackItem {
+  readonly example: VectorInput;
+  readonly score: number;
+}
+/** Qdrant's naive strategy: a for the target's similarity, b the power of a pair's difference in score, c the weight of the pairs. b >= 0. */
+export interface FeedbackCoefficients {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+}
 /** A date's are microseconds since 1970, as integers. */
 export type OrderValue = bigint | number;
 export interface OrderBy {
@@ -129,6 +140,12 @@ export type Query =
     }
   | { readonly kind: "discover"; readonly target: VectorInput; readonly context: readonly ContextPair[] }
   | { readonly kind: "context"; readonly context: readonly ContextPair[] }
+  | {
+      readonly kind: "relevance_feedback";
+      readonly target: VectorInput;
+      readonly feedback: readonly FeedbackItem[];
+      readonly strategy: FeedbackCoefficients;
+    }
   | { readonly kind: "order_by"; readonly orderBy: OrderBy }
   | { readonly kind: "rrf" /** default 2, as Qdrant's */; readonly k: number; readonly weights: readonly number[] }
   | { readonly kind: "dbsf" }

@@ -311,7 +311,7 @@ function judgeQuery(rules: HeldRules, request: QueryRequest | Prefetch, limit: n
   if (query?.kind === "formula" && strict.unindexedFilteringRetrieve === false) {
     checkExpression(indexes, query.expression);
   }
-  const ofVectors = ["nearest", "recommend", "discover", "context"].includes(query?.kind ?? "");
+  const ofVectors = ["nearest", "recommend", "discover", "context", "relevance_feedback"].includes(query?.kind ?? "");
   if (ofVectors && request.prefetch.length === 0) checkFullScan(rules, request.using, request.filter);
   checkLimit(limit, strict.maxQueryLimit, "limit");
   checkFilter(strict, indexes, request.filter, strict.unindexedFilteringRetrieve);
@@ -325,6 +325,7 @@ function leafCost(query: Query | undefined): number {
   if (query?.kind === "recommend" && query.strategy !== "average_vector") {
     return query.positive.length + query.negative.length;
   }
+  if (query?.kind === "relevance_feedback") return 1 + query.feedback.length;
   return 1;
 }
 

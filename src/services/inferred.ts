@@ -162,6 +162,12 @@ export function forEachInput(query: Query, visit: (input: VectorInput, place: st
     case "context":
       pairs(query.context, "context");
       break;
+    case "relevance_feedback":
+      visit(query.target, "relevance_feedback.target");
+      query.feedback.forEach(({ example }, i) => {
+        visit(example, `relevance_feedback.feedback[${i}].example`);
+      });
+      break;
     default:
   }
 }
@@ -214,6 +220,12 @@ export function mapQueryInputs(query: Query, map: (input: VectorInput) => Vector
       return { ...query, target: map(query.target), context: pairs(query.context) };
     case "context":
       return { ...query, context: pairs(query.context) };
+    case "relevance_feedback":
+      return {
+        ...query,
+        target: map(query.target),
+        feedback: query.feedback.map(({ example, score }) => ({ example: map(example), score })),
+      };
     default:
       return query;
   }

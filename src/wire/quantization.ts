@@ -24,6 +24,11 @@ export function validationError(field: string, text: string): Error {
   return badInput(`Validation error in body: [${field}: ${text}]`, field);
 }
 
+/** A float as Qdrant's errors show it: a whole one with its point. */
+export function floatText(value: number): string {
+  return Number.isInteger(value) ? value.toFixed(1) : String(value);
+}
+
 /** Of a text that may not be empty. */
 export function emptyError(field: string): Error {
   return validationError(field, 'value "" invalid, must be at least 1 characters');
@@ -102,7 +107,10 @@ export function mapQuantization(
         throw badInput(`Wrong input: ${field}.scalar.type: unknown quantization type`, `${field}.scalar.type`);
       }
       if (quantile !== undefined && !(quantile >= 0.5 && quantile <= 1)) {
-        throw validationError(`${field}.scalar.quantile`, `value ${quantile} invalid, must be from 0.5 to 1.0`);
+        throw validationError(
+          `${field}.scalar.quantile`,
+          `value ${floatText(quantile)} invalid, must be from 0.5 to 1.0`,
+        );
       }
       return {
         kind: "scalar",
@@ -161,7 +169,10 @@ export function mapQuantization(
 export function mapQuantizationSearch(message: QuantizationSearchParams): QuantizationSearch {
   const { ignore, rescore, oversampling } = message;
   if (oversampling !== undefined && !(oversampling >= 1 && Number.isFinite(oversampling))) {
-    throw validationError("params.quantization.oversampling", `value ${oversampling} invalid, must be 1.0 or larger`);
+    throw validationError(
+      "params.quantization.oversampling",
+      `value ${floatText(oversampling)} invalid, must be 1.0 or larger`,
+    );
   }
   return {
     ...(ignore === undefined ? {} : { ignore }),

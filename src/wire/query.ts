@@ -13,6 +13,7 @@ import type {
   QueryPoints,
   RecommendPointGroups,
   RecommendPoints,
+  RelevanceFeedbackInput,
   SearchParams as SearchParamsMessage,
   SearchPointGroups,
   SearchPoints,
@@ -41,10 +42,9 @@ import {
 import { mapFilter } from "./filter.ts";
 import { mapFormula, mapOrderBy } from "./formula.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
-import { emptyError, validationError } from "./quantization.ts";
+import { emptyError, floatText, validationError } from "./quantization.ts";
 import { mapPayloadSelector, mapVectorsSelector, toCount } from "./selectors.ts";
 import { mapInference, mapMulti, mapSparse, mapVectorValue } from "./vector-values.ts";
-import { unsupported } from "./vectors.ts";
 
 /** Qdrant's defaults of Query and of groups. */
 const limitDefault = 10;
@@ -137,7 +137,10 @@ function mapQueryParams(params: SearchParamsMessage | undefined, field: string):
   const { hnswEf, exact, indexedOnly, quantization } = params;
   const oversampling = quantization?.oversampling;
   if (oversampling !== undefined && !(oversampling >= 1)) {
-    throw validationError(`${field}.quantization.oversampling`, `value ${oversampling} invalid, must be 1.0 or larger`);
+    throw validationError(
+      `${field}.quantization.oversampling`,
+      `value ${floatText(oversampling)} invalid, must be 1.0 or larger`,
+    );
   }
   return {
     hnswEf: hnswEf === undefined ? undefined : Math.min(toCount(hnswEf), limits.efMax),
@@ -192,7 +195,7 @@ function toQuery(message: QueryMessage, field: string): Query {
       const at = `${field}.nearest_with_mmr`;
       const { diversity = 0.5, candidatesLimit } = need(one.value.mmr, `${at}.mmr`);
       if (!(diversity >= 0 && diversity <= 1)) {
-        throw validationError(`${at}.mmr.diversity`, `value ${diversity} invalid, must be from 0.0 to 1.0`);
+        throw validationError(`${at}.mmr.diversity`, `value ${floatText(diversity)} invalid, must be from 0.0 to 1.0`);
       }
       if (candidatesLimit !== undefined && candidatesLimit > limits.mmrCandidatesMax) {
         throw validationError(
@@ -245,7 +248,7 @@ function toQuery(message: QueryMessage, field: string): Query {
     case "formula":
       return mapFormula(one.value, `${field}.formula`);
     case "relevanceFeedback":
-      throw unsupported("feedback queries", `${field}.relevance_feedback`);
+      return mapFeedback(one.value, `${field}.relevance_feedback`);
     default:
       throw badInput("Query variant is missing", field);
   }
@@ -277,6 +280,39 @@ function mapPairs(pairs: readonly ContextInputPair[], field: string): ContextPai
     positive: mapInput(need(positive, `${field}[${i}].positive`), `${field}[${i}].positive`),
     negative: mapInput(need(negative, `${field}[${i}].negative`), `${field}[${i}].negative`),
   }));
+}
+
+function mapFeedback({ target, feedback, strategy }: RelevanceFeedbackInput, field: string): Query {
+  const of = mapInput(need(target, `${field}.target`), `${field}.target`);
+  const { variant } = need(strategy, `${field}.strategy`);
+  if (variant.case !== "naive") throw badInput(`${field}.strategy: missing`, `${field}.strategy`);
+  // Qdrant's validator judges the message as a whole here, which it calls `__all__`.
+  if (feedback.length === 0) throw validationError(`${field}.__all__`, "feedback elements must be non-empty");
+  if (feedback.length > limits.examplesMax) {
+    throw badInput(`${field}.feedback: more than ${limits.examplesMax} examples`, `${field}.feedback`);
+  }
+  const finite = (value: number, at: string): number => {
+    if (!Number.isFinite(value)) throw badInput(`${at}: must be finite`, at);
+    return value;
+  };
+  const { a, b, c } = variant.value;
+  if (b < 0) throw validationError(`${field}.strategy.naive.b`, `value ${floatText(b)} invalid, must be 0.0 or larger`);
+  return {
+    kind: "relevance_feedback",
+    target: of,
+    feedback: feedback.map(({ example, score }, i) => {
+      const at = `${field}.feedback[${i}]`;
+      return {
+        example: mapInput(need(example, `${at}.example`), `${at}.example`),
+        score: finite(score, `${at}.score`),
+      };
+    }),
+    strategy: {
+      a: finite(a, `${field}.strategy.naive.a`),
+      b: finite(b, `${field}.strategy.naive.b`),
+      c: finite(c, `${field}.strategy.naive.c`),
+    },
+  };
 }
 
 function mapInput(input: VectorInputMessage, field: string): VectorInput {

@@ -32,7 +32,7 @@ import { validationError } from "./quantization.ts";
 import { decoding, joinPieces, MessageReader } from "./reader.ts";
 import { mapPointsSelector, type WirePointsSelector } from "./selectors.ts";
 import { mapWriteCondition, PointReader, tooManyPoints, type WireCondition, type WirePoint } from "./upsert.ts";
-import { type GivenVectors, mapVectors, unsupported } from "./vectors.ts";
+import { type GivenVectors, mapVectors } from "./vectors.ts";
 
 interface WireSealing {
   readonly publicKey?: string | undefined;
@@ -189,8 +189,7 @@ function toSetPayload(
   const selector = mapPointsSelector(message.pointsSelector, `${prefix}points_selector`);
   const { publicKey, freshEphemeral, key } = message;
   if (!overwrite) return { kind: "set_payload", selector, payload, key, publicKey, freshEphemeral };
-  // Qdrant ignores the key here; a caller who gives one expects to keep the rest of the payload.
-  if (key !== undefined) throw unsupported("overwrites below a key", `${prefix}key`);
+  // An overwrite knows no key: the payload becomes all there is, as in Qdrant.
   return { kind: "overwrite_payload", selector, payload, publicKey, freshEphemeral };
 }
 

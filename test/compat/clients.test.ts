@@ -59,6 +59,11 @@ describe.skipIf(!addonBuilt || !existsSync(python))("Qdrant's Python client", ()
     expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("both doors agree");
   });
 
+  test("gives feedback on results, over both doors", { timeout: 120_000 }, async () => {
+    const script = join(root, "test/compat/feedback.py");
+    expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("feedback agrees");
+  });
+
   test("meets the limits of strict mode, over both doors", { timeout: 120_000 }, async () => {
     const script = join(root, "test/compat/strict.py");
     expect(await run(python, [script, server.address, String(server.httpPort)])).toContain("strict mode agrees");

@@ -9,7 +9,7 @@ import secrets
 import sys
 
 import grpc
-from qdrant_client import QdrantClient, models
+from qdrant_client import QdrantClient, grpc as grpc_types, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import UnexpectedResponse
 
@@ -118,7 +118,28 @@ def reads_cost_their_leaves(client, name):
         raise AssertionError("three pairs were taken")
 
 
-STEPS = [lists_score_one, examples_are_no_answers, formulas_take_null_for_a_value, samples_have_no_pages, configuration_is_shown, reads_cost_their_leaves]
+def overwrites_know_no_key(client, name):
+    """What is given becomes the whole payload, whatever the key says; a set with a key changes what lies there."""
+    client.create_collection(name, vectors_config=SMALL)
+    client.upsert(name, points(3), wait=True)
+    payload = lambda point: client.retrieve(name, ids=[point])[0].payload  # noqa: E731
+    client.set_payload(name, {"x": 1}, points=[1, 2], key="deep", wait=True)
+    assert payload(1) == {"n": 1, "deep": {"x": 1}}, payload(1)
+    below = models.SetPayload(payload={"y": 2}, points=[1], key="deep")
+    client.batch_update_points(name, [models.OverwritePayloadOperation(overwrite_payload=below)], wait=True)
+    assert payload(1) == {"y": 2}, payload(1)
+    # The client's own method has no key.
+    if client._client._prefer_grpc:
+        selector = grpc_types.PointsSelector(points=grpc_types.PointsIdsList(ids=[grpc_types.PointId(num=2)]))
+        value = {"y": grpc_types.Value(integer_value=2)}
+        request = grpc_types.SetPayloadPoints(collection_name=name, wait=True, payload=value, key="deep", points_selector=selector)
+        client.grpc_points.OverwritePayload(request)
+    else:
+        client.http.points_api.overwrite_payload(collection_name=name, wait=True, set_payload=below.model_copy(update={"points": [2]}))
+    assert payload(2) == {"y": 2}, payload(2)
+
+
+STEPS = [overwrites_know_no_key, lists_score_one, examples_are_no_answers, formulas_take_null_for_a_value, samples_have_no_pages, configuration_is_shown, reads_cost_their_leaves]
 
 
 def main(target, http_port):

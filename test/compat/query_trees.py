@@ -1,4 +1,4 @@
-"""Random universal queries for differential.py: prefetch trees, fusion, recommend, discover, context, MMR, formula, groups.
+"""Random universal queries for differential.py: prefetch trees, fusion, recommend, discover, context, feedback, MMR, formula, groups.
 
 Limits of prefetches cut lists at random, and where equal scores stand at the cut the two sides may keep different points. So each query is
 repeated with limits that cut nothing: those answers are compared. Cut ones are compared in what does not depend on the choice among equals.
@@ -29,7 +29,10 @@ class QueryTrees:
         using = self.rng.choice(names)
         several = lambda most: [self.example(using) for _ in range(self.rng.randrange(1, most))]  # noqa: E731
         pairs = lambda: [models.ContextPair(positive=self.example(using), negative=self.example(using)) for _ in range(self.rng.randrange(1, 3))]  # noqa: E731
-        kind = self.rng.choice([0, 1, 2, 3, 5] if untied else [0, 1, 2, 3, 4, 5])
+        kind = self.rng.choice([0, 1, 2, 3, 5, 6] if untied else [0, 1, 2, 3, 4, 5, 6])
+        # The in-memory mode has feedback for dense vectors only; feedback.py has the others.
+        if kind == 6 and (self.is_sparse(using) or using in getattr(self, "multi", ())):
+            kind = 5
         if kind == 0:
             query = models.NearestQuery(nearest=self.example(using))
         elif kind == 1:
@@ -41,6 +44,13 @@ class QueryTrees:
             query = models.DiscoverQuery(discover=models.DiscoverInput(target=self.example(using), context=pairs()))
         elif kind == 4:
             query = models.ContextQuery(context=pairs())
+        elif kind == 6:
+            items = [models.FeedbackItem(example=self.example(using), score=self.rng.choice([0.1, 0.5, 0.9])) for _ in range(self.rng.randrange(1, 4))]
+            naive = models.NaiveFeedbackStrategyParams(a=self.rng.choice([0.2, 1]), b=self.rng.choice([0, 0.7]), c=self.rng.choice([0.1, 1]))
+            strategy = models.NaiveFeedbackStrategy(naive=naive)
+            query = models.RelevanceFeedbackQuery(
+                relevance_feedback=models.RelevanceFeedbackInput(target=self.example(using), feedback=items, strategy=strategy)
+            )
         else:
             query = models.NearestQuery(nearest=self.vector(using))
         return query, using or None

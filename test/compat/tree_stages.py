@@ -31,6 +31,10 @@ def mentioned(query, prefetches):
         for pair in inner.context:
             add(pair.positive)
             add(pair.negative)
+    elif isinstance(query, models.RelevanceFeedbackQuery):
+        add(query.relevance_feedback.target)
+        for item in query.relevance_feedback.feedback:
+            add(item.example)
     for one in prefetches or []:
         found |= mentioned(one.query, one.prefetch)
     return found

@@ -159,6 +159,17 @@ function writeQuery(out: NativeWriter, query: Query | undefined): void {
       out.u8(6);
       writePairs(out, query.context);
       break;
+    case "relevance_feedback": {
+      const { a, b, c } = query.strategy;
+      out.u8(12);
+      writeInput(out, query.target);
+      out.f32(a).f32(b).f32(c).u32(query.feedback.length);
+      for (const { example, score } of query.feedback) {
+        writeInput(out, example);
+        out.f32(score);
+      }
+      break;
+    }
     case "order_by":
       out.u8(7);
       writeOrderBy(out, query.orderBy);

@@ -60,6 +60,7 @@ const specials: Readonly<Record<string, () => Schema>> = {
       fields({ recommend: of(p.RecommendInputSchema) }, "recommend"),
       fields({ discover: of(p.DiscoverInputSchema) }, "discover"),
       fields({ context: of(p.ContextInputSchema) }, "context"),
+      fields({ relevance_feedback: of(p.RelevanceFeedbackInputSchema) }, "relevance_feedback"),
       fields({ order_by: of(p.OrderBySchema) }, "order_by"),
       fields({ fusion: { type: "string", enum: ["rrf", "dbsf"] } }, "fusion"),
       fields({ rrf: of(p.RrfSchema) }, "rrf"),

@@ -382,6 +382,9 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
       case QueryKind::kDiscover:
         score = discovery_score((inputs.size() - 1) / 2, similarity);
         break;
+      case QueryKind::kFeedback:
+        score = feedback_score(stage.weights, similarity);
+        break;
       default:
         score = context_score(inputs.size() / 2, similarity);
     }

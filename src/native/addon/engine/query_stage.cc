@@ -1,5 +1,7 @@
 #include "query_stage.h"
 
+#include "../query/judge.h"
+
 namespace sealpoint {
 
 namespace {
@@ -92,6 +94,20 @@ QueryStage QueryStage::read(ByteReader& in, int depth) {
       stage.rrf_k = in.u32();
       for (uint32_t n = in.u32(); n > 0; --n) stage.weights.push_back(in.f32());
       break;
+    case QueryKind::kFeedback: {
+      inputs(1);
+      FeedbackCoefficients naive;
+      naive.a = in.f32();
+      naive.b = in.f32();
+      naive.c = in.f32();
+      std::vector<float> scores;
+      for (uint32_t n = in.u32(); n > 0; --n) {
+        inputs(1);
+        scores.push_back(in.f32());
+      }
+      stage.weights = feedback_weights(naive, scores);
+      break;
+    }
     case QueryKind::kFormula:
       stage.formula = Formula::read(in);
       break;

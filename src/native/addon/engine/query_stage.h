@@ -44,12 +44,13 @@ enum class QueryKind : uint8_t {
   kDbsf = 9,
   kSample = 10,
   kFormula = 11,
+  kFeedback = 12,
 };
 
 struct QueryStage {
   std::vector<QueryStage> prefetch;
   QueryKind kind = QueryKind::kNone;
-  // nearest: one; average, best score, sum: positives, then negatives; discover: the target, then pairs; context: pairs.
+  // nearest: one; average, best score, sum: positives, then negatives; discover: the target, then pairs; context: pairs; feedback: the target, then the examples.
   std::vector<QueryInput> inputs;
   uint32_t positives = 0;
   bool mmr = false;
@@ -57,7 +58,7 @@ struct QueryStage {
   uint32_t mmr_candidates = 0;  // 0: the limit
   OrderBy order_by;
   uint32_t rrf_k = 2;
-  std::vector<float> weights;
+  std::vector<float> weights;  // rrf: of the prefetches; feedback: of the inputs
   std::unique_ptr<Formula> formula;
   std::string using_vector;
   QueryParams params;

@@ -1,9 +1,10 @@
-// Scores that compare a point with several vectors: recommend by best score or sum, discover and context. `similarity(i)` is the raw
+// Scores that compare a point with several vectors: recommend by best score or sum, discover, context and relevance feedback. `similarity(i)` is the raw
 // similarity with example i (greater is nearer; for euclid minus the squared distance, for manhattan minus the distance).
 #pragma once
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <vector>
 
 namespace sealpoint {
 
@@ -47,6 +48,40 @@ float context_score(size_t pairs, Similarity similarity) {
     score += fast_sigmoid(std::min(difference, 0.0f));
   }
   return score;
+}
+
+// Qdrant's naive relevance feedback: a times the similarity with the target, and for each ordered pair of examples of which the first has
+// the greater score (their difference is d) d^b * c times how much nearer the point is to the first.
+struct FeedbackCoefficients {
+  float a = 1, b = 1, c = 1;
+};
+
+// That sum is linear in the similarities, so it is one weight for the target and one for each example, in this order: n products a point
+// where the pairs have n * (n - 1).
+inline std::vector<float> feedback_weights(const FeedbackCoefficients& naive, const std::vector<float>& scores) {
+  std::vector<double> sums(scores.size(), 0);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    for (size_t j = 0; j < scores.size(); ++j) {
+      const float confidence = scores[i] - scores[j];
+      if (!(confidence > 0)) continue;
+      const double of_pair = std::pow(confidence, naive.b) * naive.c;
+      sums[i] += of_pair;
+      sums[j] -= of_pair;
+    }
+  }
+  std::vector<float> weights{naive.a};
+  for (const double sum : sums) weights.push_back(static_cast<float>(sum));
+  return weights;
+}
+
+// -infinity for what is no number, as the difference of two scores without bound is.
+template <typename Similarity>
+float feedback_score(const std::vector<float>& weights, Similarity similarity) {
+  double score = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (weights[i] != 0) score += static_cast<double>(weights[i]) * similarity(i);
+  }
+  return std::isnan(score) ? -std::numeric_limits<float>::infinity() : static_cast<float>(score);
 }
 
 }  // namespace sealpoint
