@@ -91,6 +91,16 @@ interface Addon {
   bm25Batch(message: Uint8Array): Promise<ArrayBuffer>;
   blake3(input: Uint8Array): ArrayBuffer;
   openS5File(file: Uint8Array, key: Uint8Array): boolean;
+  openS5Chunk(
+    file: Uint8Array,
+    key: Uint8Array,
+    hash: Uint8Array,
+    vectors: Uint8Array,
+    chunk: number,
+    dimensions: number,
+    rows: number,
+    keepIds: boolean,
+  ): Promise<ArrayBuffer>;
   takeS5Vectors(json: Uint8Array, dimensions: number, rows: number, vectors: Uint8Array): ArrayBuffer | undefined;
   simdLevel(): string;
 }
@@ -313,6 +323,24 @@ export function nativeTakeS5Vectors(
   const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
   const rest = load().takeS5Vectors(json, dimensions, rows, bytes);
   return rest === undefined ? undefined : Buffer.from(rest);
+}
+
+export interface S5ChunkRequest {
+  readonly file: Uint8Array;
+  readonly key: Uint8Array;
+  /** BLAKE3 of the file as it should be; empty: not known. */
+  readonly hash: Uint8Array;
+  readonly chunkId: number;
+  readonly dimensions: number;
+  readonly rows: number;
+  readonly keepIds: boolean;
+}
+
+/** Opens and reads a chunk on a native thread; native/addon/seal/s5_open.h has the answer's layout. What it is given must stay as it is until this settles. */
+export function nativeOpenS5Chunk(request: S5ChunkRequest, vectors: Float32Array): Promise<ArrayBuffer> {
+  const { file, key, hash, chunkId, dimensions, rows, keepIds } = request;
+  const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
+  return load().openS5Chunk(file, key, hash, bytes, chunkId, dimensions, rows, keepIds);
 }
 
 /** The SIMD kernels that this machine runs: avx512vnni, avx2 or baseline. */

@@ -2,6 +2,7 @@ export {
   NativeEngine,
   type NativeOptions,
   nativeBlake3,
+  nativeOpenS5Chunk,
   nativeOpenS5File,
   nativeSealBatch,
   nativeTakeS5Vectors,

@@ -322,19 +322,30 @@ export class Databases {
     database.loadTimeMs = Math.round(performance.now() - begunMs);
   }
 
+  /** The index is made while the first chunks are on their way. */
   #loadSink(database: Database): LoadSink {
+    let making: Promise<void> = Promise.resolve();
+    const make = async (dimensions: number, rows: number): Promise<void> => {
+      const index = await this.#options.indexes.create({ dimensions, rows });
+      if (database.state === "closed") await index.close();
+      else database.index = index;
+    };
     return {
       metadataForm: "metadata",
-      begin: async ({ dimensions, count }) => {
+      begin: ({ dimensions, count }) => {
         this.#admit(database, count, dimensions);
         database.expected = count;
-        const index = await this.#options.indexes.create({ dimensions, rows: count });
-        if (database.state === "closed") await index.close();
-        else database.index = index;
+        making = make(dimensions, count);
+        // `add` and `finish` tell.
+        making.catch(() => undefined);
       },
-      add: (batch) => this.#indexOf(database).add(batch),
-      finish: () => undefined,
+      add: async (batch) => {
+        await making;
+        await this.#indexOf(database).add(batch);
+      },
+      finish: () => making,
       abort: async () => {
+        await making.catch(() => undefined);
         const { index } = database;
         database.index = undefined;
         await index?.close();

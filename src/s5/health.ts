@@ -1,5 +1,6 @@
 /** Whether the portals can be reached: asked when somebody wants to know, and remembered for a moment, so that scrapes do not become load. */
 import type { PortalHealth } from "./backend.ts";
+import { getFrom } from "./http-get.ts";
 
 const timeoutMs = 2_000;
 const freshMs = 5_000;
@@ -27,9 +28,10 @@ async function probe(url: string): Promise<PortalHealth> {
   const begun = performance.now();
   let reachable = false;
   try {
-    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(timeoutMs), redirect: "manual" });
-    reachable = response.ok;
-    await response.body?.cancel();
+    const response = await getFrom(`${url}/health`, AbortSignal.timeout(timeoutMs));
+    const { statusCode = 0 } = response;
+    reachable = statusCode >= 200 && statusCode < 300;
+    response.destroy();
   } catch {
     // Not reachable; why, the loads' own errors tell.
   }

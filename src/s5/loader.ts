@@ -137,8 +137,6 @@ class Load {
     try {
       this.#abort.signal.throwIfAborted();
       checkOwner(location, userAddress);
-      // Of a refresh most chunks stay.
-      if (known === undefined) (this.#options.opener ?? sharedOpener).warm();
       const manifest = await this.#loadManifest();
       const { name, dimensions, vectorCount, chunks, sizeBytes } = manifest;
       progress.push({

@@ -16,9 +16,11 @@ const nonceLength = 12;
 const tagLength = 16;
 
 /** NIST SP 800-38D: 12-byte nonce, then ciphertext and 16-byte tag, no additional data. In place: the answer lies in the file's own memory. */
-function decrypt(encrypted: Uint8Array, keyBytes: SharedArrayBuffer): Buffer {
+function decrypt(task: OpenTask, keyBytes: SharedArrayBuffer): Buffer {
+  const { encrypted } = task;
+  const isOpen = task.kind === "chunk" && task.opened !== undefined;
   // A wrong key and a changed file read the same.
-  if (!nativeOpenS5File(encrypted, new Uint8Array(keyBytes))) {
+  if (!isOpen && !nativeOpenS5File(encrypted, new Uint8Array(keyBytes))) {
     throw new LoadError("DECRYPTION_FAILED", "cannot open the file");
   }
   const { buffer, byteOffset, length } = encrypted;
@@ -36,20 +38,20 @@ function parse(text: Buffer, name: string): unknown {
 
 /** The file's JSON, read by `read`, and overwritten. */
 function openText<T>(
-  encrypted: Uint8Array,
+  task: OpenTask,
   key: SharedArrayBuffer,
   bytesMax: number,
   name: string,
   read: (text: Buffer) => T,
 ): T {
-  const plain = decrypt(encrypted, key);
+  const plain = decrypt(task, key);
   try {
     if (plain.length > bytesMax) throw new LoadError("MEMORY_LIMIT_EXCEEDED", `${name}: more than ${bytesMax} bytes`);
     return read(plain);
   } finally {
     plain.fill(0);
     // Not when the collector comes by: files of some megabytes follow one another.
-    giveBack(encrypted);
+    giveBack(task.encrypted);
   }
 }
 
@@ -91,7 +93,7 @@ function readVector(value: unknown, target: Float32Array, offset: number, dimens
 
 function openChunk(task: OpenChunkTask, key: SharedArrayBuffer): RecordBatch {
   const file = `chunk ${task.chunkId}`;
-  const opened = openText(task.encrypted, key, limits.s5ChunkBytesMax, file, (text) => parseChunk(text, task, file));
+  const opened = openText(task, key, limits.s5ChunkBytesMax, file, (text) => parseChunk(text, task, file));
   const { json } = opened;
   if (typeof json !== "object" || json === null)
     throw new LoadError("MANIFEST_PARSE_ERROR", `${file}: must be an object`);
@@ -151,7 +153,8 @@ function openChunk(task: OpenChunkTask, key: SharedArrayBuffer): RecordBatch {
 }
 
 function isMisnamed(task: OpenTask): boolean {
-  return task.kind === "chunk" && task.cid !== undefined && !matchesContentId(task.encrypted, task.cid);
+  if (task.kind !== "chunk") return false;
+  return task.opened?.misnamed ?? (task.cid !== undefined && !matchesContentId(task.encrypted, task.cid));
 }
 
 /** What `transfer` names goes to another thread with the answer and not as a copy. */
@@ -161,9 +164,7 @@ export function openFile(request: OpenRequest): { answer: OpenAnswer; transfer: 
   const misnamed = isMisnamed(task);
   try {
     if (task.kind === "manifest") {
-      const manifest = openText(task.encrypted, key, limits.s5ManifestBytesMax, "manifest", (text) =>
-        parse(text, "manifest"),
-      );
+      const manifest = openText(task, key, limits.s5ManifestBytesMax, "manifest", (text) => parse(text, "manifest"));
       return { answer: { number, manifest }, transfer: [] };
     }
     const batch = openChunk(task, key);

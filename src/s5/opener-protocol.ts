@@ -19,6 +19,8 @@ export interface OpenChunkTask {
   readonly metadataForm: MetadataForm;
   /** Of the encrypted file; one that is no S5 id of a blob is passed over. */
   readonly cid?: string | undefined;
+  /** It lies there decrypted, because a native thread opened it and left it to be read here: between its nonce and its tag. */
+  readonly opened?: { readonly misnamed: boolean };
 }
 
 export type OpenTask = OpenManifestTask | OpenChunkTask;

@@ -1,12 +1,14 @@
 /**
- * Worker threads that decrypt and parse, shared by all loads of the process. They start when first needed and end when idle, so a
- * server that never loads pays nothing, and what an idle thread's heap still held of a database goes with it.
+ * Opens files off the event loop, for all loads of the process: chunks of the usual form on native threads, a few at a time, and the rest (great manifests, chunks that
+ * are written in an unusual way, and those with a fault, which must be named) in worker threads. Workers start when first needed and end when idle, so a
+ * server that needs none pays nothing, and what an idle thread's heap still held of a database goes with it.
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { LoadError } from "./errors.ts";
+import { openChunkNatively } from "./native-chunk.ts";
 import { openFile } from "./open-file.ts";
-import type { OpenAnswer, OpenRequest, OpenTask } from "./opener-protocol.ts";
+import type { OpenAnswer, OpenChunkTask, Opened, OpenRequest, OpenTask } from "./opener-protocol.ts";
 
 /** A parsed chunk of the largest size, read the usual way, takes about ten times its text. */
 /** A young generation of V8's own choice would keep some 50 MB of each thread resident. */
@@ -15,6 +17,8 @@ const heapMegabytesMax = 1_024;
 const idleMs = 1_000;
 /** A manifest up to this is decrypted and parsed within a millisecond or two. */
 const openHereBytesMax = 256 * 1024;
+/** Of the four threads that Node's pool has. */
+const nativelyMax = 3;
 
 /** The worker's file beside this one: .ts when run from the sources by type stripping, .js when compiled. */
 export function workerUrl(name: string): URL {
@@ -38,21 +42,43 @@ export class Opener {
   private readonly threads = new Set<Thread>();
   private readonly waiting: Job[] = [];
   private nextNumber = 1;
+  /** Chunks on native threads. */
+  private natively = 0;
+  private readonly turns: (() => void)[] = [];
 
   constructor(size = Math.max(1, Math.min(4, availableParallelism()))) {
     this.size = size;
   }
 
-  /** A thread takes a while to start: one is made ready while its first file is still on its way. */
-  warm(): void {
-    if (this.threads.size === 0) this.rest(this.start());
+  /** `task.encrypted` is transferred: the caller's view of it is empty afterwards. */
+  async open(task: OpenTask, key: SharedArrayBuffer): Promise<Opened> {
+    if (task.kind === "chunk") {
+      const opened = await this.openNatively(task, key);
+      if (opened === undefined) return this.openInThread(task, key);
+      return "unusual" in opened ? this.openInThread({ ...task, opened: opened.unusual }, key) : opened;
+    }
+    // A thread would only be waited for.
+    if (task.encrypted.length <= openHereBytesMax) return openFile({ number: 0, key, task }).answer;
+    return this.openInThread(task, key);
   }
 
-  /** `task.encrypted` is transferred: the caller's view of it is empty afterwards. */
-  async open(task: OpenTask, key: SharedArrayBuffer): Promise<OpenAnswer> {
-    // A thread would only be waited for.
-    if (task.kind === "manifest" && task.encrypted.length <= openHereBytesMax)
-      return openFile({ number: 0, key, task }).answer;
+  /** So many at a time that other work of Node's pool (files, names) always finds a thread. */
+  private async openNatively(task: OpenChunkTask, key: SharedArrayBuffer): ReturnType<typeof openChunkNatively> {
+    if (this.natively >= Math.min(this.size, nativelyMax)) await new Promise<void>((go) => this.turns.push(go));
+    else this.natively++;
+    try {
+      return await openChunkNatively(task, key);
+    } catch (error) {
+      throw new LoadError("INDEX_BUILD_FAILED", "the chunk cannot be read", { cause: error });
+    } finally {
+      // The place goes on to who waits for it.
+      const next = this.turns.shift();
+      if (next === undefined) this.natively--;
+      else next();
+    }
+  }
+
+  private openInThread(task: OpenTask, key: SharedArrayBuffer): Promise<OpenAnswer> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ request: { number: this.nextNumber++, key, task }, resolve, reject });
       this.dispatch();

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { badInput, limits } from "../core/index.ts";
+import { getFrom, type PortalResponse } from "./http-get.ts";
 import { giveBack } from "./memory.ts";
 
 export type DownloadFailure = "not_found" | "too_large" | "timeout" | "failed";
@@ -39,8 +40,8 @@ type Attempt =
     };
 
 /** Seconds or a date, RFC 9110 section 10.2.3; in milliseconds from now. */
-function readRetryAfter(value: string | null): number | undefined {
-  if (value === null) return undefined;
+function readRetryAfter(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
   const text = value.trim();
   const ms = /^[0-9]{1,9}$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - Date.now();
   if (Number.isNaN(ms)) return undefined;
@@ -48,14 +49,15 @@ function readRetryAfter(value: string | null): number | undefined {
   return Math.min(Math.max(ms, 0), limits.s5FileTimeoutMs);
 }
 
-async function readBody(response: Response, bytesMax: number): Promise<Uint8Array> {
-  const declared = Number(response.headers.get("content-length") ?? Number.NaN);
+async function readBody(response: PortalResponse, bytesMax: number): Promise<Uint8Array> {
+  const { "content-length": size, "content-encoding": encoding = "identity" } = response.headers;
+  if (encoding !== "identity") throw new DownloadError("failed", "the portal encoded the file, unasked");
+  const declared = Number(size ?? Number.NaN);
   if (declared > bytesMax) throw new DownloadError("too_large", `the file has more than ${bytesMax} bytes`);
-  if (response.body === null) return new Uint8Array(0);
   const exact = Number.isSafeInteger(declared) && declared >= 0;
   let target = new Uint8Array(exact ? declared : Math.min(bytesMax, 64 * 1024));
   let length = 0;
-  for await (const part of response.body as unknown as AsyncIterable<Uint8Array>) {
+  for await (const part of response as AsyncIterable<Uint8Array>) {
     if (length + part.length > bytesMax)
       throw new DownloadError("too_large", `the file has more than ${bytesMax} bytes`);
     if (length + part.length > target.length) {
@@ -73,18 +75,12 @@ async function readBody(response: Response, bytesMax: number): Promise<Uint8Arra
 
 async function attempt(url: string, options: DownloadOptions): Promise<Attempt> {
   const timeout = AbortSignal.timeout(options.timeoutMs ?? limits.s5FileTimeoutMs);
-  let response: Response | undefined;
+  let response: PortalResponse | undefined;
   try {
-    response = await fetch(url, {
-      signal: AbortSignal.any([options.signal, timeout]),
-      // A redirect could lead into the host's own network.
-      redirect: "manual",
-      // Files are ciphertext: compression gains nothing and would hide their size from the cap.
-      headers: { "accept-encoding": "identity" },
-    });
-    if (response.status === 200) return { body: await readBody(response, options.bytesMax) };
-    const { status } = response;
-    const retryAfterMs = readRetryAfter(response.headers.get("retry-after"));
+    response = await getFrom(url, AbortSignal.any([options.signal, timeout]));
+    const { statusCode: status = 0, headers } = response;
+    if (status === 200) return { body: await readBody(response, options.bytesMax) };
+    const retryAfterMs = readRetryAfter(headers["retry-after"]);
     const failure = status === 404 || status === 410 ? "not_found" : "failed";
     return {
       failure: new DownloadError(failure, `the portal answered with status ${status}`),
@@ -100,7 +96,7 @@ async function attempt(url: string, options: DownloadOptions): Promise<Attempt> 
     return { failure: new DownloadError("failed", "the portal cannot be reached", error), retry: true };
   } finally {
     // An unread body would hold its connection.
-    if (response?.body !== null && response?.bodyUsed === false) await response.body?.cancel().catch(() => undefined);
+    if (response?.readableEnded === false) response.destroy();
   }
 }
 

@@ -333,6 +333,7 @@ napi_value init(napi_env env, napi_value exports) {
   };
   napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
   sealpoint::node::add_apart(env, exports);
+  sealpoint::node::add_s5(env, exports);
   return exports;
 }
 

@@ -3,7 +3,6 @@
 
 #include "../engine/data_check.h"
 #include "../seal/blake3.h"
-#include "../seal/s5_chunk.h"
 #include "../seal/seal_batch.h"
 #include "../text/bm25_batch.h"
 #include "values.h"
@@ -116,48 +115,6 @@ napi_value hash(napi_env env, napi_callback_info info) {
   return value != nullptr ? value : throw_text(env, "out of memory");
 }
 
-// openS5File(Uint8Array file, Uint8Array key) -> boolean, at once and in place (s5_chunk.h): for threads that have nothing else to do.
-napi_value open_s5_file(napi_env env, napi_callback_info info) {
-  size_t count = 2;
-  napi_value args[2];
-  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  std::string_view file, key;
-  if (count < 2 || !read_bytes(env, args[0], file) || !read_bytes(env, args[1], key)) return throw_text(env, "openS5File(Uint8Array, Uint8Array)");
-  napi_value opened;
-  try {
-    auto* bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(file.data()));
-    napi_get_boolean(env, sealpoint::open_s5_file(bytes, file.size(), key), &opened);
-    return opened;
-  } catch (const Error& error) {
-    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
-  }
-  return nullptr;
-}
-
-// takeS5Vectors(Uint8Array json, u32 dim, u32 rows, Uint8Array vectors) -> ArrayBuffer of the rest, or undefined, at once (s5_chunk.h)
-napi_value take_s5_vectors(napi_env env, napi_callback_info info) {
-  size_t count = 4;
-  napi_value args[4], none;
-  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  std::string_view json, vectors;
-  uint32_t dim = 0, rows = 0;
-  if (count < 4 || !read_bytes(env, args[0], json) || napi_get_value_uint32(env, args[1], &dim) != napi_ok ||
-      napi_get_value_uint32(env, args[2], &rows) != napi_ok || !read_bytes(env, args[3], vectors) || vectors.size() != uint64_t{dim} * rows * sizeof(float)) {
-    return throw_text(env, "takeS5Vectors(Uint8Array, dim, rows, Uint8Array)");
-  }
-  napi_get_undefined(env, &none);
-  try {
-    WipedText rest;
-    auto* out = reinterpret_cast<float*>(const_cast<char*>(vectors.data()));
-    if (!sealpoint::take_s5_vectors(json, dim, rows, out, rest)) return none;
-    napi_value value = make_buffer(env, rest.view());
-    return value != nullptr ? value : throw_text(env, "out of memory");
-  } catch (const std::exception&) {
-    napi_throw(env, make_error(env, ErrorKind::kInternal, "native work failed", ""));
-  }
-  return nullptr;
-}
-
 napi_value simd(napi_env env, napi_callback_info) {
   napi_value text;
   napi_create_string_utf8(env, simd_level(), NAPI_AUTO_LENGTH, &text);
@@ -173,8 +130,6 @@ void add_apart(napi_env env, napi_value exports) {
       {"bm25Batch", nullptr, bm25_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"bm25", nullptr, bm25, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"blake3", nullptr, hash, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
-      {"openS5File", nullptr, open_s5_file, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
-      {"takeS5Vectors", nullptr, take_s5_vectors, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
   };
   napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);

@@ -23,5 +23,6 @@ napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, 
 
 // The functions that need no engine.
 void add_apart(napi_env env, napi_value exports);
+void add_s5(napi_env env, napi_value exports);
 
 }  // namespace sealpoint::node

@@ -94,7 +94,9 @@ inline size_t varint_size(uint64_t value) {
   return size;
 }
 
-inline void put_varint(std::string& out, uint64_t value) {
+// `Text` is std::string or one with another allocator.
+template <typename Text>
+void put_varint(Text& out, uint64_t value) {
   while (value >= 0x80) {
     out.push_back(static_cast<char>(value | 0x80));
     value >>= 7;
@@ -102,7 +104,8 @@ inline void put_varint(std::string& out, uint64_t value) {
   out.push_back(static_cast<char>(value));
 }
 
-inline void put_bytes(std::string& out, uint32_t field, std::string_view value) {
+template <typename Text>
+void put_bytes(Text& out, uint32_t field, std::string_view value) {
   put_varint(out, field << 3 | 2);
   put_varint(out, value.size());
   out.append(value);
@@ -110,8 +113,8 @@ inline void put_bytes(std::string& out, uint32_t field, std::string_view value) 
 
 // Writes field `field` with the message that `body` appends. `guess` is the likely size, so that the length rarely has
 // to be widened.
-template <typename Body>
-void put_message(std::string& out, uint32_t field, size_t guess, Body body) {
+template <typename Text, typename Body>
+void put_message(Text& out, uint32_t field, size_t guess, Body body) {
   put_varint(out, field << 3 | 2);
   const size_t at = out.size();
   const size_t width = varint_size(guess);

@@ -4,12 +4,12 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
-#include <charconv>
 #include <climits>
 #include <cmath>
 #include <memory>
 
 #include "../core/status.h"
+#include "json_number.h"
 
 namespace sealpoint {
 
@@ -17,14 +17,6 @@ namespace {
 
 constexpr size_t kKeyBytes = 32, kNonceBytes = 12, kTagBytes = 16;
 constexpr size_t kPiece = 1 << 30;
-// Up to here products and quotients of a whole number below 2^53 are rounded once, so they are the nearest doubles.
-constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                              1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-constexpr int kPowerMax = 22;
-constexpr uint64_t kExactMax = uint64_t{1} << 53;
-constexpr int kDigitsMax = 18;
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Walks over JSON. What it walks over without looking (strings, other values) is copied as it is, so whoever parses the rest judges it.
 class ChunkReader {
@@ -57,7 +49,7 @@ class ChunkReader {
     return true;
   }
   void copy(const char* until) {
-    rest_.append({copied_, static_cast<size_t>(until - copied_)});
+    rest_.append(copied_, static_cast<size_t>(until - copied_));
     copied_ = until;
   }
 
@@ -155,51 +147,7 @@ class ChunkReader {
     return false;
   }
 
-  // RFC 8259 section 6, to the nearest double.
-  bool number(double& out) {
-    const char* const start = at_;
-    const bool negative = at_ < end_ && *at_ == '-';
-    if (negative) ++at_;
-    const char* const whole = at_;
-    uint64_t digits = 0;
-    int count = 0;
-    auto run = [&] {
-      const char* const first = at_;
-      for (; at_ < end_ && is_digit(*at_); ++at_) {
-        if (count < kDigitsMax) digits = digits * 10 + static_cast<uint64_t>(*at_ - '0');
-        if (digits != 0) ++count;
-      }
-      return at_ - first;
-    };
-    const auto wholes = run();
-    if (wholes == 0 || (wholes > 1 && *whole == '0')) return false;
-    int64_t power = 0;
-    if (at_ < end_ && *at_ == '.') {
-      ++at_;
-      const auto places = run();
-      if (places == 0) return false;
-      power = -static_cast<int64_t>(places);
-    }
-    if (at_ < end_ && (*at_ == 'e' || *at_ == 'E')) {
-      ++at_;
-      const bool down = at_ < end_ && *at_ == '-';
-      if (at_ < end_ && (*at_ == '-' || *at_ == '+')) ++at_;
-      const char* const first = at_;
-      int64_t exponent = 0;
-      for (; at_ < end_ && is_digit(*at_); ++at_) exponent = std::min<int64_t>(exponent * 10 + (*at_ - '0'), 1 << 20);
-      if (at_ == first) return false;
-      power += down ? -exponent : exponent;
-    }
-    if (count <= kDigitsMax && digits < kExactMax && power >= -kPowerMax && power <= kPowerMax) {
-      const double exact = static_cast<double>(digits);
-      const double size = power < 0 ? exact / kPowers[-power] : exact * kPowers[power];
-      out = negative ? -size : size;
-      return true;
-    }
-    const auto read = std::from_chars(start, at_, out);
-    if (read.ec == std::errc::result_out_of_range) return false;  // too great, or nearly zero
-    return read.ec == std::errc() && read.ptr == at_;
-  }
+  bool number(double& out) { return read_json_number(at_, end_, out); }
 
   const char* at_;
   const char* const end_;
@@ -211,19 +159,6 @@ class ChunkReader {
 };
 
 }  // namespace
-
-void WipedText::append(std::string_view text) {
-  if (text_.size() + text.size() > text_.capacity()) {
-    std::string grown;
-    grown.reserve(std::max(text_.size() + text.size(), text_.capacity() * 2));
-    grown.append(text_);
-    wipe();
-    text_.swap(grown);
-  }
-  text_.append(text);
-}
-
-void WipedText::wipe() { OPENSSL_cleanse(text_.data(), text_.size()); }
 
 bool open_s5_file(uint8_t* file, size_t size, std::string_view key) {
   if (key.size() != kKeyBytes) throw Error(ErrorKind::kBadInput, "Wrong input: the key of a file has 32 bytes", "key");

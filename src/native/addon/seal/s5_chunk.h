@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "../core/point_id.h"
+#include "../core/wiped.h"
 
 namespace sealpoint {
 
@@ -12,24 +16,22 @@ namespace sealpoint {
 // open under the key.
 bool open_s5_file(uint8_t* file, size_t size, std::string_view key);
 
-// Text that is overwritten before its memory is given back.
-class WipedText {
- public:
-  WipedText() = default;
-  ~WipedText() { wipe(); }
-  WipedText(const WipedText&) = delete;
-  WipedText& operator=(const WipedText&) = delete;
-  void append(std::string_view text);
-  std::string_view view() const { return text_; }
-
- private:
-  void wipe();
-  std::string text_;
-};
-
 // Reads a chunk's JSON: each record's "vector", of `dim` numbers, into a row of `vectors` [rows][dim], rounded as Math.fround rounds; everything else, with 0 in the vectors'
 // places, to `rest`, which is JSON exactly if `json` is. False when this is not what a chunk with `rows` records looks like, or a number is not finite as a float: the
 // usual reader says what is wrong then. False says nothing about `vectors` and `rest`.
 bool take_s5_vectors(std::string_view json, uint32_t dim, uint32_t rows, float* vectors, WipedText& rest);
+
+// The records of a chunk, by column.
+struct S5Records {
+  std::vector<PointId> points;  // record-ids.ts has the rule
+  WipedText ids;                // as the database names them, one after the other
+  std::vector<uint32_t> id_ends;
+  WipedText metadata;  // as the store keeps payloads, one after the other
+  std::vector<uint32_t> metadata_ends;
+};
+
+// Reads what take_s5_vectors left of a chunk, as src/s5/open-file.ts does. `keep_ids`: a payload holds the record's id under `_id` where the point's is another. False for
+// all that is not the usual form of a sound chunk: the usual reader says what it is.
+bool read_s5_records(std::string_view json, uint32_t chunk, uint32_t rows, bool keep_ids, S5Records& out);
 
 }  // namespace sealpoint
