@@ -204,9 +204,13 @@ export class NativeEngine {
 
   /**
    * An engine whose files are all encrypted under a key of 32 bytes; opened off the event loop. What it holds is a copy of something: a power
-   * failure may take what was not flushed.
+   * failure may take what was not flushed, and all of a lazy one up to its first durable flush.
    */
-  static async openSealed(path: string, key: Uint8Array, options: NativeOptions = {}): Promise<NativeEngine> {
+  static async openSealed(
+    path: string,
+    key: Uint8Array,
+    options: NativeOptions & { readonly lazy?: boolean } = {},
+  ): Promise<NativeEngine> {
     const addon = load();
     const message = new NativeWriter()
       .text(path)
@@ -214,6 +218,7 @@ export class NativeEngine {
       .u32(options.readThreads ?? 0)
       .u32(options.buildThreads ?? 0)
       .u32(options.memoryLimitMegabytes ?? 0)
+      .u8(options.lazy === true ? 1 : 0)
       .done();
     try {
       return new NativeEngine(addon, new NativeReader(await addon.openSealed(message)).u32());

@@ -82,7 +82,7 @@ export class SealedIndexes implements SessionIndexes {
       note: new Uint8Array(),
       chunks: new Map(),
     };
-    const { native, engine } = await this.#open(saved);
+    const { native, engine } = await this.#open(saved, true);
     try {
       await engine.createCollection(collection, configOf(dimensions), sealingOff);
       return new SealedIndex(this.#options, native, engine, saved, undefined);
@@ -101,7 +101,7 @@ export class SealedIndexes implements SessionIndexes {
     if (saved === undefined) return undefined;
     let opened: Opened | undefined;
     try {
-      opened = await this.#open(saved);
+      opened = await this.#open(saved, false);
       const { pointsCount, config } = await opened.engine.collectionInfo(collection);
       if (pointsCount !== saved.rows || config.vectors[""]?.size !== saved.dimensions) {
         throw new DomainError("data_loss", "rows of a saved index are missing");
@@ -130,12 +130,13 @@ export class SealedIndexes implements SessionIndexes {
     return true;
   }
 
-  async #open({ folder, key }: SavedIndex): Promise<Opened> {
+  /** `lazy`: nothing is there before it is saved, so nothing is synced before. */
+  async #open({ folder, key }: SavedIndex, lazy: boolean): Promise<Opened> {
     await this.#swept;
     const path = join(this.#options.folder, folder);
     await mkdir(path, { recursive: true, mode: 0o700 });
     const { memoryLimitMegabytes } = this.#options;
-    const native = await NativeEngine.openSealed(path, key, { memoryLimitMegabytes });
+    const native = await NativeEngine.openSealed(path, key, { memoryLimitMegabytes, lazy });
     return { native, engine: EmbeddedEngine.over(native, path) };
   }
 
@@ -326,7 +327,7 @@ class SealedIndex implements SessionIndex, Attached {
   save(name: string, key: Uint8Array, note: IndexNote): Promise<void> {
     const owner = Uint8Array.from(key);
     return this.#inTurn(async () => {
-      const sequence = await flush(this.#native);
+      const sequence = await flush(this.#native, true);
       const { folder } = this.#options;
       const before = await savedFolder(folder, name);
       await writeSaved(folder, name, owner, {
@@ -422,9 +423,10 @@ class SealedIndex implements SessionIndex, Attached {
   }
 }
 
-/** All of it lies in tables from here on, which need no log. The number of the store's last write. */
-async function flush(native: NativeEngine): Promise<number> {
-  return new NativeReader(await native.call(operations.flush, new NativeWriter(0).done())).size();
+/** All of it lies in tables from here on, which need no log; `durable`: and on the disk itself. The number of the store's last write. */
+async function flush(native: NativeEngine, durable = false): Promise<number> {
+  const message = new NativeWriter().u8(durable ? 1 : 0).done();
+  return new NativeReader(await native.call(operations.flush, message)).size();
 }
 
 /** The metadata with the record's own id where the point's does not read as it. */

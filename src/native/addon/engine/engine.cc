@@ -425,6 +425,7 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       return restore_snapshot(in);
     case Operation::kFlush:
       store_->flush();
+      if (in.left() > 0 && in.u8() != 0) store_->make_durable();
       // The number of the last write: it tells one state of a store from all others.
       out.u64(store_->db().GetLatestSequenceNumber());
       break;

@@ -282,8 +282,8 @@ napi_value close(napi_env env, napi_callback_info info) {
   return promise;
 }
 
-// openSealed(text path, text key of 32 bytes, u32 readThreads, u32 buildThreads, u32 memoryMb) -> u32 handle: an engine whose files are
-// all under the key. What it holds is a copy of something, so a power failure may take what is new.
+// openSealed(text path, text key of 32 bytes, u32 readThreads, u32 buildThreads, u32 memoryMb, u8 lazy) -> u32 handle: an engine whose files are
+// all under the key. What it holds is a copy of something, so a power failure may take what is new; all of it, up to the first durable flush, if it is lazy.
 napi_value open_sealed(napi_env env, napi_callback_info info) {
   return work_apart(env, info, "openSealed(Uint8Array)", [](std::string_view message) {
     sealpoint::ByteReader in(message);
@@ -294,6 +294,7 @@ napi_value open_sealed(napi_env env, napi_callback_info info) {
     options.read_threads = in.u32();
     options.build_threads = in.u32();
     options.memory_limit = uint64_t{in.u32()} << 20;
+    options.store.lazy = in.u8() != 0;
     options.temporary_index_bytes = uint64_t{8} << 20;
     auto engine = Engine::open(path, options);
     std::lock_guard lock(handles_mutex);

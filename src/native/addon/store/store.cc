@@ -140,6 +140,10 @@ Store::Store(const std::string& path, const StoreOptions& store_options)
     // A full disk has no room for the log's data as tables: it stays in the log.
     options.avoid_flush_during_recovery = disk_->free_bytes() < kLogBytesMax;
   }
+  if (options_.lazy) {
+    lazy_ = std::make_unique<LazySync>(options.env);
+    options.env = lazy_->env();
+  }
   if (options_.cipher != nullptr) {
     cipher_env_ = make_cipher_env(options_.cipher, options.env);
     options.env = cipher_env_.get();
@@ -235,6 +239,10 @@ void Store::unlock() {
   if (lock_ == nullptr) return;
   (options_.env != nullptr ? options_.env : rocksdb::Env::Default())->UnlockFile(lock_);
   lock_ = nullptr;
+}
+
+void Store::make_durable() {
+  if (lazy_ != nullptr) lazy_->begin(path_ + "/store");
 }
 
 void Store::close() {

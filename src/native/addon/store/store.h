@@ -34,6 +34,7 @@
 #include "../core/point_id.h"
 #include "../core/status.h"
 #include "disk_guard.h"
+#include "lazy_sync.h"
 #include "payload_cache.h"
 
 namespace sealpoint {
@@ -55,6 +56,7 @@ struct StoreOptions {
   uint32_t mark_after_ms = 2000;  // without a write for so long, what is synced is noted beside the store
   // Everything that is derived and written beside the store is to be under it too; nullptr: files in the clear.
   std::shared_ptr<const FileCipher> cipher;
+  bool lazy = false;  // nothing is synced before make_durable()
   uint64_t disk_reserve = DiskGuard::kAutomatic;  // bytes that writes leave free on the disk
   // Collections of fewer points are read from the store at a start and need no state file; checks ask for less.
   uint32_t state_points_min = 5000;
@@ -108,6 +110,8 @@ class Store {
   uint64_t payload_bytes(uint32_t cid);
   // Flushes memtables, so that the next start has no log to replay.
   void flush();
+  // Of a lazy store: what lies in its files is on the disk when this is done, and what follows is synced as of any other. Throws kUnavailable.
+  void make_durable();
   // What damage of the logs an accepting or read-only opening passed over; one line each.
   const std::vector<std::string>& losses() const { return losses_; }
 
@@ -141,6 +145,7 @@ class Store {
   const std::string path_;
   std::vector<std::string> losses_;
   std::unique_ptr<DiskGuard> disk_;
+  std::unique_ptr<LazySync> lazy_;
   std::unique_ptr<rocksdb::Env> cipher_env_;
   rocksdb::FileLock* lock_ = nullptr;  // of a read-only store; otherwise RocksDB holds it
   std::unique_ptr<rocksdb::DB> db_;
