@@ -19,7 +19,14 @@ const bundle = await rolldown({
     "onnx-worker": at("inference/onnx-worker.ts"),
   },
   // Optional: installed by who wants models on this machine, with a library of their own beside them.
-  external: ["onnxruntime-node", "@huggingface/tokenizers"],
+  // proto-loader: grpc-js takes it for its channelz alone, which is not served. fastify's compilers: no route has a schema for it. A start reads none of them.
+  external: [
+    "onnxruntime-node",
+    "@huggingface/tokenizers",
+    "@grpc/proto-loader",
+    "@fastify/ajv-compiler",
+    "@fastify/fast-json-stringify-compiler",
+  ],
   platform: "node",
   onLog(level, log) {
     // An import that cannot be found would fail only when it is reached.
@@ -28,7 +35,16 @@ const bundle = await rolldown({
   },
 });
 try {
-  await bundle.write({ dir: fresh, format: "esm", entryFileNames: "[name].js", chunkFileNames: "[name]-[hash].js" });
+  await bundle.write({
+    dir: fresh,
+    format: "esm",
+    entryFileNames: "[name].js",
+    chunkFileNames: "[name]-[hash].js",
+    // V8 keeps the sources in memory, with two bytes a character when one of them is not Latin 1. Names stay for stack traces.
+    charset: "ascii",
+    comments: false,
+    minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
+  });
   rmSync(target, { recursive: true, force: true });
   renameSync(fresh, target);
 } finally {

@@ -162,6 +162,8 @@ export const limits = {
   spareMessagesMax: 8,
   spareMessageBytesMin: 512 * 1024,
   spareMessageBytesMax: 2 * 1024 * 1024,
+  /** Bytes of received frames after which V8 is asked to collect its young objects, and with them the frames' memory. */
+  receivedBytesUncollectedMax: 8 * 1024 * 1024,
   /** Memories of received requests kept for the next ones: their number, and the bytes of each. */
   spareRequestsMax: 12,
   spareRequestBytesMin: 128 * 1024,

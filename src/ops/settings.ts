@@ -3,7 +3,7 @@
  * files. All of them become SEALPOINT_ settings, which `readConfig` checks; messages name what the operator wrote.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { parse, stringify, YAMLParseError } from "yaml";
+import { createRequire } from "node:module";
 import { ConfigError, type ConfigOverrides, readConfig, type ServerConfig } from "./config.ts";
 import { translateQdrant } from "./qdrant-settings.ts";
 
@@ -26,6 +26,8 @@ export interface Setting {
 /** What a file of Qdrant's has at its top, and one of ours has not. */
 const qdrantSections = ["service", "storage", "cluster", "telemetry_disabled", "logger"] as const;
 const fileBytesMax = 1024 * 1024;
+/** Loaded where there is a file: most servers have none, and the parser is a quarter of a megabyte that stays in memory. */
+const loadYaml = (): typeof import("yaml") => createRequire(import.meta.url)("yaml");
 const ownPrefix = "SEALPOINT_";
 const qdrantPrefix = "QDRANT__";
 /** Variables of ours without the prefix: the names that S5's tools use. */
@@ -93,7 +95,7 @@ export function convertQdrantConfig(path: string): string {
     value,
   ]);
   const notes = ignored.map((key) => `# without effect here: ${key}\n`).join("");
-  return `${own.length === 0 ? "" : stringify(Object.fromEntries(own))}${notes}`;
+  return `${own.length === 0 ? "" : loadYaml().stringify(Object.fromEntries(own))}${notes}`;
 }
 
 /** Qdrant's own order, weakest last, behind ours. */
@@ -106,6 +108,7 @@ function usualFiles(environment: Environment): string[] {
 function readYaml(path: string): Record<string, unknown> {
   const bytes = readFileSync(path);
   if (bytes.length > fileBytesMax) throw new ConfigError(`${path}: has more than ${fileBytesMax} bytes`);
+  const { parse, YAMLParseError } = loadYaml();
   try {
     const content: unknown = parse(bytes.toString("utf8"));
     if (content === null || content === undefined) return {};

@@ -42,7 +42,7 @@ export class CallState implements CallContext {
   #controller: AbortController | undefined;
   #log: Logger | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
-  #cancelWaiters = new Set<(error: DomainError) => void>();
+  #cancelWaiters: Set<(error: DomainError) => void> | undefined;
 
   constructor(method: string, call: AnyCall, environment: CallEnvironment) {
     callCount += 1;
@@ -131,8 +131,8 @@ export class CallState implements CallContext {
         ? new DomainError("timeout", "the call's deadline has passed")
         : new DomainError("cancelled", "the client cancelled the call or went away"));
     this.#controller?.abort(this.#cancelled);
-    for (const reject of this.#cancelWaiters) reject(this.#cancelled);
-    this.#cancelWaiters.clear();
+    for (const reject of this.#cancelWaiters ?? []) reject(this.#cancelled);
+    this.#cancelWaiters = undefined;
   }
 
   /** The promise's outcome, or the cancellation's error as soon as the call is cancelled. */
@@ -142,9 +142,11 @@ export class CallState implements CallContext {
       return Promise.reject(this.#cancelled);
     }
     this.#watchDeadline();
+    this.#cancelWaiters ??= new Set();
+    const waiters = this.#cancelWaiters;
     return new Promise<T>((resolve, reject) => {
-      this.#cancelWaiters.add(reject);
-      promise.then(resolve, reject).finally(() => this.#cancelWaiters.delete(reject));
+      waiters.add(reject);
+      promise.then(resolve, reject).finally(() => waiters.delete(reject));
     });
   }
 
