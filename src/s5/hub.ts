@@ -3,6 +3,7 @@
  * open too (databases.ts) or over vectors of its own that were uploaded (uploads.ts). It goes with Close, when it was not used for a
  * while, when its load fails or is cancelled, and with the process.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { badInput, DomainError, limits } from "../core/index.ts";
 import type { S5Config } from "../ops/index.ts";
 import { payloadText } from "../wire/index.ts";
@@ -15,6 +16,7 @@ import type {
   PortalHealth,
   S5Backend,
   SearchAnswer,
+  SessionHit,
   SessionInfo,
   SessionQuery,
   UploadVector,
@@ -30,7 +32,7 @@ import { Outcomes } from "./outcomes.ts";
 import { type LoadEvent, toErrorEvent } from "./progress.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { LoadedSession, type Session, statusOf } from "./session.ts";
-import type { SessionIndexes } from "./session-index.ts";
+import type { IndexHit, SessionIndexes } from "./session-index.ts";
 import { UploadedSession } from "./uploads.ts";
 
 export interface S5HubOptions {
@@ -44,6 +46,8 @@ export interface S5HubOptions {
 
 const sessionIdForm = /^[\x21-\x7e]{1,64}$/;
 const hitsMax = 10_000;
+/** Hits whose metadata becomes JSON in one turn of the loop. */
+const hitsOfTurn = 256;
 const sweepMsMax = 60_000;
 const sweepMsMin = 20;
 
@@ -176,11 +180,7 @@ export class S5Hub implements S5Backend {
       throw badInput(`Vector dimension error: expected dim: ${index.dimensions}, got ${vector.length}`, "vector");
     }
     const hits = await index.search({ vector, k, threshold, filter, ef, exact });
-    return {
-      hits: hits.map(({ id, score, metadata }) => ({ id, score, metadata: payloadText(metadata) })),
-      partial,
-      percent,
-    };
+    return { hits: await toTexts(hits), partial, percent };
   }
 
   async upload(sessionId: string, vectors: readonly UploadVector[], replace: boolean): Promise<number> {
@@ -336,6 +336,15 @@ export class S5Hub implements S5Backend {
       this.#watchers--;
     }
   }
+}
+
+async function toTexts(hits: readonly IndexHit[]): Promise<SessionHit[]> {
+  const texts: SessionHit[] = [];
+  for (const { id, score, metadata } of hits) {
+    texts.push({ id, score, metadata: payloadText(metadata) });
+    if (texts.length % hitsOfTurn === 0) await turn();
+  }
+  return texts;
 }
 
 function cancelled(): DomainError {

@@ -66,7 +66,7 @@ export function writeU64(w: BackwardWriter, value: bigint): void {
 const scoreBytes = new Uint8Array(4);
 const scoreView = new DataView(scoreBytes.buffer);
 
-function writeFloat(w: BackwardWriter, value: number): void {
+export function writeFloat(w: BackwardWriter, value: number): void {
   scoreView.setFloat32(0, value, true);
   w.raw(scoreBytes);
 }

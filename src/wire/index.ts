@@ -32,6 +32,7 @@ export * from "./proto-bytes.ts";
 export * from "./query.ts";
 export * from "./reader.ts";
 export * from "./retrieve.ts";
+export { decodeS5Search, encodeS5SearchResponse } from "./s5-search.ts";
 export * from "./sealing.ts";
 export * from "./search.ts";
 export * from "./selectors.ts";

@@ -449,13 +449,16 @@ async function toHits(found: PointTable): Promise<IndexHit[]> {
 function toHit(found: PointTable, row: number): IndexHit {
   const pointId = found.id(row);
   const payload = found.payload(row) ?? new Uint8Array();
-  const kept = decodePayload(pickEntries(payload, idKeys));
+  const own = pickEntries(payload, idKeys);
+  // As of nearly all whose id is a number or a UUID.
+  if (own.length === 0) return { id: String(pointId), score: found.score(row), metadata: Uint8Array.prototype.slice.call(payload) };
+  const kept = decodePayload(own);
   for (const key of [secondIdKey, originalIdKey]) {
     const id = kept[key];
     if (typeof id !== "string" || id === String(pointId) || toPointId(id) !== pointId) continue;
     return { id, score: found.score(row), metadata: omitEntries(payload, new Set([key])) };
   }
-  return { id: String(pointId), score: found.score(row), metadata: Uint8Array.from(payload) };
+  return { id: String(pointId), score: found.score(row), metadata: Uint8Array.prototype.slice.call(payload) };
 }
 
 function wipe(points: readonly PointInput[]): void {

@@ -7,9 +7,10 @@ import {
   type StatusResponseSchema,
 } from "../../../../gen/sealpoint/v1/s5_pb.js";
 import type { LoadStatus, LoadTarget } from "../../../s5/index.ts";
+import { TimeSlices } from "../../../seal/index.ts";
 import type { S5LoadEvent, S5Service } from "../../../services/index.ts";
-import { mapFilter } from "../../../wire/index.ts";
-import { bindService, type ServiceBinding, serverStream, unary, unimplemented } from "../call.ts";
+import { decodeS5Search, encodeS5SearchResponse } from "../../../wire/index.ts";
+import { bindService, rawUnary, type ServiceBinding, serverStream, unary, unimplemented } from "../call.ts";
 import { publicKeyOf } from "./common.ts";
 
 /** Load's, Watch's and Refresh's answers have the same fields. */
@@ -127,18 +128,9 @@ export function bindS5(s5: S5Service | undefined): ServiceBinding {
       for await (const event of s5.refresh(sessionId, call.signal)) yield toResponse(event);
     }),
     status: unary(async ({ target }) => toStatus(await s5.status(toTarget(target)))),
-    search: unary(async ({ sessionId, vector, k, threshold, filter, allowPartial, exact, hnswEf }) => {
-      const query = {
-        vector: Float32Array.from(vector),
-        k,
-        threshold,
-        filter: mapFilter(filter),
-        allowPartial,
-        exact,
-        ef: hnswEf,
-      };
-      const { hits, partial, percent } = await s5.search(sessionId, query);
-      return { hits: [...hits], partial, percent };
+    search: rawUnary(async (bytes) => {
+      const { sessionId, ...query } = decodeS5Search(bytes);
+      return encodeS5SearchResponse(await s5.search(sessionId, query), new TimeSlices());
     }),
     upload: unary(async ({ sessionId, vectors, replace }) => {
       const uploaded = vectors.map(({ id, vector, metadata }) => ({ id, vector: Float32Array.from(vector), metadata }));
