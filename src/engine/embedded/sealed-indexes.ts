@@ -451,7 +451,8 @@ function toHit(found: PointTable, row: number): IndexHit {
   const payload = found.payload(row) ?? new Uint8Array();
   const own = pickEntries(payload, idKeys);
   // As of nearly all whose id is a number or a UUID.
-  if (own.length === 0) return { id: String(pointId), score: found.score(row), metadata: Uint8Array.prototype.slice.call(payload) };
+  if (own.length === 0)
+    return { id: String(pointId), score: found.score(row), metadata: Uint8Array.prototype.slice.call(payload) };
   const kept = decodePayload(own);
   for (const key of [secondIdKey, originalIdKey]) {
     const id = kept[key];
