@@ -78,7 +78,7 @@ type Door = Omit<RpcThreads, "figures" | "end"> & Partial<RpcThreads>;
 function restApi(
   { engine }: Database,
   { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
-  { responses, methods }: Pick<Metrics, "responses" | "methods">,
+  { responses, methods, collections }: Pick<Metrics, "responses" | "methods" | "collections">,
 ): RestApi {
   const engineFor = (access: Access) => (access === fullAccess ? engine : guardEngine(engine, access));
   const doorsOf = (tables: readonly ServiceBinding[]) => ({
@@ -101,6 +101,7 @@ function restApi(
   return {
     responses,
     methods,
+    collections,
     infoOf: (access, collection) => engineFor(access).collectionInfo(collection),
     exists: guarded.exists,
     snapshotsFor: (access) => new SnapshotsService(engineFor(access)),

@@ -1,6 +1,7 @@
 /** What one thread that serves knows of itself: its calls and how long its event loop was held. Plain data, so that threads can send it. */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { getHeapStatistics } from "node:v8";
+import { ByCollection } from "./by-collection.ts";
 
 const busyTickMs = 4;
 
@@ -69,9 +70,13 @@ export class MethodFigures {
   readonly buckets = new Float64Array(durationBuckets.length);
 }
 
+type MethodTable = ReadonlyMap<string, Readonly<MethodFigures>>;
+
 export interface ThreadFigures {
   readonly thread: string;
-  readonly methods: ReadonlyMap<string, Readonly<MethodFigures>>;
+  readonly methods: MethodTable;
+  /** Of calls that name a collection, by it. */
+  readonly collections: ReadonlyMap<string, MethodTable>;
   /** Seconds, the most since they were last read. */
   readonly loopDelayMax: number;
   readonly loopBusyMax: number;
@@ -82,6 +87,7 @@ export interface ThreadFigures {
 export class FigureBook {
   readonly #thread: string;
   readonly #methods = new Map<string, MethodFigures>();
+  readonly #byCollection = new ByCollection<Map<string, MethodFigures>>(() => new Map());
   readonly #delay = monitorEventLoopDelay({ resolution: loopDelayResolutionMs });
   readonly #busy = watchLoopThread();
 
@@ -91,22 +97,21 @@ export class FigureBook {
   }
 
   onCallStart(method: string): void {
-    this.#of(method).inFlight += 1;
+    figuresOf(this.#methods, method).inFlight += 1;
   }
 
-  onCallEnd(method: string, code: number, seconds: number): void {
-    const figures = this.#of(method);
+  onCallEnd(method: string, code: number, seconds: number, collection?: string): void {
+    const figures = figuresOf(this.#methods, method);
     figures.inFlight -= 1;
-    figures.count += 1;
-    figures.secondsTotal += seconds;
-    figures.codes.set(code, (figures.codes.get(code) ?? 0) + 1);
-    const bucket = durationBuckets.findIndex((bound) => seconds <= bound);
-    if (bucket >= 0) figures.buckets[bucket] = (figures.buckets[bucket] ?? 0) + 1;
+    note(figures, code, seconds);
+    if (collection === undefined) return;
+    const own = this.#byCollection.of(collection, code === 0);
+    if (own !== undefined) note(figuresOf(own, method), code, seconds);
   }
 
   /** The calls alone: the loop's figures go on. */
-  calls(): Pick<ThreadFigures, "methods"> {
-    return { methods: this.#methods };
+  calls(): Pick<ThreadFigures, "methods" | "collections"> {
+    return { methods: this.#methods, collections: this.#byCollection.all() };
   }
 
   /** Starts the loop's figures anew. */
@@ -116,7 +121,7 @@ export class FigureBook {
     this.#delay.reset();
     return {
       thread: this.#thread,
-      methods: this.#methods,
+      ...this.calls(),
       loopDelayMax,
       loopBusyMax: this.#busy.takeMaxSeconds(),
       heapBytes: getHeapStatistics().total_physical_size,
@@ -127,15 +132,34 @@ export class FigureBook {
     this.#delay.disable();
     this.#busy.close();
   }
+}
 
-  #of(method: string): MethodFigures {
-    let figures = this.#methods.get(method);
-    if (figures === undefined) {
-      figures = new MethodFigures();
-      this.#methods.set(method, figures);
-    }
-    return figures;
+function figuresOf(methods: Map<string, MethodFigures>, method: string): MethodFigures {
+  let figures = methods.get(method);
+  if (figures === undefined) {
+    figures = new MethodFigures();
+    methods.set(method, figures);
   }
+  return figures;
+}
+
+function note(figures: MethodFigures, code: number, seconds: number): void {
+  figures.count += 1;
+  figures.secondsTotal += seconds;
+  figures.codes.set(code, (figures.codes.get(code) ?? 0) + 1);
+  const bucket = durationBuckets.findIndex((bound) => seconds <= bound);
+  if (bucket >= 0) figures.buckets[bucket] = (figures.buckets[bucket] ?? 0) + 1;
+}
+
+/** The calls of all threads together, by collection in the order of their names. */
+export function sumCollections(
+  threads: readonly Pick<ThreadFigures, "collections">[],
+): [string, [string, MethodFigures][]][] {
+  const names = new Set(threads.flatMap(({ collections }) => [...collections.keys()]));
+  return [...names].sort().map((name) => {
+    const tables = threads.flatMap(({ collections }) => collections.get(name) ?? []);
+    return [name, sumMethods(tables.map((methods) => ({ methods })))];
+  });
 }
 
 /** The calls of all threads together, by method in the order of their names. */

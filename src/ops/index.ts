@@ -6,7 +6,7 @@ export type { InferenceConfig } from "./inference-config.ts";
 export * from "./log.ts";
 export * from "./metrics.ts";
 export type { OnnxConfig } from "./onnx-config.ts";
-export { ResponseBook } from "./responses.ts";
+export { ResponseBook, type ResponseFigures } from "./responses.ts";
 export {
   defaultPortalUrl,
   describeS5Config,

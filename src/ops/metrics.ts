@@ -9,10 +9,17 @@ import {
   durationBuckets,
   FigureBook,
   type MethodFigures,
+  sumCollections,
   sumMethods,
   type ThreadFigures,
 } from "./figures.ts";
-import { registerGrpcResponses, registerProcess, registerRestResponses, type Sample } from "./qdrant-metrics.ts";
+import {
+  registerGrpcResponses,
+  registerProcess,
+  registerRestResponses,
+  type Sample,
+  type ScrapeMode,
+} from "./qdrant-metrics.ts";
 import { ResponseBook } from "./responses.ts";
 
 export interface LabelledValue {
@@ -25,9 +32,12 @@ export interface Metrics {
   readonly responses: ResponseBook;
   /** The calls of all threads that serve, by method. */
   methods(): Promise<[string, MethodFigures][]>;
-  readonly registry: { metrics(): Promise<string>; readonly contentType: string };
+  /** Those that name a collection, by it: of the collections that were used last. */
+  collections(): Promise<[string, [string, MethodFigures][]][]>;
+  /** `perCollection`: responses by collection instead of all together. */
+  readonly registry: { metrics(perCollection?: boolean): Promise<string>; readonly contentType: string };
   onCallStart(method: string): void;
-  onCallEnd(method: string, code: number, seconds: number): void;
+  onCallEnd(method: string, code: number, seconds: number, collection?: string): void;
   /** A figure read at each scrape. */
   addGauge(name: string, help: string, read: () => number | Promise<number>): void;
   /** A count that only grows, read at each scrape. */
@@ -48,13 +58,21 @@ export function createMetrics(
   const registry = new Registry();
   const own = new FigureBook("main");
   let threads: readonly ThreadFigures[] = [];
+  // One scrape at a time: they share what is read and the mode.
+  let last: Promise<unknown> = Promise.resolve();
   collectDefaultMetrics({ register: registry });
   registerCalls(registry, () => sumMethods(threads), codeName);
   const responses = new ResponseBook();
   const register: Parameters<typeof registerProcess>[0] = (name, help, type, read) =>
     registerSamples(registry, name, help, type, async () => read());
-  registerRestResponses(register, responses);
-  registerGrpcResponses(register, () => sumMethods(threads));
+  const mode: ScrapeMode = { perCollection: false };
+  registerRestResponses(register, responses, mode);
+  registerGrpcResponses(
+    register,
+    () => sumMethods(threads),
+    () => sumCollections(threads),
+    mode,
+  );
   registerProcess(register);
   // Alone, the main thread's figures carry no label.
   const byThread = (read: (figures: ThreadFigures) => number) => async () =>
@@ -83,16 +101,22 @@ export function createMetrics(
   return {
     responses,
     methods: async () => sumMethods([own.calls(), ...(await readOthers())]),
+    collections: async () => sumCollections([own.calls(), ...(await readOthers())]),
     registry: {
       contentType: registry.contentType,
-      async metrics() {
-        const others = await readOthers();
-        threads = [own.read(), ...others];
-        return registry.metrics();
+      metrics(perCollection = false) {
+        const scrape = last.then(async () => {
+          const others = await readOthers();
+          threads = [own.read(), ...others];
+          mode.perCollection = perCollection;
+          return registry.metrics();
+        });
+        last = scrape.catch(() => undefined);
+        return scrape;
       },
     },
     onCallStart: (method) => own.onCallStart(method),
-    onCallEnd: (method, code, seconds) => own.onCallEnd(method, code, seconds),
+    onCallEnd: (method, code, seconds, collection) => own.onCallEnd(method, code, seconds, collection),
     addGauge(name, help, read) {
       new Gauge({
         name,

@@ -14,14 +14,28 @@ export type Register = (name: string, help: string, type: Kind, read: () => Samp
 
 const lowestFailure = 400;
 
-export function registerRestResponses(register: Register, book: ResponseBook): void {
+/** Of which a scrape that asks for them by collection gets those alone, as Qdrant has it. */
+export interface ScrapeMode {
+  perCollection: boolean;
+}
+
+type Labels = Sample["labels"];
+
+export function registerRestResponses(register: Register, book: ResponseBook, mode: ScrapeMode): void {
+  const entries = (): [Labels, ResponseFigures][] =>
+    mode.perCollection
+      ? book
+          .byCollection()
+          .flatMap(([collection, figures]) =>
+            figures.map((one): [Labels, ResponseFigures] => [{ ...labelsOf(one), collection }, one]),
+          )
+      : book.all().map((one) => [labelsOf(one), one]);
   const of =
     (value: (one: ResponseFigures) => number, keep: (one: ResponseFigures) => boolean = () => true) =>
     () =>
-      book
-        .all()
-        .filter(keep)
-        .map((one) => ({ labels: labelsOf(one), value: value(one) }));
+      entries()
+        .filter(([, one]) => keep(one))
+        .map(([labels, one]) => ({ labels, value: value(one) }));
   const total = (one: ResponseFigures): number => one.durations.count;
   register("rest_responses_total", "Responses through the REST API.", "counter", of(total));
   const failed = of(total, ({ status }) => status >= lowestFailure);
@@ -36,25 +50,36 @@ export function registerRestResponses(register: Register, book: ResponseBook): v
   }
   const name = "rest_responses_duration_seconds";
   register(name, "Durations of responses through the REST API.", "histogram", () =>
-    book
-      .all()
-      .flatMap((one) => histogram(name, labelsOf(one), one.durations.counts, one.durations.count, one.durations.sum)),
+    entries().flatMap(([labels, { durations }]) =>
+      histogram(name, labels, durations.counts, durations.count, durations.sum),
+    ),
   );
 }
 
-function labelsOf({ method, endpoint, status }: ResponseFigures): Sample["labels"] {
+function labelsOf({ method, endpoint, status }: ResponseFigures): Labels {
   return { method, endpoint, status: String(status) };
 }
 
 /** Durations are of all statuses of a method together. */
-export function registerGrpcResponses(register: Register, entries: () => [string, MethodFigures][]): void {
+export function registerGrpcResponses(
+  register: Register,
+  methods: () => [string, MethodFigures][],
+  collections: () => [string, [string, MethodFigures][]][],
+  mode: ScrapeMode,
+): void {
+  const entries = (): [Labels, MethodFigures][] =>
+    mode.perCollection
+      ? collections().flatMap(([collection, table]) =>
+          table.map(([endpoint, figures]): [Labels, MethodFigures] => [{ endpoint, collection }, figures]),
+        )
+      : methods().map(([endpoint, figures]) => [{ endpoint }, figures]);
   const of = (read: (figures: MethodFigures) => number) => () =>
-    entries().map(([endpoint, figures]) => ({ labels: { endpoint }, value: read(figures) }));
+    entries().map(([labels, figures]) => ({ labels, value: read(figures) }));
   const byStatus = (keep: (code: number) => boolean) => () =>
-    entries().flatMap(([endpoint, { codes }]) =>
+    entries().flatMap(([labels, { codes }]) =>
       [...codes]
         .filter(([code]) => keep(code))
-        .map(([code, value]) => ({ labels: { endpoint, status: String(code) }, value })),
+        .map(([code, value]) => ({ labels: { ...labels, status: String(code) }, value })),
     );
   register(
     "grpc_responses_total",
@@ -76,8 +101,8 @@ export function registerGrpcResponses(register: Register, entries: () => [string
   );
   const name = "grpc_responses_duration_seconds";
   register(name, "Durations of responses through the gRPC API.", "histogram", () =>
-    entries().flatMap(([endpoint, { buckets, count, secondsTotal }]) =>
-      histogram(name, { endpoint }, buckets, count, secondsTotal),
+    entries().flatMap(([labels, { buckets, count, secondsTotal }]) =>
+      histogram(name, labels, buckets, count, secondsTotal),
     ),
   );
 }

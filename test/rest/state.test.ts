@@ -3,7 +3,8 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { addonBuilt, root, ServerProcess } from "../e2e/server-process.ts";
+import { Points } from "../../gen/qdrant/points_service_pb.js";
+import { addonBuilt, connectTo, root, ServerProcess } from "../e2e/server-process.ts";
 
 const keys = { main: "the-main-key-of-this-test", reader: "the-readers-key-of-it" };
 const count = 12_000;
@@ -167,8 +168,11 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect([transfers, shards[0].replicate_states, shards[0].local.num_points]).toEqual([[], { "0": "Active" }, count]);
     expect(shards[0].local.payloads_size_bytes).toBeGreaterThan(0);
     expect(shards[0].local).not.toHaveProperty("segments");
+    expect(shards[0].local).toMatchObject({ num_vectors_by_name: { "": count }, update_queue: { length: 0 } });
+    expect((await at(1)).collections.snapshots).toEqual([{ id: "state" }]);
     const [fourth] = (await at(10)).collections.collections;
     const [segment] = fourth.shards[0].local.segments;
+    expect(fourth.shards[0].local).toHaveProperty("indexed_only_excluded_vectors");
     expect(segment.info).toMatchObject({ num_points: count, index_schema: { tag: { data_type: "keyword" } } });
     expect(segment.payload_field_indices).toEqual([
       expect.objectContaining({ field_name: "tag", index_type: "keyword", points_count: count }),
@@ -200,6 +204,46 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect(text).toMatch(/^app_info\{name="qdrant",version="[\d.]+"\} 1$/m);
     expect(text).not.toContain('endpoint="/metrics"');
     expect(text).toContain("sealpoint_collection_points");
+    expect(figure('collection_vectors{collection="state",vector=""}')).toBe(count);
+  });
+
+  test("requests are told by collection only to who asks for that", async () => {
+    await call("POST", "/collections/state/points/scroll", { limit: 1 });
+    await call("POST", "/collections/nobody/points/scroll", { limit: 1 });
+    const grpc = connectTo(server.address, { "api-key": keys.main });
+    await grpc.call(Points.method.count, { collectionName: "state" });
+    await grpc.call(Points.method.count, { collectionName: "nobody" }).catch(() => undefined);
+    grpc.close();
+    const responses = (text: string) =>
+      text.split("\n").filter((line) => /^(?:rest|grpc)_responses_total\{/.test(line));
+    const plain = responses((await call("GET", "/metrics")).json);
+    expect(plain.length).toBeGreaterThan(2);
+    expect(plain.join("\n")).not.toContain("collection=");
+    const each = responses((await call("GET", "/metrics?per_collection=true")).json);
+    expect(each.every((line) => line.includes('collection="state"'))).toBe(true);
+    expect(each.join("\n")).toMatch(
+      /^grpc_responses_total\{endpoint="\/qdrant.Points\/Count",collection="state",status="0"\} 1$/m,
+    );
+    expect(each.join("\n")).toContain('endpoint="/collections/{collection_name}/points/scroll"');
+    expect((await call("GET", "/metrics?per_collection=perhaps")).code).toBe(400);
+    const told = async (query: string) => (await call("GET", `/telemetry${query}`)).json.result.requests;
+    expect((await told("")).rest).not.toHaveProperty("per_collection_responses");
+    const { rest, grpc: calls } = await told("?per_collection=true");
+    expect(Object.keys(rest.per_collection_responses)).toEqual(["state"]);
+    expect(
+      rest.per_collection_responses.state["POST /collections/{collection_name}/points/scroll"]["200"].count,
+    ).toBeGreaterThan(0);
+    expect(calls.per_collection_responses.state["/qdrant.Points/Count"]["0"].count).toBe(1);
+  });
+
+  test("optimizations show what is asked for", async () => {
+    const path = "/collections/state/optimizations";
+    const plain = (await call("GET", path)).json.result;
+    expect(Object.keys(plain).sort()).toEqual(["running", "summary"]);
+    const whole = (await call("GET", `${path}?with=queued,completed,idle_segments&completed_limit=5`)).json.result;
+    expect(Object.keys(whole).sort()).toEqual(["completed", "idle_segments", "queued", "running", "summary"]);
+    expect(whole.idle_segments).toEqual([{ uuid: expect.any(String), points_count: expect.any(Number) }]);
+    expect((await call("GET", `${path}?with=everything`)).code).toBe(400);
   });
 });
 

@@ -18,7 +18,7 @@ import {
   type UntypedHandleCall,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { badInput, DomainError } from "../../core/index.ts";
+import { badInput, DomainError, limits } from "../../core/index.ts";
 import type { AnyHandler, CallContext, ServiceBinding } from "./call.ts";
 import { type Box, compressBox, limitReadAhead } from "./compression.ts";
 import { type CallEnvironment, CallState } from "./context.ts";
@@ -107,10 +107,27 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** Qdrant's requests about points have the collection's name in their first field, which clients write first. */
+const nameTag = 0x0a;
+
+function collectionIn(bytes: Uint8Array): string | undefined {
+  if (bytes[0] !== nameTag) return undefined;
+  const first = bytes[1] ?? 0;
+  // A varint of one byte or two: no name is longer than that.
+  const isShort = first < 0x80;
+  const length = isShort ? first : (first & 0x7f) | ((bytes[2] ?? 0) << 7);
+  const from = isShort ? 2 : 3;
+  return length > 4 * limits.collectionNameLengthMax
+    ? undefined
+    : asBuffer(bytes).toString("utf8", from, from + length);
+}
+
 function adaptUnary(path: string, handle: UnaryFunction, decode: Decode, encode: Encode, environment: CallEnvironment) {
+  const named = path.startsWith("/qdrant.Points/");
   return (call: ServerUnaryCall<Box, Box>, respond: sendUnaryData<Box>): void => {
     const state = new CallState(path, call, environment);
     call.on("cancelled", () => state.cancel());
+    if (named) state.collection = collectionIn(call.request.bytes);
     void answerOnce(state, respond, encode, () => handle(decode(call.request.bytes), state));
   };
 }

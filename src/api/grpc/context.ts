@@ -10,7 +10,8 @@ import type { AnyCall } from "./streams.ts";
 
 export interface CallObserver {
   onCallStart(method: string): void;
-  onCallEnd(method: string, code: status, seconds: number): void;
+  /** `collection`: the one that the request names. */
+  onCallEnd(method: string, code: status, seconds: number, collection?: string): void;
 }
 
 /** What all calls of a server share. */
@@ -31,6 +32,8 @@ export class CallState implements CallContext {
   readonly requestId: string;
   readonly method: string;
   readonly base: BaseCall | undefined;
+  /** That the request names, for the figures. */
+  collection: string | undefined;
   readonly #call: AnyCall;
   readonly #environment: CallEnvironment;
   readonly #startedMs = performance.now();
@@ -164,7 +167,7 @@ export class CallState implements CallContext {
     this.#environment.forced.removeEventListener("abort", this.#onForced);
     const seconds = (performance.now() - this.#startedMs) / 1000;
     const outcome = this.#cancelled?.kind === "timeout" ? status.DEADLINE_EXCEEDED : code;
-    this.#environment.observer.onCallEnd(this.method, outcome, seconds);
+    this.#environment.observer.onCallEnd(this.method, outcome, seconds, this.collection);
     if (this.#environment.log.isLevelEnabled("debug")) {
       this.log.debug({ code: status[outcome], ms: Math.round(seconds * 1e5) / 100, peer: this.peer }, "call");
     }

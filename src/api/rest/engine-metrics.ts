@@ -2,6 +2,7 @@
 import { type CollectionInfo, limits } from "../../core/index.ts";
 import type { Engine } from "../../engine/index.ts";
 import { apiVersion, type LabelledValue, type Metrics } from "../../ops/index.ts";
+import { excludedVectors, vectorsByName } from "./telemetry.ts";
 
 type Figure = readonly [name: string, help: string, read: (info: CollectionInfo) => number];
 
@@ -55,6 +56,22 @@ export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
       (await infos()).map((info): LabelledValue => ({ labels: { id: info.name }, value: read(info) })),
     );
   }
+  const byVector =
+    (named: (info: CollectionInfo) => Readonly<Record<string, number>>, collection: "id" | "collection") =>
+    async (): Promise<LabelledValue[]> =>
+      (await infos()).flatMap((info) =>
+        Object.entries(named(info)).map(([vector, value]) => ({ labels: { [collection]: info.name, vector }, value })),
+      );
+  metrics.addGauges(
+    "collection_vectors",
+    "Vectors of a collection by name, were every point to have all of them.",
+    byVector(vectorsByName, "collection"),
+  );
+  metrics.addGauges(
+    "collection_indexed_only_excluded_vectors",
+    "Vectors that searches with indexed_only leave out while a graph is built.",
+    byVector(excludedVectors, "id"),
+  );
   metrics.addGauges("app_info", "information about qdrant server", async () => [
     { labels: { name: "qdrant", version: apiVersion }, value: 1 },
   ]);

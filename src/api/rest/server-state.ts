@@ -10,10 +10,11 @@ import {
   requireGlobalRead,
   requireManage,
 } from "../../core/index.ts";
-import { apiVersion, type MethodFigures, type ResponseBook } from "../../ops/index.ts";
+import { apiVersion, type MethodFigures, type ResponseBook, type ResponseFigures } from "../../ops/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
 import { encodeRestRequest, renderRestAnswer } from "../../wire/index.ts";
 import { type CallsFor, RestCall } from "./call.ts";
+import { optimizationParts, optimizationsOf } from "./optimizations.ts";
 import { collectionTelemetry, memoryTelemetry, type ShownCollection, systemTelemetry } from "./telemetry.ts";
 
 export interface StateRoute {
@@ -47,6 +48,7 @@ export interface StateApi {
   readonly responses: ResponseBook;
   /** gRPC's calls so far, by method. */
   readonly methods: () => Promise<[string, MethodFigures][]>;
+  readonly collections: () => Promise<[string, [string, MethodFigures][]][]>;
 }
 
 export interface StateServing {
@@ -108,28 +110,23 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
       },
       collections: {
         number_of_collections: names.length,
-        ...(level < 1 ? {} : { collections: await collectionsTelemetry(api, request, reply, serving, names, level) }),
+        ...(level < 1
+          ? {}
+          : {
+              collections: await collectionsTelemetry(api, request, reply, serving, names, level),
+              // Snapshots are made within their calls, and not counted.
+              snapshots: names.map((name) => ({ id: name })),
+            }),
       },
       cluster: { enabled: false },
-      ...(whole
-        ? { requests: { rest: { responses: restOf(api.responses) }, grpc: { responses: grpcOf(await api.methods()) } } }
-        : {}),
+      ...(whole ? { requests: await requestsTelemetry(api, asksPerCollection(request)) } : {}),
       ...(level < 1 || !whole ? {} : { memory: memoryTelemetry(), hardware: { collection_data: {} } }),
     });
   });
   app.get("/collections/:name/optimizations", async (request, reply) => {
     const { name } = request.params as { readonly name: string };
-    const { status, pointsCount, indexedVectorsCount, segmentsCount } = await api.infoOf(accessOf(request), name);
-    const waiting = status === "yellow" ? Math.max(0, pointsCount - indexedVectorsCount) : 0;
-    return send(request, reply, {
-      summary: {
-        queued_optimizations: waiting === 0 ? 0 : 1,
-        queued_segments: waiting === 0 ? 0 : 1,
-        queued_points: waiting,
-        idle_segments: segmentsCount,
-      },
-      running: [],
-    });
+    const asked = optimizationParts(request);
+    return send(request, reply, optimizationsOf(await api.infoOf(accessOf(request), name), asked));
   });
 
   for (const { method, url } of clusterRoutes) {
@@ -197,13 +194,35 @@ async function collectionsTelemetry(
   return found;
 }
 
+/** Whether /metrics and /telemetry are asked for requests by collection. */
+export function asksPerCollection(request: FastifyRequest): boolean {
+  const { per_collection: given } = request.query as { readonly per_collection?: string };
+  if (given === undefined || given === "false") return false;
+  if (given !== "true")
+    throw badInput("Format error in query parameters: per_collection is true or false", "per_collection");
+  return true;
+}
+
+async function requestsTelemetry(api: StateApi, perCollection: boolean): Promise<object> {
+  const rest = { responses: restOf(api.responses.all()) };
+  const grpc = { responses: grpcOf(await api.methods()) };
+  if (!perCollection) return { rest, grpc };
+  const byCollection = <T>(entries: readonly (readonly [string, T])[], of: (figures: T) => Statistics) => ({
+    per_collection_responses: Object.fromEntries(entries.map(([name, figures]) => [name, of(figures)])),
+  });
+  return {
+    rest: { ...rest, ...byCollection(api.responses.byCollection(), restOf) },
+    grpc: { ...grpc, ...byCollection(await api.collections(), grpcOf) },
+  };
+}
+
 type Statistics = Record<string, Record<string, object>>;
 
 const micros = (seconds: number): number => Math.round(seconds * 1e6);
 
-function restOf(book: ResponseBook): Statistics {
+function restOf(figures: readonly ResponseFigures[]): Statistics {
   const found: Statistics = {};
-  for (const { method, endpoint, status, durations, secondsMin, secondsMax, lastMs } of book.all()) {
+  for (const { method, endpoint, status, durations, secondsMin, secondsMax, lastMs } of figures) {
     const key = `${method} ${endpoint}`;
     found[key] ??= {};
     (found[key] as Record<string, object>)[status] = {

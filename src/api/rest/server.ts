@@ -32,7 +32,7 @@ import { openApi } from "./openapi.ts";
 import { type Route, routes } from "./routes.ts";
 import { s5StreamRoutes, serveS5Streams } from "./s5-streams.ts";
 import { sendAnswer } from "./send.ts";
-import { type StateApi, serveServerState, stateRoutes } from "./server-state.ts";
+import { asksPerCollection, type StateApi, serveServerState, stateRoutes } from "./server-state.ts";
 import { type SnapshotsFor, serveSnapshotFiles, snapshotRoutes, waits } from "./snapshots.ts";
 
 export interface RestServerOptions {
@@ -44,7 +44,7 @@ export interface RestServerOptions {
   readonly log: Logger;
   /** True while requests are served: false before the engine is open and once the shutdown began. */
   readonly ready: () => boolean;
-  readonly metrics: { metrics(): Promise<string>; readonly contentType: string };
+  readonly metrics: { metrics(perCollection?: boolean): Promise<string>; readonly contentType: string };
   /** The portals that S5 loads from; absent: there is no /healthz/s5. */
   readonly portals?: () => Promise<readonly { readonly reachable: boolean }[]>;
   /** Without it only identity, health and metrics are served. */
@@ -275,7 +275,7 @@ function serveBasics(app: FastifyInstance, { ready, metrics, portals, api }: Res
   }
   app.get("/metrics", async (request, reply) => {
     requireGlobalRead(grants.get(request) ?? fullAccess);
-    return reply.type(metrics.contentType).send(await metrics.metrics());
+    return reply.type(metrics.contentType).send(await metrics.metrics(asksPerCollection(request)));
   });
   if (api === undefined) return;
   // Made when it is asked for: it is large, and few ask.
@@ -304,7 +304,9 @@ function noteResponses(app: FastifyInstance, responses: ResponseBook): void {
       endpoint = url.replace(/:(\w+)/g, (_all, part: string) => `{${partNames[part] ?? part}}`);
       endpoints.set(url, endpoint);
     }
-    responses.observe(request.method, endpoint, reply.statusCode, reply.elapsedTime / 1_000);
+    const { name } = request.params as { readonly name?: string };
+    const collection = url.startsWith("/collections/:name") ? name : undefined;
+    responses.observe(request.method, endpoint, reply.statusCode, reply.elapsedTime / 1_000, collection);
   });
 }
 

@@ -29,6 +29,25 @@ function vectorsOf({ pointsCount, config }: CollectionInfo): number {
   return pointsCount * (Object.keys(config.vectors).length + Object.keys(config.sparseVectors ?? {}).length);
 }
 
+/** By name, as vectorsOf. */
+export function vectorsByName({ pointsCount, config }: CollectionInfo): Record<string, number> {
+  const names = [...Object.keys(config.vectors), ...Object.keys(config.sparseVectors ?? {})];
+  return Object.fromEntries(names.map((name) => [name, pointsCount]));
+}
+
+/** What a search with `indexed_only` leaves out while a graph is built. Only a sum over all names is kept, so it is told where there is one. */
+export function excludedVectors({
+  pointsCount,
+  indexedVectorsCount,
+  status,
+  config,
+}: CollectionInfo): Record<string, number> {
+  const names = Object.keys(config.vectors);
+  const [name] = names;
+  const waiting = pointsCount - indexedVectorsCount;
+  return name === undefined || names.length > 1 || status === "green" || waiting <= 0 ? {} : { [name]: waiting };
+}
+
 function shardOf(info: CollectionInfo, shown: ShownCollection, level: number): object {
   const noDurations = { count: 0 };
   return {
@@ -42,9 +61,13 @@ function shardOf(info: CollectionInfo, shown: ShownCollection, level: number): o
       payloads_size_bytes: info.payloadBytes,
       num_points: info.pointsCount,
       num_vectors: vectorsOf(info),
-      ...(level < levels.segments ? {} : { segments: [segmentOf(info, shown)] }),
+      num_vectors_by_name: vectorsByName(info),
+      ...(level < levels.segments
+        ? {}
+        : { segments: [segmentOf(info, shown)], indexed_only_excluded_vectors: excludedVectors(info) }),
       optimizations: { status: shown.optimizer_status, optimizations: noDurations, log: [] },
       async_scorer: false,
+      update_queue: { length: 0 },
     },
     remote: [],
     replicate_states: { "0": "Active" },
