@@ -25,7 +25,14 @@ int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// The process's anonymous memory; 0 where the system does not tell.
+std::string megabytes(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f", static_cast<double>(bytes) / (1 << 20));
+  return text;
+}
+
+}  // namespace
+
 uint64_t anonymous_bytes() {
   std::FILE* file = std::fopen("/proc/self/status", "re");
   if (file == nullptr) return 0;
@@ -39,14 +46,6 @@ uint64_t anonymous_bytes() {
   std::fclose(file);
   return kilobytes * 1024;
 }
-
-std::string megabytes(uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.1f", static_cast<double>(bytes) / (1 << 20));
-  return text;
-}
-
-}  // namespace
 
 uint64_t MemoryBudget::booked() const { return static_cast<uint64_t>(std::max<int64_t>(0, booked_.load(std::memory_order_relaxed))); }
 

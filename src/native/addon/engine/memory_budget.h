@@ -9,6 +9,9 @@
 
 namespace sealpoint {
 
+// The process's anonymous memory; 0 where the system does not tell.
+uint64_t anonymous_bytes();
+
 class MemoryBudget {
  public:
   // Bytes; 0: no limit.

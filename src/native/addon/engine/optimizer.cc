@@ -29,6 +29,9 @@ constexpr auto kSnapshotAgeMax = std::chrono::seconds(10);
 constexpr auto kBookingDelay = std::chrono::seconds(1);
 // Freed memory goes back to the system at once when it is more than this.
 constexpr uint64_t kTrimBytes = 16 << 20;
+// Reads, too, leave freed memory with the allocator: every so often it goes back once the process has grown by so much.
+constexpr auto kTrimLook = std::chrono::seconds(5);
+constexpr uint64_t kTrimGrowth = 8 << 20;
 
 using Clock = std::chrono::steady_clock;
 
@@ -122,8 +125,8 @@ void Engine::optimize_loop() {
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 5);
   const unsigned threads = options_.build_threads != 0 ? options_.build_threads : std::max(1u, std::thread::hardware_concurrency());
   std::vector<Watched> watched;
-  uint64_t collections = 0, booked_most = 0;
-  auto snapshots_at = Clock::now();
+  uint64_t collections = 0, booked_most = 0, trimmed = anonymous_bytes();
+  auto snapshots_at = Clock::now(), looked_at = snapshots_at;
   std::unique_lock lock(optimize_mutex_);
   for (uint64_t round = 0; !stop_optimizer_; ++round) {
     optimize_wake_.wait_for(lock, std::chrono::milliseconds(100));
@@ -170,6 +173,14 @@ void Engine::optimize_loop() {
       }
       malloc_trim(0);
       booked_most = booked;
+      trimmed = anonymous_bytes();
+    } else if (now - looked_at > kTrimLook) {
+      looked_at = now;
+      // What is held rightly is not looked for again before as much has come on top of it.
+      if (anonymous_bytes() > trimmed + kTrimGrowth) {
+        malloc_trim(0);
+        trimmed = anonymous_bytes();
+      }
     }
     lock.lock();
   }
