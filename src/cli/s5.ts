@@ -17,6 +17,7 @@ interface LoadOptions extends Connection {
   readonly detach?: boolean;
   readonly strictAddress?: boolean;
   readonly revalidate?: boolean;
+  readonly notBefore?: string;
   readonly parallel?: string;
   readonly attachAs?: string;
   readonly persist?: boolean;
@@ -48,6 +49,7 @@ export function addS5Command(program: Command): void {
     .option("--detach", "the load goes on when this command ends")
     .option("--strict-address", "refuse a mixed-case address with a wrong EIP-55 checksum")
     .option("--revalidate", "ask the portal whether what is cached has changed")
+    .option("--not-before <ms>", "refuse a state older than this `updated` of the manifest, in milliseconds since 1970")
     .option("--parallel <chunks>", "chunks downloaded at a time, 1 to 20")
     .option("--attach-as <collection>", "let Qdrant's clients search the session as a read-only collection")
     .option("--persist", "keep the session's index on the server's disk, encrypted")
@@ -66,6 +68,7 @@ export function addS5Command(program: Command): void {
         revalidate: options.revalidate,
         attach_as: options.attachAs,
         persist: options.persist,
+        ...(options.notBefore === undefined ? {} : { not_before: Number(options.notBefore) }),
         ...(options.parallel === undefined ? {} : { parallel_chunks: Number(options.parallel) }),
       };
       await showEvents(options, "load", order, options.json === true);

@@ -193,6 +193,8 @@ export const limits = {
   /** Databases and uploads that are open at a time, and sessions with them; an open database takes an index of the engine's. */
   s5DatabasesMax: 64,
   s5SessionsMax: 1_024,
+  /** States on disk that a process remembers, so that an older one is not taken for the last. */
+  s5SavedStatesMax: 10_000,
   /** Users whose last S5 loads are remembered for the rate limit, and loads whose outcome is, for ten minutes. */
   s5RateUsersMax: 10_000,
   s5OutcomesMax: 1_024,

@@ -23,6 +23,8 @@ export interface LoadRequest {
   readonly revalidate?: boolean;
   readonly attachAs?: string | undefined;
   readonly persist?: boolean;
+  /** The least `updated` of the manifest, milliseconds since 1970; 0: any. */
+  readonly notBefore?: number;
   /** Recipient of what a collection stores. */
   readonly publicKey?: string | undefined;
   /** Of the caller; decides which collections a load may write to. */

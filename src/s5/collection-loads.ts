@@ -120,6 +120,7 @@ export class CollectionLoads {
         memoryBytesMax: config.databaseBytesMax,
         opener,
         backoffMs,
+        notBefore: request.notBefore,
       });
       const { vectorCount } = manifest;
       figures.successes++;

@@ -2,17 +2,18 @@
  * Databases that are loaded, each once for all sessions that have its key, and kept for a while after the last of them: least recently used
  * first out, by number, age and memory. What goes is overwritten: its key, its vectors, its metadata.
  */
-import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { DomainError, limits } from "../core/index.ts";
 import type { S5Config } from "../ops/index.ts";
+import { checkOf, Database, derive, type OpenRequest } from "./database.ts";
 import { LoadError, type LoadErrorCode } from "./errors.ts";
 import type { S5Figures } from "./figures.ts";
-import { type LoadOptions, type LoadSink, runLoad } from "./loader.ts";
-import { type ChunkEntry, type DatabaseLocation, estimateBytes, type Manifest } from "./manifest.ts";
+import { type LoadOptions, type LoadSink, manifestEvent, olderManifest, runLoad } from "./loader.ts";
+import { estimateBytes, type Manifest } from "./manifest.ts";
 import type { Opener } from "./opener.ts";
 import { Portals } from "./portals.ts";
 import { type LoadEvent, Progress } from "./progress.ts";
-import { fromNote, toNote } from "./saved.ts";
+import { fromNote, type Saved, toNote } from "./saved.ts";
 import type { SessionIndex, SessionIndexes } from "./session-index.ts";
 
 export interface DatabasesOptions {
@@ -25,86 +26,15 @@ export interface DatabasesOptions {
   readonly opener?: Opener;
   readonly backoffMs?: number;
   readonly nowMs?: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallMs?: () => number;
 }
 
-export interface OpenRequest {
-  readonly location: DatabaseLocation;
-  readonly userAddress: string;
-  readonly key: Uint8Array;
-  readonly parallel?: number | undefined;
-  /** Asks the portals whether a database that is here has changed. */
-  readonly revalidate: boolean;
-  readonly persist: boolean;
-}
-
-const keyLength = 32;
-/** So that what is compared of a key cannot be computed elsewhere. */
-const checkSalt = randomBytes(32);
-
-const checkOf = (folder: string, key: Uint8Array): Buffer =>
-  createHmac("sha256", checkSalt).update(key).update(folder, "utf8").digest();
-
-const derive = (key: Uint8Array, use: string, folder: string): Uint8Array =>
-  new Uint8Array(hkdfSync("sha256", key, "sealpoint s5 index v1", `${use} ${folder}`, keyLength));
+/** A state on disk that was compared with its manifest later than now was not: the clock was set, or somebody set it. */
+const clockSlackMs = 60_000;
 
 /** Why a database that is here is not given to anybody new: it is gone, or no longer this key's. */
 const endings: ReadonlySet<LoadErrorCode> = new Set(["MANIFEST_NOT_FOUND", "OWNER_MISMATCH", "DECRYPTION_FAILED"]);
-
-export class Database {
-  readonly location: DatabaseLocation;
-  readonly key = new SharedArrayBuffer(keyLength);
-  readonly check: Buffer;
-  readonly abort = new AbortController();
-  /** Of the load, up to its graph. */
-  readonly progress = new Progress();
-  index: SessionIndex | undefined;
-  manifest: Manifest | undefined;
-  state: "loading" | "loaded" | "closed" = "loading";
-  loadTimeMs = 0;
-  loadedAtMs = 0;
-  lastUsedMs = 0;
-  /** Vectors by the manifest, as soon as that is there. */
-  expected = 0;
-  /** Sessions that have it open; such a database is not evicted. */
-  users = 0;
-  persist: boolean;
-  /** Nobody new gets it. */
-  isStale = false;
-  refreshing: Progress | undefined;
-
-  constructor({ location, key, persist }: OpenRequest) {
-    this.location = location;
-    new Uint8Array(this.key).set(key);
-    this.check = checkOf(location.folder, key);
-    this.persist = persist;
-  }
-
-  touch(nowMs = performance.now()): void {
-    this.lastUsedMs = nowMs;
-  }
-
-  get chunks(): ReadonlyMap<number, ChunkEntry> {
-    return new Map(this.manifest?.chunks.map((chunk) => [chunk.chunkId, chunk]));
-  }
-
-  get bytes(): number {
-    const { state, expected, index } = this;
-    if (index === undefined) return 0;
-    return state === "loaded" ? index.bytes : estimateBytes(expected, index.dimensions);
-  }
-
-  /** What a load would say that finds everything here. */
-  async *recall(begunMs: number): AsyncGenerator<LoadEvent, void, undefined> {
-    const { manifest, index } = this;
-    if (manifest === undefined || index === undefined) throw new DomainError("not_found", "the database was closed");
-    const { name, dimensions, chunks, sizeBytes, vectorCount } = manifest;
-    yield { kind: "manifest_downloaded", name, chunks: chunks.length, vectors: vectorCount, dimensions, sizeBytes };
-    const loadTimeMs = Math.round(performance.now() - begunMs);
-    yield { kind: "loading_complete", vectorCount, loadTimeMs, fromCache: true, chunksDownloaded: 0 };
-    // The graph may still be under way.
-    for await (const event of this.progress.watch()) if (event.kind === "index_ready") yield event;
-  }
-}
 
 export class Databases {
   readonly #options: DatabasesOptions;
@@ -152,8 +82,11 @@ export class Databases {
     found.persist ||= request.persist;
     const isAged = found.state === "loaded" && this.#now() - found.loadedAtMs >= config.cacheTtlMs;
     this.#use(found);
-    if (found.state === "loading") return { database: found, events: found.progress.watch() };
-    if (request.revalidate || isAged) return { database: found, events: this.refresh(found).watch() };
+    const { notBefore } = request;
+    if (found.state === "loading") return { database: found, events: atLeast(found.progress.watch(), notBefore) };
+    if (request.revalidate || isAged || (found.manifest?.updated ?? 0) < notBefore) {
+      return { database: found, events: atLeast(this.refresh(found, notBefore).watch(), notBefore) };
+    }
     if (found.persist) this.#track(this.#save(found));
     return { database: found, events: found.recall(begunMs) };
   }
@@ -173,11 +106,11 @@ export class Databases {
   }
 
   /** One at a time: who asks during a refresh is told of that one. */
-  refresh(database: Database): Progress {
+  refresh(database: Database, notBefore = 0): Progress {
     if (database.refreshing !== undefined) return database.refreshing;
     const progress = new Progress();
     database.refreshing = progress;
-    const run = this.#refresh(database, progress).finally(() => {
+    const run = this.#refresh(database, progress, notBefore).finally(() => {
       database.refreshing = undefined;
     });
     this.#track(run);
@@ -205,6 +138,10 @@ export class Databases {
 
   #now(): number {
     return this.#options.nowMs?.() ?? performance.now();
+  }
+
+  #wall(): number {
+    return this.#options.wallMs?.() ?? Date.now();
   }
 
   #use(database: Database): void {
@@ -285,13 +222,14 @@ export class Databases {
     const { progress } = database;
     const begunMs = performance.now();
     try {
-      const isSaved = await this.#openSaved(database, request, begunMs);
+      const isSaved = await this.#loadSaved(database, request, begunMs);
       if (!isSaved) {
-        const options = { ...this.#loadOptions(database), progress, userAddress: request.userAddress };
+        const { userAddress, notBefore } = request;
+        const options = { ...this.#loadOptions(database), progress, userAddress, notBefore };
         const parallel = request.parallel ?? options.parallel;
         const sink = this.#loadSink(database);
         const { manifest, chunksDownloaded } = await runLoad({ ...options, parallel, sink });
-        this.#loaded(database, manifest, begunMs);
+        this.#loaded(database, { manifest, checkedAtMs: this.#wall() }, begunMs);
         this.#options.figures.vectors += manifest.vectorCount;
         const { vectorCount } = manifest;
         progress.push({
@@ -314,11 +252,14 @@ export class Databases {
     }
   }
 
-  #loaded(database: Database, manifest: Manifest, begunMs: number): void {
+  /** It ages from the moment on in which a portal's manifest was the one that is here. */
+  #loaded(database: Database, { manifest, checkedAtMs }: Saved, begunMs: number): void {
     if (database.state === "closed") throw new DomainError("cancelled", "the load was cancelled");
     database.manifest = manifest;
+    database.checkedAtMs = checkedAtMs;
+    database.expected = manifest.vectorCount;
     database.state = "loaded";
-    database.loadedAtMs = this.#now();
+    database.loadedAtMs = this.#now() - Math.max(0, this.#wall() - checkedAtMs);
     database.loadTimeMs = Math.round(performance.now() - begunMs);
   }
 
@@ -371,91 +312,82 @@ export class Databases {
     progress.push({ kind: "index_ready", buildTimeMs: Math.round(ms) });
   }
 
-  /** True when the index lay on disk and opened under this key. */
-  async #openSaved(database: Database, { key, userAddress }: OpenRequest, begunMs: number): Promise<boolean> {
-    const { folder } = database.location;
-    const diskKey = derive(key, "files", folder);
-    const name = Buffer.from(derive(key, "name", folder)).toString("hex");
-    const saved = await this.#options.indexes.open(name, diskKey).finally(() => diskKey.fill(0));
+  /**
+   * True when the index lay on disk, opened under this key, and may be used: at once when its manifest was looked at lately and is as new as the caller knows of,
+   * else after it was compared with a portal's and what changed was downloaded.
+   */
+  async #loadSaved(database: Database, request: OpenRequest, begunMs: number): Promise<boolean> {
+    const saved = await this.#openSaved(database, request);
     if (saved === undefined) return false;
-    const manifest = fromNote(saved.note);
-    const isUsable = manifest !== undefined && manifest.owner.toLowerCase() === userAddress.toLowerCase();
-    if (!isUsable || database.state === "closed") {
-      await saved.index.close();
+    const { progress } = database;
+    const ageMs = this.#wall() - saved.checkedAtMs;
+    const isTooOld = ageMs >= this.#options.config.cacheTtlMs || ageMs < -clockSlackMs;
+    if (!request.revalidate && !isTooOld && saved.manifest.updated >= request.notBefore) {
+      this.#loaded(database, saved, begunMs);
+      const { vectorCount } = saved.manifest;
+      progress.push(manifestEvent(saved.manifest));
+      const { loadTimeMs } = database;
+      progress.push({ kind: "loading_complete", vectorCount, loadTimeMs, fromCache: true, chunksDownloaded: 0 });
+      return true;
+    }
+    database.manifest = saved.manifest;
+    try {
+      await this.#update(database, progress, request.notBefore, begunMs);
+    } catch (error) {
+      if (!(error instanceof LoadError && error.code === "DIMENSION_MISMATCH")) throw error;
+      // Of a database that was made anew nothing is of use.
+      const { index } = database;
+      database.index = undefined;
+      database.manifest = undefined;
+      await index?.close();
       return false;
     }
-    const { vectorCount, dimensions } = manifest;
-    try {
-      this.#admit(database, vectorCount, dimensions);
-    } catch (error) {
-      await saved.index.close();
-      throw error;
-    }
-    database.index = saved.index;
-    database.expected = vectorCount;
-    this.#loaded(database, manifest, begunMs);
-    const { name: title, chunks, sizeBytes } = manifest;
-    const { progress, loadTimeMs } = database;
-    progress.push({
-      kind: "manifest_downloaded",
-      name: title,
-      chunks: chunks.length,
-      vectors: vectorCount,
-      dimensions,
-      sizeBytes,
-    });
-    progress.push({ kind: "loading_complete", vectorCount, loadTimeMs, fromCache: true, chunksDownloaded: 0 });
+    await this.#save(database);
     return true;
   }
 
+  /** What lies on disk, open. */
+  async #openSaved(database: Database, { key, userAddress }: OpenRequest): Promise<Saved | undefined> {
+    const { folder } = database.location;
+    const diskKey = derive(key, "files", folder);
+    const name = Buffer.from(derive(key, "name", folder)).toString("hex");
+    const opened = await this.#options.indexes.open(name, diskKey).finally(() => diskKey.fill(0));
+    if (opened === undefined) return undefined;
+    const saved = fromNote(opened.note);
+    const isUsable = saved !== undefined && saved.manifest.owner.toLowerCase() === userAddress.toLowerCase();
+    if (!isUsable || database.state === "closed") {
+      await opened.index.close();
+      return undefined;
+    }
+    try {
+      this.#admit(database, saved.manifest.vectorCount, saved.manifest.dimensions);
+    } catch (error) {
+      await opened.index.close();
+      throw error;
+    }
+    database.index = opened.index;
+    database.expected = saved.manifest.vectorCount;
+    // What was kept is kept on.
+    database.persist = true;
+    return saved;
+  }
+
   async #save(database: Database): Promise<void> {
-    const { index, manifest, location } = database;
+    const { index, manifest, checkedAtMs, location } = database;
     if (index === undefined || manifest === undefined) return;
     const key = new Uint8Array(database.key);
     const name = Buffer.from(derive(key, "name", location.folder)).toString("hex");
     const diskKey = derive(key, "files", location.folder);
-    await index.save(name, diskKey, toNote(manifest)).finally(() => diskKey.fill(0));
+    await index.save(name, diskKey, toNote({ manifest, checkedAtMs })).finally(() => diskKey.fill(0));
   }
 
-  async #refresh(database: Database, progress: Progress): Promise<void> {
+  async #refresh(database: Database, progress: Progress, notBefore: number): Promise<void> {
     const begunMs = performance.now();
     try {
       if (database.state !== "loaded" || database.manifest === undefined) {
         throw new DomainError("precondition", "still loading", { retryable: true });
       }
-      const { owner, dimensions: before } = database.manifest;
-      const index = this.#indexOf(database);
-      const sink: LoadSink = {
-        metadataForm: "metadata",
-        begin: ({ dimensions, count }) => {
-          if (dimensions !== before) {
-            throw new LoadError(
-              "DIMENSION_MISMATCH",
-              "the database has other dimensions now: close its sessions, and load it anew",
-            );
-          }
-          this.#admit(database, count, dimensions);
-        },
-        add: (batch) => index.stage(batch),
-        finish: (dropped) => index.publish(dropped),
-        abort: () => index.discard(),
-      };
-      const known = database.chunks;
-      const options = { ...this.#loadOptions(database), progress, userAddress: owner, sink, known };
-      const { manifest, chunksDownloaded } = await runLoad(options);
-      if (database.state !== "loaded") throw new DomainError("cancelled", "the session was closed");
-      database.manifest = manifest;
-      database.expected = manifest.vectorCount;
-      database.loadedAtMs = this.#now();
-      const loadTimeMs = Math.round(performance.now() - begunMs);
-      const fromCache = chunksDownloaded === 0;
-      progress.push({
-        kind: "loading_complete",
-        vectorCount: manifest.vectorCount,
-        loadTimeMs,
-        fromCache,
-        chunksDownloaded,
-      });
+      await this.#update(database, progress, notBefore, begunMs);
       await this.#build(database, progress);
       if (database.persist) await this.#save(database);
       progress.end();
@@ -464,6 +396,53 @@ export class Databases {
       this.#options.figures.onFailure(codeOf(error));
       progress.fail(error);
     }
+  }
+
+  /** Brings what is here to a portal's manifest, which must be no older. */
+  async #update(database: Database, progress: Progress, notBefore: number, begunMs: number): Promise<void> {
+    const index = this.#indexOf(database);
+    const { owner, dimensions: before, updated } = database.manifest as Manifest;
+    const sink: LoadSink = {
+      metadataForm: "metadata",
+      begin: ({ dimensions, count }) => {
+        if (dimensions !== before) {
+          throw new LoadError(
+            "DIMENSION_MISMATCH",
+            "the database has other dimensions now: close its sessions, and load it anew",
+          );
+        }
+        this.#admit(database, count, dimensions);
+      },
+      add: (batch) => index.stage(batch),
+      finish: (dropped) => index.publish(dropped),
+      abort: () => index.discard(),
+    };
+    const known = database.chunks;
+    const options = { ...this.#loadOptions(database), progress, userAddress: owner, sink, known };
+    const { manifest, chunksDownloaded } = await runLoad({ ...options, notBefore: Math.max(notBefore, updated) });
+    const { loadTimeMs } = database;
+    this.#loaded(database, { manifest, checkedAtMs: this.#wall() }, begunMs);
+    const { vectorCount } = manifest;
+    progress.push({
+      kind: "loading_complete",
+      vectorCount,
+      loadTimeMs: database.loadTimeMs,
+      fromCache: chunksDownloaded === 0,
+      chunksDownloaded,
+    });
+    // Of a session that was there before, it is its load's.
+    if (loadTimeMs > 0) database.loadTimeMs = loadTimeMs;
+  }
+}
+
+/** Ends with an error at a manifest that is older than the caller knows of. */
+async function* atLeast(
+  events: AsyncGenerator<LoadEvent, void, undefined>,
+  notBefore: number,
+): AsyncGenerator<LoadEvent, void, undefined> {
+  for await (const event of events) {
+    if (event.kind === "manifest_downloaded" && event.updated < notBefore) throw olderManifest();
+    yield event;
   }
 }
 

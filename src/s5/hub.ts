@@ -41,7 +41,7 @@ export interface S5HubOptions {
   /** Without it loads go into sessions only. */
   readonly collections?: CollectionSink;
   /** Injected by tests. */
-  readonly databases?: Pick<DatabasesOptions, "opener" | "backoffMs" | "nowMs">;
+  readonly databases?: Pick<DatabasesOptions, "opener" | "backoffMs" | "nowMs" | "wallMs">;
 }
 
 const sessionIdForm = /^[\x21-\x7e]{1,64}$/;
@@ -277,6 +277,7 @@ export class S5Hub implements S5Backend {
       parallel: request.parallelChunks,
       revalidate: request.revalidate === true,
       persist: request.persist === true,
+      notBefore: request.notBefore ?? 0,
     });
     const release = (): void => this.#databases.release(database);
     const session = new LoadedSession({ manifestPath, userAddress, database, attachAs, release });

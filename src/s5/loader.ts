@@ -13,11 +13,12 @@ import {
   isUnchanged,
   type Manifest,
   readManifest,
+  updatedOf,
 } from "./manifest.ts";
 import { type Opener, sharedOpener } from "./opener.ts";
 import type { MetadataForm, Opened, OpenTask, RecordBatch } from "./opener-protocol.ts";
 import { DownloadError, type Portals, UnusableFile } from "./portals.ts";
-import type { Progress } from "./progress.ts";
+import type { LoadEvent, Progress } from "./progress.ts";
 
 const parallelUsual = 10;
 
@@ -62,6 +63,8 @@ export interface LoadOptions {
   readonly opener?: Opener | undefined;
   /** The chunks that are there already, of an older manifest: those that have not changed are not downloaded. */
   readonly known?: ReadonlyMap<number, ChunkEntry> | undefined;
+  /** The least `updated` of the manifest: a portal that has an older one is passed over. */
+  readonly notBefore?: number | undefined;
 }
 
 export interface LoadResult {
@@ -112,6 +115,22 @@ export function checkParallel(parallel: number): void {
   }
 }
 
+export function olderManifest(): LoadError {
+  return new LoadError("MANIFEST_DOWNLOAD_FAILED", "manifest: older than the state that is known of the database");
+}
+
+export function manifestEvent({ name, chunks, vectorCount, dimensions, sizeBytes, updated }: Manifest): LoadEvent {
+  return {
+    kind: "manifest_downloaded",
+    name,
+    chunks: chunks.length,
+    vectors: vectorCount,
+    dimensions,
+    sizeBytes,
+    updated,
+  };
+}
+
 /** One load's state; everything in it ends with `run`. */
 class Load {
   readonly #options: LoadOptions;
@@ -138,15 +157,8 @@ class Load {
       this.#abort.signal.throwIfAborted();
       checkOwner(location, userAddress);
       const manifest = await this.#loadManifest();
-      const { name, dimensions, vectorCount, chunks, sizeBytes } = manifest;
-      progress.push({
-        kind: "manifest_downloaded",
-        name,
-        chunks: chunks.length,
-        vectors: vectorCount,
-        dimensions,
-        sizeBytes,
-      });
+      const { name, dimensions, vectorCount, chunks } = manifest;
+      progress.push(manifestEvent(manifest));
       await this.#sinkStep(() => sink.begin({ name, dimensions, count: vectorCount }));
       const changed = chunks.filter((chunk) => !isUnchanged(chunk, known?.get(chunk.chunkId)));
       this.#vectors = vectorCount - changed.reduce((sum, chunk) => sum + chunk.vectorCount, 0);
@@ -199,6 +211,7 @@ class Load {
     bytesMax: number,
     what: string,
     task: (encrypted: Uint8Array) => OpenTask,
+    judge: (opened: Opened) => LoadError | undefined = () => undefined,
   ): Promise<Opened> {
     const { portals, opener = sharedOpener, key } = this.#options;
     const isManifest = what === "manifest";
@@ -213,7 +226,11 @@ class Load {
     try {
       return await portals.download(path, options, async (encrypted) => {
         const opened = await this.#race(opener.open(task(encrypted), key));
-        if (!("code" in opened)) return opened;
+        if (!("code" in opened)) {
+          const fault = judge(opened);
+          if (fault !== undefined) throw new UnusableFile(fault);
+          return opened;
+        }
         const error = new LoadError(opened.code, opened.message);
         const isOther = opened.code === "DECRYPTION_FAILED" || opened.code === "CHUNK_DOWNLOAD_FAILED";
         throw isOther || opened.misnamed === true ? new UnusableFile(error) : error;
@@ -235,12 +252,16 @@ class Load {
   }
 
   async #loadManifest(): Promise<Manifest> {
-    const { location, userAddress, memoryBytesMax } = this.#options;
+    const { location, userAddress, memoryBytesMax, notBefore = 0 } = this.#options;
     const path = `${location.folder}/manifest.json`;
-    const opened = await this.#fetch(path, limits.s5ManifestBytesMax + nonceAndTagLength, "manifest", (encrypted) => ({
-      kind: "manifest",
-      encrypted,
-    }));
+    const opened = await this.#fetch(
+      path,
+      limits.s5ManifestBytesMax + nonceAndTagLength,
+      "manifest",
+      (encrypted) => ({ kind: "manifest", encrypted }),
+      // It is the owner's, and another portal may have the newer one.
+      (found) => ("manifest" in found && updatedOf(found.manifest) < notBefore ? olderManifest() : undefined),
+    );
     return readManifest("manifest" in opened ? opened.manifest : undefined, userAddress, memoryBytesMax);
   }
 

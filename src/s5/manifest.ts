@@ -26,6 +26,8 @@ export interface Manifest {
   readonly chunks: readonly ChunkEntry[];
   /** Of all chunks, encrypted. */
   readonly sizeBytes: number;
+  /** Milliseconds since 1970; 0 when it does not say. */
+  readonly updated: number;
 }
 
 /** All that a manifest file holds. Times are milliseconds since 1970, sizes are of the encrypted files. */
@@ -123,6 +125,12 @@ export function estimateBytes(vectorCount: number, dimensions: number): number {
   return vectorCount * (dimensions * 4 + 1024);
 }
 
+/** When the owner changed the database last; 0 where a manifest does not say. */
+export function updatedOf(json: unknown): number {
+  const { updated } = (typeof json === "object" && json !== null ? json : {}) as { updated?: unknown };
+  return typeof updated === "number" && Number.isSafeInteger(updated) && updated > 0 ? updated : 0;
+}
+
 /** Judges a decrypted and parsed manifest. `userAddress` is the caller's own. */
 export function readManifest(json: unknown, userAddress: string, memoryBytesMax: number): Manifest {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
@@ -158,5 +166,6 @@ export function readManifest(json: unknown, userAddress: string, memoryBytesMax:
     throw new LoadError("MEMORY_LIMIT_EXCEEDED", `the database needs more than the ${memoryBytesMax} bytes allowed`);
   }
   const sizeBytes = chunks.reduce((total, chunk) => total + chunk.sizeBytes, 0);
-  return { name: fields.name, owner: fields.owner, dimensions, vectorCount, chunks, sizeBytes };
+  const updated = updatedOf(fields);
+  return { name: fields.name, owner: fields.owner, dimensions, vectorCount, chunks, sizeBytes, updated };
 }

@@ -10,6 +10,8 @@ export type LoadEvent =
       readonly vectors: number;
       readonly dimensions: number;
       readonly sizeBytes: number;
+      /** The manifest's; 0 when it does not say. */
+      readonly updated: number;
     }
   | {
       readonly kind: "chunk_downloaded";

@@ -1,6 +1,6 @@
 /** What the hub keeps of a session, and what it tells of one. */
 import type { LoadStatus } from "./backend.ts";
-import type { Database } from "./databases.ts";
+import type { Database } from "./database.ts";
 import { type LoadEvent, Progress } from "./progress.ts";
 import type { SessionIndex } from "./session-index.ts";
 

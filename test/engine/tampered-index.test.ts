@@ -66,7 +66,7 @@ async function answers(index: SessionIndex, exact: boolean, k: number): Promise<
   return all;
 }
 
-/** What came of a change: the index opened for nobody, a search failed, or all was as it should be. */
+/** What came of a change: the index opened for nobody, a search failed, or all was as it should be. `indexes` know of no earlier state, as after a start. */
 async function outcome(indexes: SealedIndexes, right: Answers, exact: boolean, what: string) {
   const opened = await indexes.open(name, key);
   if (opened === undefined) return "refused";
@@ -102,7 +102,7 @@ test("any byte of any file", { timeout: 300_000 }, async () => {
   await index.close();
   cpSync(place.files, place.pristine, { recursive: true });
   // A state that is opened again and again stays what was saved.
-  for (let i = 0; i < 3; i++) expect(await outcome(indexes, right, true, "untouched")).toBe("right");
+  for (let i = 0; i < 3; i++) expect(await outcome(place.indexes(), right, true, "untouched")).toBe("right");
 
   const told: Record<string, number> = {};
   const sealed: string[] = [];
@@ -118,7 +118,7 @@ test("any byte of any file", { timeout: 300_000 }, async () => {
       const bytes = readFileSync(join(place.files, file));
       bytes[at] = (bytes[at] as number) ^ (1 << (at % 8));
       writeFileSync(join(place.files, file), bytes);
-      const what = await outcome(indexes, right, true, `${file} at ${at} of ${size}`);
+      const what = await outcome(place.indexes(), right, true, `${file} at ${at} of ${size}`);
       told[what] = (told[what] ?? 0) + 1;
       if (/\.(sst|blob|index)$|MANIFEST/.test(file)) {
         sealed.push(`${file} ${at}: ${what}`);
@@ -129,7 +129,7 @@ test("any byte of any file", { timeout: 300_000 }, async () => {
     for (const length of [size - 1, head, size - sealedBlock].filter((one) => one >= 0)) {
       restore(place);
       truncateSync(join(place.files, file), length);
-      await outcome(indexes, right, true, `${file} cut to ${length} of ${size}`);
+      await outcome(place.indexes(), right, true, `${file} cut to ${length} of ${size}`);
     }
   }
   expect(sealed.length).toBeGreaterThan(60);
@@ -151,7 +151,7 @@ test("files that change places, and an older state of the folder", { timeout: 12
   await index.close();
   const newer = { files: place.files, pristine: join(place.pristine, "newer") };
   cpSync(place.files, newer.pristine, { recursive: true });
-  expect(await outcome(indexes, right, true, "untouched")).toBe("right");
+  expect(await outcome(place.indexes(), right, true, "untouched")).toBe("right");
 
   const pointer = `${name}.index`;
   const folder = readdirSync(newer.pristine).find((each) => each !== pointer) as string;
@@ -159,17 +159,17 @@ test("files that change places, and an older state of the folder", { timeout: 12
   restore(newer);
   rmSync(join(place.files, folder), { recursive: true });
   cpSync(join(place.pristine, "older", folder), join(place.files, folder), { recursive: true });
-  expect(await outcome(indexes, right, true, "an older folder")).toBe("refused");
+  expect(await outcome(place.indexes(), right, true, "an older folder")).toBe("refused");
   restore(newer);
   cpSync(join(place.pristine, "older", pointer), join(place.files, pointer));
-  expect(await outcome(indexes, right, true, "an older index file")).toBe("refused");
+  expect(await outcome(place.indexes(), right, true, "an older index file")).toBe("refused");
   // A manifest of before, whose files are brought back.
   restore(newer);
   const store = join(place.files, folder, "store");
   for (const file of readdirSync(join(place.pristine, "older", folder, "store"))) {
     cpSync(join(place.pristine, "older", folder, "store", file), join(store, file));
   }
-  expect(await outcome(indexes, right, true, "an older manifest")).not.toBe("right");
+  expect(await outcome(place.indexes(), right, true, "an older manifest")).not.toBe("right");
 
   // Tables and blob files in each other's places.
   for (const kind of [".sst", ".blob"]) {
@@ -178,7 +178,7 @@ test("files that change places, and an older state of the folder", { timeout: 12
     restore(newer);
     cpSync(join(newer.pristine, folder, "store", first), join(store, second));
     cpSync(join(newer.pristine, folder, "store", second), join(store, first));
-    expect(await outcome(indexes, right, true, `${kind} files in each other's places`)).not.toBe("right");
+    expect(await outcome(place.indexes(), right, true, `${kind} files in each other's places`)).not.toBe("right");
   }
 });
 
@@ -193,7 +193,7 @@ test("the segment with its graph", { timeout: 240_000 }, async () => {
   await index.save(name, key, new Uint8Array());
   await index.close();
   cpSync(place.files, place.pristine, { recursive: true });
-  expect(await outcome(indexes, right, false, "untouched")).toBe("right");
+  expect(await outcome(place.indexes(), right, false, "untouched")).toBe("right");
   const segment = filesUnder(place.pristine).find((file) => /segments\/.*\/[0-9a-f]{16}/.test(file)) as string;
   const pristine = readFileSync(join(place.pristine, segment));
   expect(pristine.length).toBeGreaterThan(6_000 * dimensions * 4);
@@ -204,7 +204,7 @@ test("the segment with its graph", { timeout: 240_000 }, async () => {
     const at = Math.floor(share * bytes.length);
     bytes[at] = (bytes[at] as number) ^ 4;
     writeFileSync(join(place.files, segment), bytes);
-    told.add(await outcome(indexes, right, false, `the segment at ${at}`));
+    told.add(await outcome(place.indexes(), right, false, `the segment at ${at}`));
   }
   expect(told.has("refused")).toBe(true);
   // Two blocks of rows change places.
@@ -218,5 +218,5 @@ test("the segment with its graph", { timeout: 240_000 }, async () => {
     pristine.copy(bytes, to, from, from + sealedBlock);
   }
   writeFileSync(join(place.files, segment), bytes);
-  await outcome(indexes, right, false, "blocks of rows in each other's places");
+  await outcome(place.indexes(), right, false, "blocks of rows in each other's places");
 });

@@ -19,6 +19,7 @@ describe("a load", () => {
       vectors: 45,
       dimensions: 8,
       sizeBytes: expect.any(Number),
+      updated: 1,
     });
     const chunks = events.filter((event) => event.kind === "chunk_downloaded");
     expect(chunks.map((event) => event.chunkId).sort()).toEqual([0, 1, 2]);

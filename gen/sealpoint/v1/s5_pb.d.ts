@@ -98,6 +98,14 @@ export declare type LoadRequest = Message<"sealpoint.v1.LoadRequest"> & {
    * @generated from field: bool persist = 11;
    */
   persist: boolean;
+
+  /**
+   * The manifest's `updated` (milliseconds since 1970) that the database must have at least: an older state, whether it lies in a cache, on the host's disk or at a portal, is not
+   * taken. Give what ManifestDownloaded told the last time, and nobody can bring an older database back unnoticed. 0: any.
+   *
+   * @generated from field: uint64 not_before = 12;
+   */
+  notBefore: bigint;
 };
 
 /**
@@ -208,6 +216,13 @@ export declare type ManifestDownloaded = Message<"sealpoint.v1.ManifestDownloade
    * @generated from field: uint64 size_bytes = 5;
    */
   sizeBytes: bigint;
+
+  /**
+   * When the owner changed the database last, by the manifest (milliseconds since 1970); 0 when it does not say.
+   *
+   * @generated from field: uint64 updated = 6;
+   */
+  updated: bigint;
 };
 
 /**

@@ -6,6 +6,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { limits } from "../../core/index.ts";
 
 const magic = Buffer.from("SEALS5IDX002", "latin1");
 const folderDigits = 32;
@@ -44,8 +45,8 @@ function pathOf(root: string, name: string): string {
   return join(root, name + suffix);
 }
 
-/** Durable when it is done; a stop before leaves what was there. */
-export async function writeSaved(root: string, name: string, key: Uint8Array, saved: SavedIndex): Promise<void> {
+/** Durable when it is done; a stop before leaves what was there. Gives the state's mark, as readSaved does. */
+export async function writeSaved(root: string, name: string, key: Uint8Array, saved: SavedIndex): Promise<string> {
   const chunks = [...saved.chunks];
   const head: Head = {
     key: Buffer.from(saved.key).toString("hex"),
@@ -64,7 +65,9 @@ export async function writeSaved(root: string, name: string, key: Uint8Array, sa
   const cipher = createCipheriv("aes-256-gcm", wrapping, nonce).setAAD(start);
   const parts = [start, nonce];
   for (const part of [length, text, saved.note, ...chunks.map(([, ids]) => ids)]) parts.push(cipher.update(part));
-  parts.push(cipher.final(), cipher.getAuthTag());
+  parts.push(cipher.final());
+  const tag = cipher.getAuthTag();
+  parts.push(tag);
   wrapping.fill(0);
   text.fill(0);
   const path = pathOf(root, name);
@@ -78,10 +81,15 @@ export async function writeSaved(root: string, name: string, key: Uint8Array, sa
   await rename(`${path}.partial`, path);
   const folder = await open(dirname(path), "r");
   await folder.sync().finally(() => folder.close());
+  return tag.toString("hex");
 }
 
 /** Undefined when there is none, or none that opens under this key. */
-export async function readSaved(root: string, name: string, key: Uint8Array): Promise<SavedIndex | undefined> {
+export async function readSaved(
+  root: string,
+  name: string,
+  key: Uint8Array,
+): Promise<(SavedIndex & { readonly mark: string }) | undefined> {
   const bytes = await readFile(pathOf(root, name)).catch(() => undefined);
   const start = magic.length + folderDigits;
   if (bytes === undefined || bytes.length < start + nonceBytes + tagBytes) return undefined;
@@ -115,7 +123,31 @@ export async function readSaved(root: string, name: string, key: Uint8Array): Pr
     sequence: head.sequence,
     note: Uint8Array.prototype.slice.call(opened, textEnd, textEnd + head.noteBytes),
     chunks,
+    mark: bytes.toString("hex", bytes.length - tagBytes),
   };
+}
+
+/**
+ * Which state of each index this process saved, opened or removed last. Another one that bears its name was brought back by somebody. Of names that this process
+ * has not met it knows nothing.
+ */
+export class LastStates {
+  readonly #marks = new Map<string, string | undefined>();
+
+  /** `mark` undefined: none is left. */
+  note(name: string, mark: string | undefined): void {
+    this.#marks.delete(name);
+    this.#marks.set(name, mark);
+    if (this.#marks.size <= limits.s5SavedStatesMax) return;
+    for (const oldest of this.#marks.keys()) {
+      this.#marks.delete(oldest);
+      return;
+    }
+  }
+
+  isLast(name: string, mark: string): boolean {
+    return !this.#marks.has(name) || this.#marks.get(name) === mark;
+  }
 }
 
 /** The folder that is saved under a name, whoever may open it. */

@@ -27,7 +27,15 @@ import type { Attached, AttachmentTable } from "../attached.ts";
 import type { PointInput, PointTable } from "../engine.ts";
 import { EmbeddedEngine } from "./embedded-engine.ts";
 import { packIds, unpackIds } from "./packed-ids.ts";
-import { readSaved, removeSaved, removeUnsaved, type SavedIndex, savedFolder, writeSaved } from "./saved-index.ts";
+import {
+  LastStates,
+  readSaved,
+  removeSaved,
+  removeUnsaved,
+  type SavedIndex,
+  savedFolder,
+  writeSaved,
+} from "./saved-index.ts";
 
 /** How another thread of the process reaches what is attached. */
 export interface EmbeddedAttachment {
@@ -64,6 +72,7 @@ interface Opened {
 
 export class SealedIndexes implements SessionIndexes {
   readonly #options: SealedIndexesOptions;
+  readonly #states = new LastStates();
   /** What a stop left behind is gone. */
   readonly #swept: Promise<void>;
 
@@ -85,7 +94,7 @@ export class SealedIndexes implements SessionIndexes {
     const { native, engine } = await this.#open(saved, true);
     try {
       await engine.createCollection(collection, configOf(dimensions), sealingOff);
-      return new SealedIndex(this.#options, native, engine, saved, undefined);
+      return new SealedIndex(this.#options, this.#states, native, engine, saved, undefined);
     } catch (error) {
       await engine.close();
       await this.#forget(saved.folder);
@@ -99,6 +108,10 @@ export class SealedIndexes implements SessionIndexes {
   ): Promise<{ readonly index: SessionIndex; readonly note: IndexNote } | undefined> {
     const saved = await readSaved(this.#options.folder, name, key);
     if (saved === undefined) return undefined;
+    if (!this.#states.isLast(name, saved.mark)) {
+      await this.remove(name);
+      return undefined;
+    }
     let opened: Opened | undefined;
     try {
       opened = await this.#open(saved, false);
@@ -110,8 +123,9 @@ export class SealedIndexes implements SessionIndexes {
       if (leftOut.length > 0 || (await flush(opened.native)) !== saved.sequence) {
         throw new DomainError("data_loss", "the files of a saved index are not what was saved");
       }
-      const index = new SealedIndex(this.#options, opened.native, opened.engine, saved, name);
+      const index = new SealedIndex(this.#options, this.#states, opened.native, opened.engine, saved, name);
       await index.look();
+      this.#states.note(name, saved.mark);
       return { index, note: saved.note };
     } catch (error) {
       await opened?.engine.close();
@@ -125,6 +139,7 @@ export class SealedIndexes implements SessionIndexes {
   async remove(name: string): Promise<boolean> {
     const folder = await savedFolder(this.#options.folder, name);
     await removeSaved(this.#options.folder, name);
+    this.#states.note(name, undefined);
     if (folder === undefined) return false;
     await this.#forget(folder);
     return true;
@@ -160,6 +175,7 @@ class SealedIndex implements SessionIndex, Attached {
   readonly collection = collection;
   readonly dimensions: number;
   readonly #options: SealedIndexesOptions;
+  readonly #states: LastStates;
   readonly #native: NativeEngine;
   readonly #folder: string;
   readonly #key: Uint8Array;
@@ -175,12 +191,14 @@ class SealedIndex implements SessionIndex, Attached {
 
   constructor(
     options: SealedIndexesOptions,
+    states: LastStates,
     native: NativeEngine,
     engine: EmbeddedEngine,
     saved: SavedIndex,
     savedAs: string | undefined,
   ) {
     this.#options = options;
+    this.#states = states;
     this.#native = native;
     this.engine = engine;
     this.#folder = saved.folder;
@@ -247,6 +265,8 @@ class SealedIndex implements SessionIndex, Attached {
   publish(droppedChunks: readonly number[]): Promise<void> {
     return this.#inTurn(async () => {
       const staged = this.#staged;
+      // What is saved stays what is here.
+      if (staged.length === 0 && droppedChunks.length === 0) return;
       this.#staged = [];
       const points = staged.flatMap((chunk) => chunk.points);
       const stays = new Set(points.map(({ id }) => id));
@@ -330,7 +350,7 @@ class SealedIndex implements SessionIndex, Attached {
       const sequence = await flush(this.#native, true);
       const { folder } = this.#options;
       const before = await savedFolder(folder, name);
-      await writeSaved(folder, name, owner, {
+      const mark = await writeSaved(folder, name, owner, {
         folder: this.#folder,
         key: this.#key,
         dimensions: this.dimensions,
@@ -340,6 +360,7 @@ class SealedIndex implements SessionIndex, Attached {
         chunks: this.#chunks,
       });
       this.#savedAs = name;
+      this.#states.note(name, mark);
       if (before !== undefined && before !== this.#folder) {
         await rm(join(folder, before), { recursive: true, force: true });
       }
@@ -384,6 +405,7 @@ class SealedIndex implements SessionIndex, Attached {
   async #changing(): Promise<void> {
     if (this.#savedAs === undefined) return;
     await removeSaved(this.#options.folder, this.#savedAs);
+    this.#states.note(this.#savedAs, undefined);
     this.#savedAs = undefined;
   }
 

@@ -17,8 +17,15 @@ import { publicKeyOf } from "./common.ts";
 function toResponse(event: S5LoadEvent): Omit<MessageInitShape<typeof LoadResponseSchema>, "$typeName"> {
   switch (event.kind) {
     case "manifest_downloaded": {
-      const { name, chunks, vectors, dimensions, sizeBytes } = event;
-      const value = { name, chunks, vectors: BigInt(vectors), dimensions, sizeBytes: BigInt(sizeBytes) };
+      const { name, chunks, vectors, dimensions, sizeBytes, updated } = event;
+      const value = {
+        name,
+        chunks,
+        vectors: BigInt(vectors),
+        dimensions,
+        sizeBytes: BigInt(sizeBytes),
+        updated: BigInt(updated),
+      };
       return { event: { case: "manifestDownloaded", value } };
     }
     case "chunk_downloaded": {
@@ -103,6 +110,7 @@ export function bindS5(s5: S5Service | undefined): ServiceBinding {
         revalidate,
         attachAs,
         persist,
+        notBefore,
       } = message;
       const request = {
         manifestPath,
@@ -117,6 +125,8 @@ export function bindS5(s5: S5Service | undefined): ServiceBinding {
         revalidate,
         attachAs,
         persist,
+        // Later than any that a manifest can name is refused below all the same.
+        notBefore: Number(notBefore),
       };
       message.sessionKey.fill(0);
       for await (const event of s5.load(request, call.signal)) yield toResponse(event);

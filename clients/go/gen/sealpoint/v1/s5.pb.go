@@ -95,7 +95,10 @@ type LoadRequest struct {
 	// With session_id: a name under which Qdrant's clients can search the session as a read-only collection, filters on metadata included.
 	AttachAs *string `protobuf:"bytes,10,opt,name=attach_as,json=attachAs,proto3,oneof" json:"attach_as,omitempty"`
 	// With session_id: keeps the index on disk, in files that are encrypted under a key derived from session_key, for loads after a restart.
-	Persist       bool `protobuf:"varint,11,opt,name=persist,proto3" json:"persist,omitempty"`
+	Persist bool `protobuf:"varint,11,opt,name=persist,proto3" json:"persist,omitempty"`
+	// The manifest's `updated` (milliseconds since 1970) that the database must have at least: an older state, whether it lies in a cache, on the host's disk or at a portal, is not
+	// taken. Give what ManifestDownloaded told the last time, and nobody can bring an older database back unnoticed. 0: any.
+	NotBefore     uint64 `protobuf:"varint,12,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -216,6 +219,13 @@ func (x *LoadRequest) GetPersist() bool {
 		return x.Persist
 	}
 	return false
+}
+
+func (x *LoadRequest) GetNotBefore() uint64 {
+	if x != nil {
+		return x.NotBefore
+	}
+	return 0
 }
 
 type isLoadRequest_Target interface {
@@ -399,7 +409,9 @@ type ManifestDownloaded struct {
 	// Of each vector.
 	Dimensions uint32 `protobuf:"varint,4,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
 	// Of all chunks, encrypted, by the manifest.
-	SizeBytes     uint64 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	SizeBytes uint64 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// When the owner changed the database last, by the manifest (milliseconds since 1970); 0 when it does not say.
+	Updated       uint64 `protobuf:"varint,6,opt,name=updated,proto3" json:"updated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,6 +477,13 @@ func (x *ManifestDownloaded) GetDimensions() uint32 {
 func (x *ManifestDownloaded) GetSizeBytes() uint64 {
 	if x != nil {
 		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *ManifestDownloaded) GetUpdated() uint64 {
+	if x != nil {
+		return x.Updated
 	}
 	return 0
 }
@@ -2612,7 +2631,7 @@ var File_sealpoint_v1_s5_proto protoreflect.FileDescriptor
 
 const file_sealpoint_v1_s5_proto_rawDesc = "" +
 	"\n" +
-	"\x15sealpoint/v1/s5.proto\x12\fsealpoint.v1\x1a\x1aqdrant/qdrant_common.proto\"\xb7\x03\n" +
+	"\x15sealpoint/v1/s5.proto\x12\fsealpoint.v1\x1a\x1aqdrant/qdrant_common.proto\"\xd6\x03\n" +
 	"\vLoadRequest\x12#\n" +
 	"\rmanifest_path\x18\x01 \x01(\tR\fmanifestPath\x12!\n" +
 	"\fuser_address\x18\x02 \x01(\tR\vuserAddress\x12\x1f\n" +
@@ -2629,7 +2648,9 @@ const file_sealpoint_v1_s5_proto_rawDesc = "" +
 	"revalidate\x12 \n" +
 	"\tattach_as\x18\n" +
 	" \x01(\tH\x02R\battachAs\x88\x01\x01\x12\x18\n" +
-	"\apersist\x18\v \x01(\bR\apersistB\b\n" +
+	"\apersist\x18\v \x01(\bR\apersist\x12\x1d\n" +
+	"\n" +
+	"not_before\x18\f \x01(\x04R\tnotBeforeB\b\n" +
 	"\x06targetB\x12\n" +
 	"\x10_parallel_chunksB\f\n" +
 	"\n" +
@@ -2642,7 +2663,7 @@ const file_sealpoint_v1_s5_proto_rawDesc = "" +
 	"\rloading_error\x18\x05 \x01(\v2\x1a.sealpoint.v1.LoadingErrorH\x00R\floadingError\x12;\n" +
 	"\vindex_ready\x18\x06 \x01(\v2\x18.sealpoint.v1.IndexReadyH\x00R\n" +
 	"indexReadyB\a\n" +
-	"\x05event\"\x99\x01\n" +
+	"\x05event\"\xb3\x01\n" +
 	"\x12ManifestDownloaded\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06chunks\x18\x02 \x01(\rR\x06chunks\x12\x18\n" +
@@ -2651,7 +2672,8 @@ const file_sealpoint_v1_s5_proto_rawDesc = "" +
 	"dimensions\x18\x04 \x01(\rR\n" +
 	"dimensions\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x05 \x01(\x04R\tsizeBytes\"\x83\x01\n" +
+	"size_bytes\x18\x05 \x01(\x04R\tsizeBytes\x12\x18\n" +
+	"\aupdated\x18\x06 \x01(\x04R\aupdated\"\x83\x01\n" +
 	"\x0fChunkDownloaded\x12\x19\n" +
 	"\bchunk_id\x18\x01 \x01(\rR\achunkId\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\rR\x05total\x12\x18\n" +

@@ -353,6 +353,7 @@ class AsyncClient:
         revalidate: bool = False,
         attach_as: str | None = None,
         persist: bool = False,
+        not_before: int = 0,
     ) -> AsyncIterator[s5_pb2.LoadResponse]:
         """Loads a database and yields its progress events.
 
@@ -361,6 +362,7 @@ class AsyncClient:
         request = requests.s5_load(manifest_path, user_address, session_key, session_id, collection)
         request.detach, request.strict_address = detach, strict_address
         request.revalidate, request.persist = revalidate, persist
+        request.not_before = not_before
         if parallel_chunks is not None:
             request.parallel_chunks = parallel_chunks
         if attach_as is not None:

@@ -348,6 +348,7 @@ class Client:
         revalidate: bool = False,
         attach_as: str | None = None,
         persist: bool = False,
+        not_before: int = 0,
     ) -> Iterator[s5_pb2.LoadResponse]:
         """Loads a database and yields its progress events.
 
@@ -356,6 +357,7 @@ class Client:
         request = requests.s5_load(manifest_path, user_address, session_key, session_id, collection)
         request.detach, request.strict_address = detach, strict_address
         request.revalidate, request.persist = revalidate, persist
+        request.not_before = not_before
         if parallel_chunks is not None:
             request.parallel_chunks = parallel_chunks
         if attach_as is not None:

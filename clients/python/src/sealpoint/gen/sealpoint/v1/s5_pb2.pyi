@@ -18,7 +18,7 @@ SESSION_SOURCE_LOAD: SessionSource
 SESSION_SOURCE_UPLOAD: SessionSource
 
 class LoadRequest(_message.Message):
-    __slots__ = ("manifest_path", "user_address", "session_key", "session_id", "collection_name", "detach", "strict_address", "parallel_chunks", "revalidate", "attach_as", "persist")
+    __slots__ = ("manifest_path", "user_address", "session_key", "session_id", "collection_name", "detach", "strict_address", "parallel_chunks", "revalidate", "attach_as", "persist", "not_before")
     MANIFEST_PATH_FIELD_NUMBER: _ClassVar[int]
     USER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     SESSION_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class LoadRequest(_message.Message):
     REVALIDATE_FIELD_NUMBER: _ClassVar[int]
     ATTACH_AS_FIELD_NUMBER: _ClassVar[int]
     PERSIST_FIELD_NUMBER: _ClassVar[int]
+    NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
     manifest_path: str
     user_address: str
     session_key: bytes
@@ -41,7 +42,8 @@ class LoadRequest(_message.Message):
     revalidate: bool
     attach_as: str
     persist: bool
-    def __init__(self, manifest_path: _Optional[str] = ..., user_address: _Optional[str] = ..., session_key: _Optional[bytes] = ..., session_id: _Optional[str] = ..., collection_name: _Optional[str] = ..., detach: _Optional[bool] = ..., strict_address: _Optional[bool] = ..., parallel_chunks: _Optional[int] = ..., revalidate: _Optional[bool] = ..., attach_as: _Optional[str] = ..., persist: _Optional[bool] = ...) -> None: ...
+    not_before: int
+    def __init__(self, manifest_path: _Optional[str] = ..., user_address: _Optional[str] = ..., session_key: _Optional[bytes] = ..., session_id: _Optional[str] = ..., collection_name: _Optional[str] = ..., detach: _Optional[bool] = ..., strict_address: _Optional[bool] = ..., parallel_chunks: _Optional[int] = ..., revalidate: _Optional[bool] = ..., attach_as: _Optional[str] = ..., persist: _Optional[bool] = ..., not_before: _Optional[int] = ...) -> None: ...
 
 class LoadResponse(_message.Message):
     __slots__ = ("manifest_downloaded", "chunk_downloaded", "index_building", "loading_complete", "loading_error", "index_ready")
@@ -60,18 +62,20 @@ class LoadResponse(_message.Message):
     def __init__(self, manifest_downloaded: _Optional[_Union[ManifestDownloaded, _Mapping]] = ..., chunk_downloaded: _Optional[_Union[ChunkDownloaded, _Mapping]] = ..., index_building: _Optional[_Union[IndexBuilding, _Mapping]] = ..., loading_complete: _Optional[_Union[LoadingComplete, _Mapping]] = ..., loading_error: _Optional[_Union[LoadingError, _Mapping]] = ..., index_ready: _Optional[_Union[IndexReady, _Mapping]] = ...) -> None: ...
 
 class ManifestDownloaded(_message.Message):
-    __slots__ = ("name", "chunks", "vectors", "dimensions", "size_bytes")
+    __slots__ = ("name", "chunks", "vectors", "dimensions", "size_bytes", "updated")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
     name: str
     chunks: int
     vectors: int
     dimensions: int
     size_bytes: int
-    def __init__(self, name: _Optional[str] = ..., chunks: _Optional[int] = ..., vectors: _Optional[int] = ..., dimensions: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    updated: int
+    def __init__(self, name: _Optional[str] = ..., chunks: _Optional[int] = ..., vectors: _Optional[int] = ..., dimensions: _Optional[int] = ..., size_bytes: _Optional[int] = ..., updated: _Optional[int] = ...) -> None: ...
 
 class ChunkDownloaded(_message.Message):
     __slots__ = ("chunk_id", "total", "percent", "vectors_loaded")
