@@ -97,6 +97,7 @@ export const rows: readonly Row[] = [
     probes: ["Float32", "Float16", "Uint8", "Turbo4"].map((datatype) =>
       createWith(datatype.toLowerCase(), `type-${datatype}`, { datatype }),
     ),
+    note: "Turbo4 is stored as float16.",
   },
   {
     title: "Add or remove a named vector later",
@@ -129,7 +130,7 @@ export const rows: readonly Row[] = [
       params("params.quantization", { quantization: { rescore: true, oversampling: 2 } }),
       create("turboquant", "turbo", { vectors_config: size4, quantization_config: { turboquant: {} } }),
     ],
-    note: "Answers are scored again with the stored vectors unless a search says rescore: false; see docs/quantization.md.",
+    note: "TurboQuant gets the codes of scalar quantization. Answers are scored again with the stored vectors unless a search says rescore: false; see docs/quantization.md.",
   },
   {
     title: "Optimizer and log settings",

@@ -5,6 +5,7 @@
 Each step once had another answer than Qdrant's, or another one over one of the doors.
 """
 
+import random
 import secrets
 import sys
 
@@ -139,7 +140,34 @@ def overwrites_know_no_key(client, name):
     assert payload(2) == {"y": 2}, payload(2)
 
 
-STEPS = [overwrites_know_no_key, lists_score_one, examples_are_no_answers, formulas_take_null_for_a_value, samples_have_no_pages, configuration_is_shown, reads_cost_their_leaves]
+def turbo_is_taken(client, name):
+    """TurboQuant's codes and datatype are shown as they were asked for, and searches find what they would without."""
+    rng = random.Random(7)
+    rows = [[rng.gauss(0, 1) for _ in range(32)] for _ in range(300)]
+    turbo = models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig(bits=models.TurboQuantBitSize.BITS2, always_ram=True))
+    vectors = {
+        "codes": models.VectorParams(size=32, distance=models.Distance.COSINE, quantization_config=turbo),
+        "rows": models.VectorParams(size=32, distance=models.Distance.EUCLID, datatype=models.Datatype.TURBO4),
+    }
+    default = models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig())
+    few = models.OptimizersConfigDiff(indexing_threshold=1)
+    client.create_collection(name, vectors_config=vectors, quantization_config=default, optimizers_config=few)
+    config = client.get_collection(name).config
+    assert config.params.vectors == vectors and config.quantization_config == default, config
+    client.upsert(name, [models.PointStruct(id=n, vector={"codes": row, "rows": row}) for n, row in enumerate(rows)], wait=True)
+    for using in vectors:
+        for n in (3, 77, 299):
+            found = client.query_points(name, query=rows[n], using=using, limit=3).points
+            exact = client.query_points(name, query=rows[n], using=using, limit=3, search_params=models.SearchParams(exact=True)).points
+            assert [hit.id for hit in found] == [hit.id for hit in exact] and found[0].id == n, (using, found, exact)
+            assert abs(found[0].score - (1 if using == "codes" else 0)) < 0.05, found
+    stored = client.retrieve(name, ids=[5], with_vectors=["rows"])[0].vector["rows"]
+    assert all(abs(a - b) < 0.01 for a, b in zip(stored, rows[5])), (stored, rows[5])
+    client.update_collection(name, quantization_config=models.Disabled.DISABLED)
+    assert client.get_collection(name).config.quantization_config is None
+
+
+STEPS = [turbo_is_taken, overwrites_know_no_key, lists_score_one, examples_are_no_answers, formulas_take_null_for_a_value, samples_have_no_pages, configuration_is_shown, reads_cost_their_leaves]
 
 
 def main(target, http_port):
