@@ -7,7 +7,6 @@ import type {
   ContextInputPair,
   DiscoverPoints,
   LookupLocation,
-  PrefetchQuery,
   Query as QueryMessage,
   QueryPointGroups,
   QueryPoints,
@@ -22,6 +21,8 @@ import type {
   VectorExample,
   VectorInput as VectorInputMessage,
   WithLookup,
+  WithPayloadSelector,
+  WithVectorsSelector,
 } from "../../gen/qdrant/points_pb.js";
 import { Fusion, RecommendStrategy } from "../../gen/qdrant/points_pb.js";
 import type { PointId as PointIdMessage } from "../../gen/qdrant/qdrant_common_pb.js";
@@ -44,6 +45,7 @@ import { mapFormula, mapOrderBy } from "./formula.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
 import { emptyError, floatText, validationError } from "./quantization.ts";
 import { mapPayloadSelector, mapVectorsSelector, toCount } from "./selectors.ts";
+import type { StageMessage } from "./stages.ts";
 import { mapInference, mapMulti, mapSparse, mapVectorValue } from "./vector-values.ts";
 
 /** Qdrant's defaults of Query and of groups. */
@@ -62,7 +64,15 @@ interface Budget {
   prefetches: number;
 }
 
-export function mapQuery(message: QueryPoints, prefix = ""): WireQuery {
+/** A QueryPoints of the generated code is one, too. */
+export type QueryStages = StageMessage &
+  Pick<QueryPoints, "collectionName"> & {
+    readonly offset?: bigint | undefined;
+    readonly withPayload?: WithPayloadSelector | undefined;
+    readonly withVectors?: WithVectorsSelector | undefined;
+  };
+
+export function mapQuery(message: QueryStages, prefix = ""): WireQuery {
   return { collection: message.collectionName, request: toRequest(message, toCount(message.offset ?? 0n), prefix) };
 }
 
@@ -76,13 +86,8 @@ export function mapQueryGroups(message: QueryPointGroups): WireQuery<GroupsReque
   };
 }
 
-type StageMessage = Pick<
-  QueryPoints,
-  "prefetch" | "query" | "using" | "filter" | "params" | "scoreThreshold" | "limit" | "lookupFrom"
->;
-
 function toRequest(
-  message: StageMessage & Pick<QueryPoints, "withPayload" | "withVectors">,
+  message: StageMessage & Pick<QueryStages, "withPayload" | "withVectors">,
   offset: number,
   prefix: string,
 ): QueryRequest {
@@ -94,7 +99,7 @@ function toRequest(
   };
 }
 
-function toStage(message: StageMessage | PrefetchQuery, prefix: string, depth: number, budget: Budget): Prefetch {
+function toStage(message: StageMessage, prefix: string, depth: number, budget: Budget): Prefetch {
   if (depth > limits.prefetchDepthMax) {
     throw badInput(`${prefix}prefetch: nested deeper than ${limits.prefetchDepthMax} levels`, `${prefix}prefetch`);
   }
@@ -103,7 +108,7 @@ function toStage(message: StageMessage | PrefetchQuery, prefix: string, depth: n
     throw badInput(`${prefix}prefetch: more than ${limits.prefetchesMax} in one query`, `${prefix}prefetch`);
   }
   const prefetch = message.prefetch.map((one, i) => toStage(one, `${prefix}prefetch[${i}].`, depth + 1, budget));
-  const query = message.query === undefined ? undefined : toQuery(message.query, `${prefix}query`);
+  const query = message.dense === undefined ? mapStageQuery(message, prefix) : nearestDense(message.dense);
   if (query === undefined && prefetch.length > 0) {
     // The text is Qdrant's.
     throw badInput(
@@ -130,6 +135,14 @@ function toStage(message: StageMessage | PrefetchQuery, prefix: string, depth: n
     lookupFrom: mapLookupFrom(message.lookupFrom),
     limit: message.limit === undefined ? limitDefault : toCount(message.limit),
   };
+}
+
+function nearestDense(vector: Float32Array): Query {
+  return { kind: "nearest", vector };
+}
+
+function mapStageQuery({ query }: StageMessage, prefix: string): Query | undefined {
+  return query === undefined ? undefined : toQuery(query, `${prefix}query`);
 }
 
 function mapQueryParams(params: SearchParamsMessage | undefined, field: string): SearchParams {

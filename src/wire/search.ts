@@ -1,17 +1,17 @@
 /**
  * The hot reads: qdrant.SearchPoints, QueryPoints and their batches. A plain nearest search is read here; what it
  * seldom carries (filters, selectors by name, read consistency) goes through the generated code piece by piece, and a query of
- * another kind as a whole.
+ * another kind stage by stage (stages.ts).
  */
 import {
-  type QueryPoints,
-  QueryPointsSchema,
   ReadConsistencySchema,
   type SearchParams,
   SearchParamsSchema,
   type SearchPoints,
   SearchPointsSchema,
   ShardKeySelectorSchema,
+  WithPayloadSelectorSchema,
+  WithVectorsSelectorSchema,
 } from "../../gen/qdrant/points_pb.js";
 import {
   badInput,
@@ -36,6 +36,7 @@ import {
   toCount,
   type WireSearchParams,
 } from "./selectors.ts";
+import { decodeStage, type StagePieces } from "./stages.ts";
 import { append } from "./upsert.ts";
 import { FloatArena, readDense } from "./vectors.ts";
 
@@ -195,15 +196,12 @@ export function decodeQueryPoints(bytes: Uint8Array): SearchRequest | WireQuery 
 function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): SearchRequest | WireQuery {
   const r = new MessageReader(bytes);
   let collection = "";
-  let using = "";
-  let query: Uint8Array[] | undefined;
-  let filter: Uint8Array[] | undefined;
-  let params: Uint8Array[] | undefined;
+  let using: string | undefined;
+  const stage: StagePieces = {};
   let payload: Uint8Array[] | undefined;
   let vectors: Uint8Array[] | undefined;
-  let lookup: Uint8Array[] | undefined;
-  let limit: number = queryLimitDefault;
-  let offset = 0;
+  let limit: bigint | undefined;
+  let offset: bigint | undefined;
   let scoreThreshold: number | undefined;
   const inert: Inert = {};
   while (r.pos < r.end) {
@@ -213,27 +211,28 @@ function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): Search
         collection = r.string();
         break;
       case 0x12:
-        return mapOddQuery(bytes, prefix);
+        stage.prefetch = append(stage.prefetch, r.slice());
+        break;
       case 0x1a:
-        query = append(query, r.slice());
+        stage.query = append(stage.query, r.slice());
         break;
       case 0x22:
         using = r.string();
         break;
       case 0x2a:
-        filter = append(filter, r.slice());
+        stage.filter = append(stage.filter, r.slice());
         break;
       case 0x32:
-        params = append(params, r.slice());
+        stage.params = append(stage.params, r.slice());
         break;
       case 0x3d:
         scoreThreshold = r.float();
         break;
       case 0x40:
-        limit = toCount(r.u64());
+        limit = r.u64();
         break;
       case 0x48:
-        offset = toCount(r.u64());
+        offset = r.u64();
         break;
       case 0x52:
         vectors = append(vectors, r.slice());
@@ -248,7 +247,7 @@ function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): Search
         inert.shardKeys = append(inert.shardKeys, r.slice());
         break;
       case 0x72:
-        lookup = append(lookup, r.slice());
+        stage.lookupFrom = append(stage.lookupFrom, r.slice());
         break;
       case 0x78:
         r.u64();
@@ -257,26 +256,48 @@ function readQuery(bytes: Uint8Array, arena: FloatArena, prefix: string): Search
         r.skipUnknown(tag, queryMask);
     }
   }
-  let vector: SearchRequest["vector"];
-  if (query !== undefined) {
-    vector = readNearest(query, arena, `${prefix}query.nearest`);
-    if (vector === undefined) return mapOddQuery(bytes, prefix);
-  }
-  const read = decodeParams(params);
-  if (lookup !== undefined || read === undefined) return mapOddQuery(bytes, prefix);
   checkInert(inert);
+  const plain = readPlainQuery(stage, arena, prefix);
+  if (plain === undefined) {
+    return mapQuery(
+      {
+        collectionName: collection,
+        ...decodeStage(stage, arena, 0),
+        using,
+        scoreThreshold,
+        limit,
+        offset,
+        withPayload: decodePieces(WithPayloadSelectorSchema, payload),
+        withVectors: decodePieces(WithVectorsSelectorSchema, vectors),
+      },
+      prefix,
+    );
+  }
   return {
     collection,
-    using,
-    vector,
-    filter: decodeFilter(filter, `${prefix}filter`),
-    limit,
-    offset,
+    using: using ?? "",
+    vector: plain.vector,
+    filter: decodeFilter(stage.filter, `${prefix}filter`),
+    limit: limit === undefined ? queryLimitDefault : toCount(limit),
+    offset: toCount(offset ?? 0n),
     scoreThreshold,
     payload: decodePayloadSelector(payload, false),
     vectors: decodeVectorsSelector(vectors),
-    ...read,
+    ...plain.params,
   };
+}
+
+/** What a plain nearest search asks for, or a list of points by id; undefined for every other query. */
+function readPlainQuery(
+  stage: StagePieces,
+  arena: FloatArena,
+  prefix: string,
+): { readonly vector: SearchRequest["vector"]; readonly params: WireSearchParams } | undefined {
+  if (stage.prefetch !== undefined || stage.lookupFrom !== undefined) return undefined;
+  const vector = stage.query === undefined ? undefined : readNearest(stage.query, arena, `${prefix}query.nearest`);
+  if (stage.query !== undefined && vector === undefined) return undefined;
+  const params = decodeParams(stage.params);
+  return params === undefined ? undefined : { vector, params };
 }
 
 /** Query { nearest = 1: VectorInput { id = 1 | dense = 2 } } in its usual form; undefined for every other. */
@@ -297,10 +318,6 @@ function readNearest(pieces: readonly Uint8Array[], arena: FloatArena, field: st
   if (tag === 0x0a) vector = { pointId: requirePointId(id, `${field}.id`) };
   r.leave(outer);
   return vector;
-}
-
-function mapOddQuery(bytes: Uint8Array, prefix: string): WireQuery {
-  return mapQuery(decodePieces(QueryPointsSchema, [bytes]) as QueryPoints, prefix);
 }
 
 /** A plain search as a universal query, for batches in which another one is none. */
