@@ -14,12 +14,18 @@ export interface Attached {
 export interface Attachments {
   readonly names: readonly string[];
   find(name: string): Attached | undefined;
+  /** Something was attached or detached since the last refresh; always known at once, whichever thread did it. */
+  readonly isStale: boolean;
   /** Looks anew what is attached; for threads that are not told. True when something may have changed. */
   refresh(): Promise<boolean>;
 }
 
 export class AttachmentTable implements Attachments {
+  /** Counts the changes, for the threads that have only a copy: it is raised before a change is acknowledged. */
+  readonly changes = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  readonly #count = new Int32Array(this.changes);
   readonly #table = new Map<string, Attached>();
+  readonly isStale = false;
 
   get names(): readonly string[] {
     return [...this.#table.keys()];
@@ -35,10 +41,12 @@ export class AttachmentTable implements Attachments {
 
   set(name: string, attached: Attached): void {
     this.#table.set(name, attached);
+    Atomics.add(this.#count, 0, 1);
   }
 
   delete(name: string): void {
     this.#table.delete(name);
+    Atomics.add(this.#count, 0, 1);
   }
 }
 
@@ -51,8 +59,14 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
   const missing = (error: unknown): boolean =>
     error instanceof DomainError && (error.kind === "not_found" || error.kind === "unavailable");
 
+  const current = async (name: string): Promise<Attached | undefined> => {
+    if (attachments.isStale) await attachments.refresh();
+    return attachments.find(name);
+  };
+
   /** Runs on the engine that has the collection. */
   const on = async <T>(name: string, run: (at: Engine, collection: string) => Promise<T>): Promise<T> => {
+    if (attachments.isStale) await attachments.refresh();
     const attached = attachments.find(name);
     try {
       if (attached !== undefined) return await run(attached.engine, attached.collection);
@@ -64,8 +78,9 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
       return found === undefined ? run(engine, name) : run(found.engine, found.collection);
     }
   };
-  const change = <T>(name: string, run: () => Promise<T>): Promise<T> => {
-    if (attachments.find(name) !== undefined) return Promise.reject(readOnly(name));
+  const change = async <T>(name: string, run: () => Promise<T>): Promise<T> => {
+    if (attachments.isStale) await attachments.refresh();
+    if (attachments.find(name) !== undefined) throw readOnly(name);
     return run().catch(async (error: unknown) => {
       if (missing(error) && (await attachments.refresh()) && attachments.find(name) !== undefined) throw readOnly(name);
       throw error;
@@ -96,7 +111,7 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
     },
     largestCollections: (count) => engine.largestCollections(count),
     async collectionExists(name) {
-      if (attachments.find(name) !== undefined || (await engine.collectionExists(name))) return true;
+      if ((await current(name)) !== undefined || (await engine.collectionExists(name))) return true;
       return (await attachments.refresh()) && attachments.find(name) !== undefined;
     },
     collectionInfo: (name) =>
@@ -114,8 +129,8 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
       }
       return engine.updateAliases(actions);
     },
-    listAliases: (name) =>
-      name !== undefined && attachments.find(name) !== undefined ? Promise.resolve([]) : engine.listAliases(name),
+    listAliases: async (name) =>
+      name !== undefined && (await current(name)) !== undefined ? [] : engine.listAliases(name),
     setSealingPolicy: (name, policy) => change(name, () => engine.setSealingPolicy(name, policy)),
     countPlain: (name) => on(name, (at, collection) => at.countPlain(collection)),
     write: (name, operation, options) => change(name, () => engine.write(name, operation, options)),
@@ -148,10 +163,8 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
     openScroll: (name, request) => on(name, (at, collection) => at.openScroll(collection, request)),
     snapshots: {
       create: (name, base, shard) => changeOne(name, () => engine.snapshots.create(name, base, shard)),
-      list: (name, shard) =>
-        name !== undefined && attachments.find(name) !== undefined
-          ? Promise.resolve([])
-          : engine.snapshots.list(name, shard),
+      list: async (name, shard) =>
+        name !== undefined && (await current(name)) !== undefined ? [] : engine.snapshots.list(name, shard),
       delete: (name, snapshot, shard) => changeOne(name, () => engine.snapshots.delete(name, snapshot, shard)),
       open: (name, snapshot, shard) => engine.snapshots.open(name, snapshot, shard),
       receive: (parts) => engine.snapshots.receive(parts),

@@ -1,4 +1,4 @@
-/** What is attached, as a thread knows it that does not keep it: it asks the main thread when a name is not found. */
+/** What is attached, as a thread knows it that does not keep it: it asks the main thread when a count that they share has changed, or a name is not found. */
 import { type EmbeddedAttachment, EmbeddedEngine } from "../engine/embedded/index.ts";
 import type { Attached, Attachments, AttachmentTable } from "../engine/index.ts";
 import { NativeEngine } from "../native/index.ts";
@@ -10,8 +10,17 @@ export class RemoteAttachments implements Attachments {
   readonly #main: ThreadPort;
   #table = new Map<string, Attached & { readonly handle: number }>();
 
-  constructor(main: ThreadPort) {
+  readonly #count: Int32Array;
+  #seen = 0;
+
+  /** `changes`: the AttachmentTable's. */
+  constructor(main: ThreadPort, changes: SharedArrayBuffer) {
     this.#main = main;
+    this.#count = new Int32Array(changes);
+  }
+
+  get isStale(): boolean {
+    return Atomics.load(this.#count, 0) !== this.#seen;
   }
 
   get names(): readonly string[] {
@@ -23,15 +32,19 @@ export class RemoteAttachments implements Attachments {
   }
 
   async refresh(): Promise<boolean> {
+    // Counted before it is asked for: a change in between makes it stale at once, never current for ever.
+    const count = Atomics.load(this.#count, 0);
+    const answer = await this.#main.call<readonly EmbeddedAttachment[]>(question);
     const before = this.#table;
     const now = new Map<string, Attached & { readonly handle: number }>();
-    for (const { name, collection, handle } of await this.#main.call<readonly EmbeddedAttachment[]>(question)) {
+    for (const { name, collection, handle } of answer) {
       const known = before.get(name);
       // The engine is the main thread's to close.
       const engine = () => EmbeddedEngine.over(NativeEngine.ofHandle(handle), "");
       now.set(name, known?.handle === handle ? known : { handle, collection, engine: engine() });
     }
     this.#table = now;
+    this.#seen = count;
     return true;
   }
 }

@@ -12,6 +12,8 @@ export interface RpcWorkerData {
   readonly config: ServerConfig;
   readonly name: string;
   readonly changes: SharedArrayBuffer;
+  /** Of what is attached (AttachmentTable). */
+  readonly attached: SharedArrayBuffer;
 }
 
 export interface RpcThreads {
@@ -80,7 +82,7 @@ function startThread({ config, log, changes, s5, streams, attachments }: RpcThre
   const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
   const worker = new Worker(new URL(`./rpc-worker${extension}`, import.meta.url), {
     name,
-    workerData: { config, name, changes } satisfies RpcWorkerData,
+    workerData: { config, name, changes, attached: attachments.changes } satisfies RpcWorkerData,
     // The process's own flags (a test runner's loaders) are not for this thread; V8's are the whole process's anyway.
     execArgv: [],
     env: {},

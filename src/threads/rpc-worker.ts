@@ -13,11 +13,11 @@ import type { RpcWorkerData } from "./rpc-threads.ts";
 
 if (parentPort === null) throw new Error("rpc-worker.ts runs in a worker thread only");
 const own = parentPort;
-const { config, name, changes } = workerData as RpcWorkerData;
+const { config, name, changes, attached } = workerData as RpcWorkerData;
 const main = new ThreadPort(own);
 const log = createLog(config.logLevel).child({ thread: name });
 const figures = new FigureBook(name);
-const database = openDatabase(config, changes, new RemoteAttachments(main));
+const database = openDatabase(config, changes, new RemoteAttachments(main, attached));
 const server = startGrpcServer({
   host: config.host,
   port: config.grpcPort,

@@ -18,9 +18,8 @@ import { Sealing } from "../../gen/sealpoint/v1/sealing_pb.js";
 import { byIds, dense, enable, integer, keyword, makeCollection, num, text } from "../e2e/messages.ts";
 import { addonBuilt, type Call, connectTo, failure, root, ServerProcess } from "../e2e/server-process.ts";
 import { temporaryFolder } from "../engine/support.ts";
+import { clientPerThread, env, threads } from "./support.ts";
 
-const threads = 4;
-const env = { SEALPOINT_RPC_THREADS: String(threads) };
 const { upsert, get, count, scroll, setPayload } = Points.method;
 
 const seed = Number(process.env.SEALPOINT_THREADS_SEED ?? randomInt(2 ** 31));
@@ -29,24 +28,6 @@ let state = seed;
 function random(end: number): number {
   state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
   return Math.floor((state / 2 ** 32) * end);
-}
-
-/** One client, of one connection, for each thread of the server, by the thread's name in the log. */
-async function clientPerThread(server: ServerProcess): Promise<Map<string, Call>> {
-  const clients = new Map<string, Call>();
-  for (let attempt = 0; clients.size < threads && attempt < 200; attempt++) {
-    const client = connectTo(server.address);
-    const from = server.log.length;
-    const names = () =>
-      [...server.log.slice(from).matchAll(/"thread":"(rpc-\d)"[^\n]*Points\/Count/g)].map((m) => m[1]);
-    await failure(client.call(count, { collectionName: "nowhere" }));
-    while (names().length === 0) await sleep(5);
-    const [name] = names();
-    if (name === undefined || clients.has(name)) client.close();
-    else clients.set(name, client);
-  }
-  expect(clients.size).toBe(threads);
-  return clients;
 }
 
 describe.skipIf(!addonBuilt)("four RPC threads", () => {
