@@ -1,15 +1,21 @@
 /** What /metrics shows of S5: plain counts, kept where the loads run. */
 import { Durations } from "../ops/index.ts";
-import type { LoadErrorCode } from "./errors.ts";
-import type { DownloadFailure, PortalFigures } from "./portals.ts";
+import { type LoadErrorCode, loadErrorTraits } from "./errors.ts";
+import { type DownloadFailure, downloadFailures, type PortalFigures } from "./portals.ts";
 
 const steps = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
 export class S5Figures implements PortalFigures {
   readonly downloads = new Durations(steps);
   readonly builds = new Durations(steps);
-  readonly downloadErrors = new Map<DownloadFailure, number>();
-  readonly failures = new Map<LoadErrorCode | "CANCELLED" | "OTHER", number>();
+  /** Each is there from the start: what Prometheus has not seen at 0 has no first increase. */
+  readonly downloadErrors = new Map<DownloadFailure, number>(downloadFailures.map((failure) => [failure, 0]));
+  readonly failures = new Map<LoadErrorCode | "CANCELLED" | "OTHER", number>(
+    [...(Object.keys(loadErrorTraits) as LoadErrorCode[]), "CANCELLED" as const, "OTHER" as const].map((code) => [
+      code,
+      0,
+    ]),
+  );
   successes = 0;
   timeouts = 0;
   vectors = 0;

@@ -115,6 +115,7 @@ export class S5Hub implements S5Backend {
         }
       } catch (error) {
         if (!(error instanceof LoadError)) throw error;
+        this.figures.onFailure(error.code);
         this.#outcomes.note(target, error);
         yield toErrorEvent(error);
         throw toDomainError(error);
@@ -149,6 +150,7 @@ export class S5Hub implements S5Backend {
       this.#rate.admit(session.userAddress);
     } catch (error) {
       if (!(error instanceof LoadError)) throw error;
+      this.figures.onFailure(error.code);
       yield toErrorEvent(error);
       throw toDomainError(error);
     }

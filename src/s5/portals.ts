@@ -7,7 +7,8 @@ import { badInput, limits } from "../core/index.ts";
 import { getFrom, type PortalResponse } from "./http-get.ts";
 import { giveBack } from "./memory.ts";
 
-export type DownloadFailure = "not_found" | "too_large" | "timeout" | "failed";
+export const downloadFailures = ["not_found", "too_large", "timeout", "failed"] as const;
+export type DownloadFailure = (typeof downloadFailures)[number];
 
 export class DownloadError extends Error {
   readonly failure: DownloadFailure;
