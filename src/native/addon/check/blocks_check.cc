@@ -241,9 +241,7 @@ void check_together(Random& random) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto seed = argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : std::random_device()();
-  std::printf("seed %u\n", seed);
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  const unsigned seed = checks::take_seed(argc, argv);
   Random random(seed);
   std::printf("blocks\n");
   check_blocks(16, random);

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "engine_calls.h"
+#include "program.h"
 
 namespace {
 
@@ -20,19 +21,9 @@ using namespace sealpoint;
 using namespace sealpoint::checks;
 namespace fs = std::filesystem;
 
-unsigned seed = 0;
 constexpr uint32_t kDim = 8;
 constexpr uint64_t kIdsEach = 600, kNamedIds = 1'000'000;
 const std::string kName = "c", kExtra = "extra";
-
-#define CHECK(condition, ...)                                                                     \
-  do {                                                                                            \
-    if (!(condition)) {                                                                           \
-      std::fprintf(stderr, "%s:%d: failed: %s (seed %u) ", __FILE__, __LINE__, #condition, seed); \
-      __VA_OPT__(std::fprintf(stderr, __VA_ARGS__);) std::fprintf(stderr, "\n");                  \
-      std::_Exit(1);                                                                              \
-    }                                                                                             \
-  } while (false)
 
 VectorField field_of(const std::string& name) {
   VectorField field;
@@ -267,11 +258,11 @@ void churn(const std::string& root, const EngineOptions& options, int rounds, st
 }  // namespace
 
 int main(int argc, char** argv) {
-  seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : std::random_device()();
-  const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;
-  std::printf("churn_check: seed %u\n", seed);
+  const unsigned seed = checks::take_seed(argc, argv);
+  const int rounds = checks::take_number(argc, argv, 2, 3);
   std::mt19937 random(seed);
-  const std::string root = (fs::temp_directory_path() / ("sealpoint-churn-check-" + std::to_string(getpid()))).string();
+  const Folder folder;
+  const std::string root = folder.path() + "/data";
   for (const bool sealed : {false, true}) {
     fs::remove_all(root);
     fs::create_directories(root);
@@ -282,7 +273,6 @@ int main(int argc, char** argv) {
     if (sealed) options.store.cipher = std::make_shared<FileCipher>(std::string(FileCipher::kKeyBytes, 'k'));
     churn(root, options, sealed ? 1 : rounds, random);
   }
-  fs::remove_all(root);
   std::printf("churn_check: passed\n");
   return 0;
 }

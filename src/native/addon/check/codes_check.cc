@@ -20,18 +20,9 @@
 #include "../vector/code_kinds.h"
 #include "../vector/kernels.h"
 #include "../vector/vector_index.h"
+#include "program.h"
 
 using namespace sealpoint;
-
-#define CHECK(condition, ...)                                                       \
-  do {                                                                              \
-    if (!(condition)) {                                                             \
-      std::fprintf(stderr, "%s:%d: %s failed: ", __FILE__, __LINE__, #condition); \
-      std::fprintf(stderr, __VA_ARGS__);                                            \
-      std::fprintf(stderr, "\n");                                                   \
-      std::exit(1);                                                                 \
-    }                                                                               \
-  } while (0)
 
 namespace {
 
@@ -278,8 +269,8 @@ struct Flow {
   }
 
   void run() {
-    const std::string dir = std::filesystem::temp_directory_path() / ("codes_check." + std::to_string(::getpid()));
-    std::filesystem::create_directories(dir);
+    const checks::Folder folder;
+    const std::string& dir = folder.path();
     VectorIndexConfig config;
     config.dim = dim;
     config.distance = distance;
@@ -322,7 +313,6 @@ struct Flow {
     CHECK(!index->wants_build(), "%s: builds without end", name);
     check(*index);
     index.reset();
-    std::filesystem::remove_all(dir);
   }
 };
 
@@ -343,13 +333,13 @@ void measure(const std::string& folder) {
   for (size_t i = 0; i < count; ++i) normalize(vectors.data() + i * kDim, kDim);
   for (size_t i = 0; i < asked; ++i) normalize(queries.data() + i * kDim, kDim);
   std::vector<std::set<uint32_t>> truth(asked);
-  const std::string dir = std::filesystem::temp_directory_path() / ("codes_check." + std::to_string(::getpid()));
   std::printf("%zu vectors of wordnet, ef 128; recall at 10\n%-20s %8s %8s %8s %8s %8s %10s %9s %8s\n", count, "codes", "default", "x1", "x3", "no resc.", "ignore",
               "us a query", "code B", "build s");
   for (const Datatype datatype : {Datatype::kFloat32, Datatype::kFloat16}) {
     for (const Kind& kind : kKinds) {
       if (datatype != Datatype::kFloat32 && kind.codes.chosen) continue;
-      std::filesystem::create_directories(dir);
+      const checks::Folder own;
+      const std::string& dir = own.path();
       VectorIndexConfig config;
       config.dim = kDim;
       config.datatype = datatype;
@@ -406,7 +396,6 @@ void measure(const std::string& folder) {
       CHECK(usual >= (of == CodeKind::kScalar ? 0.98 : of == CodeKind::kProduct && kind.codes.group > 4 ? 0.6 : 0.9), "%s misses its bar", name.c_str());
       if (of == CodeKind::kOneBit && kind.codes.query_bits == 8) CHECK(three >= 0.9, "%s misses its bar", name.c_str());
       index.reset();
-      std::filesystem::remove_all(dir);
     }
   }
 }
@@ -431,8 +420,8 @@ void check_crc(Random& random) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const unsigned seed = argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : std::random_device()();
-  std::printf("codes_check: seed %u, %s\n", seed, simd_level());
+  const unsigned seed = checks::take_seed(argc, argv);
+  std::printf("%s\n", simd_level());
   Random random(seed);
   check_crc(random);
   check_kernels(random);

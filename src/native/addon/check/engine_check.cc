@@ -13,20 +13,13 @@
 #include <thread>
 
 #include "../engine/engine.h"
+#include "program.h"
 
 using namespace sealpoint;
 
 namespace {
 
 constexpr uint32_t kDim = 24;
-
-#define CHECK(condition)                                                             \
-  do {                                                                               \
-    if (!(condition)) {                                                              \
-      std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);   \
-      std::exit(1);                                                                  \
-    }                                                                                \
-  } while (false)
 
 std::future<Outcome> send(Engine& engine, Operation operation, ByteWriter& message) {
   auto bytes = std::make_shared<std::string>(std::move(message.bytes()));
@@ -200,11 +193,10 @@ uint64_t count(Engine& engine, std::string_view name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const unsigned seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : std::random_device()();
-  const int rounds = argc > 2 ? std::atoi(argv[2]) : 60;
-  std::printf("engine_check: seed %u, %d rounds\n", seed, rounds);
-  const auto folder = std::filesystem::temp_directory_path() / ("sealpoint-engine-check-" + std::to_string(getpid()));
-  std::filesystem::remove_all(folder);
+  const unsigned seed = checks::take_seed(argc, argv);
+  const int rounds = checks::take_number(argc, argv, 2, 60);
+  const checks::Folder root;
+  const std::filesystem::path folder = root.path() + "/data";
 
   std::set<uint64_t> expected[2];
   {
@@ -368,8 +360,6 @@ int main(int argc, char** argv) {
     CHECK(count(*engine, "full") == 2);
     engine->close();
   }
-  std::filesystem::remove_all(folder.string() + ".limited");
-  std::filesystem::remove_all(folder);
   std::printf("engine_check: passed, %zu points\n", expected[0].size() + expected[1].size());
   return 0;
 }

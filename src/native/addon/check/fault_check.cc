@@ -199,13 +199,11 @@ extern "C" int rename(const char* from, const char* to) noexcept {
 }
 
 int main(int argc, char** argv) {
-  seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : std::random_device()();
-  const int rounds = argc > 2 ? std::atoi(argv[2]) : 4;
+  const unsigned seed = checks::take_seed(argc, argv);
+  const int rounds = checks::take_number(argc, argv, 2, 4);
   if (argc > 3) only_fault = std::atoi(argv[3]);
-  std::printf("fault_check: seed %u, %d rounds\n", seed, rounds);
-  const std::string root = (faults::fs::temp_directory_path() / ("sealpoint-fault-check-" + std::to_string(getpid()))).string();
-  faults::fs::remove_all(root);
-  faults::fs::create_directories(root);
+  const checks::Folder folder;
+  const std::string& root = folder.path();
   std::mt19937 random(seed);
   std::vector<Worker> workers(3);
   for (size_t i = 0; i < workers.size(); ++i) {
@@ -213,7 +211,6 @@ int main(int argc, char** argv) {
     workers[i].random.seed(seed + static_cast<unsigned>(i));
   }
   for (int round = 0; round < rounds; ++round) round_of(root, workers, random, round);
-  faults::fs::remove_all(root);
   std::printf("fault_check: passed\n");
   return 0;
 }

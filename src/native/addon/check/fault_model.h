@@ -15,22 +15,13 @@
 #include <vector>
 
 #include "engine_calls.h"
+#include "program.h"
 
 namespace faults {
 
 using namespace sealpoint;
 
-inline unsigned seed = 0;
 constexpr uint32_t kDim = 16;
-
-#define CHECK(condition, ...)                                                                       \
-  do {                                                                                              \
-    if (!(condition)) {                                                                             \
-      std::fprintf(stderr, "%s:%d: failed: %s (seed %u)\n  ", __FILE__, __LINE__, #condition, seed); \
-      __VA_OPT__(std::fprintf(stderr, __VA_ARGS__);) std::fprintf(stderr, "\n");                    \
-      std::exit(1);                                                                                 \
-    }                                                                                               \
-  } while (false)
 
 struct ModelPoint {
   int n = 0, tag = -1;

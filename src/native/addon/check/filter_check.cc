@@ -441,7 +441,7 @@ int main(int argc, char** argv) {
     bench(1'000'000);
     return 0;
   }
-  Random random(take_seed(argc, argv));
+  Random random(checks::take_seed(argc, argv));
   test_datetime();
   test_filters();
   test_index_edges();

@@ -148,7 +148,7 @@ void test_uses() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Random random(take_seed(argc, argv));
+  Random random(checks::take_seed(argc, argv));
   test_groups();
   test_uses();
   test_slot_sets(random);

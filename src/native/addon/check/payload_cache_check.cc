@@ -9,18 +9,11 @@
 #include <vector>
 
 #include "../store/payload_cache.h"
+#include "program.h"
 
 using namespace sealpoint;
 
 namespace {
-
-#define CHECK(condition)                                                          \
-  do {                                                                            \
-    if (!(condition)) {                                                           \
-      std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
-      std::exit(1);                                                               \
-    }                                                                             \
-  } while (false)
 
 // Follows from the key alone, and looks like an entry's header, so that a place that was overwritten would be taken for one.
 std::string payload_of(const PayloadKey& key) {
@@ -34,8 +27,7 @@ std::string payload_of(const PayloadKey& key) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const unsigned seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : static_cast<unsigned>(std::time(nullptr));
-  std::printf("payload_cache_check: seed %u\n", seed);
+  const unsigned seed = checks::take_seed(argc, argv);
   constexpr size_t kBytes = 256 << 10;
   PayloadCache cache(kBytes);
   std::atomic<size_t> hits{0};

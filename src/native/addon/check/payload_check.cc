@@ -250,7 +250,7 @@ void test_mutations(Random& random, int rounds) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Random random(take_seed(argc, argv));
+  Random random(checks::take_seed(argc, argv));
   test_check();
   test_sealed();
   test_changes();

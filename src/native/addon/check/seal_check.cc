@@ -12,18 +12,11 @@
 
 #include "../core/bytes.h"
 #include "../seal/seal_batch.h"
+#include "program.h"
 
 using namespace sealpoint;
 
 namespace {
-
-#define CHECK(condition)                                                           \
-  do {                                                                             \
-    if (!(condition)) {                                                            \
-      std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
-      std::exit(1);                                                                \
-    }                                                                              \
-  } while (false)
 
 constexpr size_t kHeader = 122;
 
@@ -66,8 +59,7 @@ std::vector<std::string> envelopes(const std::string& request) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const unsigned seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : std::random_device()();
-  std::printf("seal_check: seed %u\n", seed);
+  const unsigned seed = checks::take_seed(argc, argv);
   std::mt19937 random(seed);
   const std::string point = new_point();
   const std::vector<std::string> plaintexts = {"", "a", std::string(10'000, 'x'), "the same", "the same"};

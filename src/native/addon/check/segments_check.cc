@@ -284,9 +284,7 @@ void check_steps(Random& random) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto seed = argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : std::random_device()();
-  std::printf("seed %u\n", seed);
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  const unsigned seed = checks::take_seed(argc, argv);
   Random random(seed);
   for (const Distance distance : kDistances) {
     std::printf("graphless %d\n", static_cast<int>(distance));

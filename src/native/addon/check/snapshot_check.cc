@@ -14,20 +14,13 @@
 #include <thread>
 
 #include "../engine/engine.h"
+#include "program.h"
 
 using namespace sealpoint;
 
 namespace {
 
 constexpr uint32_t kDim = 16;
-
-#define CHECK(condition)                                                             \
-  do {                                                                               \
-    if (!(condition)) {                                                              \
-      std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);   \
-      std::exit(1);                                                                  \
-    }                                                                                \
-  } while (false)
 
 Outcome ask(Engine& engine, Operation operation, ByteWriter message) {
   auto bytes = std::make_shared<std::string>(std::move(message.bytes()));
@@ -225,15 +218,13 @@ void killed(const std::string& folder, uint32_t seed) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  char name[] = "/tmp/snapshot_check.XXXXXX";
-  const std::string folder = mkdtemp(name);
-  const uint32_t seed = argc > 1 ? static_cast<uint32_t>(std::strtoul(argv[1], nullptr, 10)) : std::random_device{}();
-  std::printf("seed %u\n", seed);
+  const checks::Folder temporary;
+  const std::string& folder = temporary.path();
+  const unsigned seed = checks::take_seed(argc, argv);
   // First: a process with threads is not forked.
   killed(folder, seed);
   beside_writes(folder);
   damaged(folder, seed);
-  std::filesystem::remove_all(folder);
   std::puts("snapshots ok");
   return 0;
 }

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "engine_calls.h"
+#include "program.h"
 
 namespace {
 
@@ -22,7 +23,6 @@ using namespace sealpoint;
 using namespace sealpoint::checks;
 namespace fs = std::filesystem;
 
-unsigned seed = 0;
 constexpr uint32_t kDim = 8;
 const std::string kName = "c";
 // ThreadSanitizer cannot follow a fork beside threads, and RocksDB's stay: there every round ends in order.
@@ -31,15 +31,6 @@ constexpr bool kForks = false;
 #else
 constexpr bool kForks = true;
 #endif
-
-#define CHECK(condition, ...)                                                                        \
-  do {                                                                                               \
-    if (!(condition)) {                                                                              \
-      std::fprintf(stderr, "%s:%d: failed: %s (seed %u) ", __FILE__, __LINE__, #condition, seed);    \
-      __VA_OPT__(std::fprintf(stderr, __VA_ARGS__);) std::fprintf(stderr, "\n");                     \
-      std::exit(1);                                                                                  \
-    }                                                                                                \
-  } while (false)
 
 struct Point {
   int n = -1;  // -1: none
@@ -315,13 +306,11 @@ bool harm(const std::string& folder, const std::string& older, std::mt19937& ran
 }  // namespace
 
 int main(int argc, char** argv) {
-  seed = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : std::random_device()();
-  const int rounds = argc > 2 ? std::atoi(argv[2]) : 6;
-  std::printf("state_check: seed %u\n", seed);
+  const unsigned seed = checks::take_seed(argc, argv);
+  const int rounds = checks::take_number(argc, argv, 2, 6);
   std::mt19937 random(seed);
-  const std::string root = (fs::temp_directory_path() / ("sealpoint-state-check-" + std::to_string(getpid()))).string();
-  fs::remove_all(root);
-  fs::create_directories(root);
+  const Folder temporary;
+  const std::string& root = temporary.path();
   const std::string folder = root + "/data", older = root + "/older", harmed = root + "/harmed";
   EngineOptions options;
   options.read_threads = 2;
@@ -394,7 +383,6 @@ int main(int argc, char** argv) {
     }
   }
   CHECK(from_state > 0 || rounds < 3, "no start used a state file");
-  fs::remove_all(root);
   std::printf("state_check: passed, %zu points, %d starts of %d from state files, %d of damaged ones\n", model.size(), from_state, rounds - 1, harmed_ones);
   return 0;
 }

@@ -177,7 +177,7 @@ void test_json() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Random random(take_seed(argc, argv));
+  Random random(checks::take_seed(argc, argv));
   test_json();
   test_phrases();
   test_no_leak();

@@ -24,18 +24,9 @@
 #include "../vector/kernels.h"
 #include "../vector/segment_file.h"
 #include "../vector/vector_index.h"
+#include "program.h"
 
 using namespace sealpoint;
-
-#define CHECK(condition, ...)                                                 \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      std::fprintf(stderr, "%s:%d: %s failed: ", __FILE__, __LINE__, #condition); \
-      std::fprintf(stderr, __VA_ARGS__);                                      \
-      std::fprintf(stderr, "\n");                                             \
-      std::exit(1);                                                           \
-    }                                                                         \
-  } while (0)
 
 namespace check {
 
