@@ -181,14 +181,13 @@ describe("an older state of the disk, brought back whole", () => {
 
   it("fails with the portals where it must be compared, and leaves them to the next load", async () => {
     const place = await start();
-    const manifest = readFileSync(join(place.database.folder, "manifest.json"));
     rmSync(join(place.database.folder, "manifest.json"));
     const hub = place.hub();
     const { error } = await load(hub, place, "one", { revalidate: true });
     expect(error).toMatchObject({ details: { reason: "MANIFEST_NOT_FOUND" } });
     expect(hub.databases).toBe(0);
+    // While the first one's index is still being closed.
     expect((await load(hub, place, "one")).events[1]).toMatchObject({ fromCache: true });
-    expect(manifest.length).toBeGreaterThan(0);
   });
 });
 

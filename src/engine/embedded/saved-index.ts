@@ -150,6 +150,38 @@ export class LastStates {
   }
 }
 
+/** Folders that this process has open: a second engine over one would be refused, and be taken for damage. */
+export class OpenFolders {
+  readonly #ends = new Map<string, Promise<void> | undefined>();
+
+  /** False when somebody has it open already. */
+  add(folder: string): boolean {
+    if (this.#ends.has(folder)) return false;
+    this.#ends.set(folder, undefined);
+    return true;
+  }
+
+  free(folder: string): void {
+    this.#ends.delete(folder);
+  }
+
+  /** It is open until `end`. */
+  async closing(folder: string, end: Promise<void>): Promise<void> {
+    this.#ends.set(folder, end);
+    await end.finally(() => this.free(folder));
+  }
+
+  /** False while somebody has it open; one that is being closed is waited for. */
+  async isFree(folder: string): Promise<boolean> {
+    while (this.#ends.has(folder)) {
+      const end = this.#ends.get(folder);
+      if (end === undefined) return false;
+      await end.catch(() => undefined);
+    }
+    return true;
+  }
+}
+
 /** The folder that is saved under a name, whoever may open it. */
 export async function savedFolder(root: string, name: string): Promise<string | undefined> {
   const bytes = await readFile(pathOf(root, name)).catch(() => undefined);

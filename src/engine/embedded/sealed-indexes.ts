@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type CollectionConfig, DomainError, type EncodedPayload, type PointId, sealingOff } from "../../core/index.ts";
+import { type CollectionConfig, DomainError, type PointId, sealingOff } from "../../core/index.ts";
 import { NativeEngine, NativeReader, NativeWriter, operations } from "../../native/index.ts";
 import {
   giveBack,
@@ -15,20 +15,18 @@ import {
   type IndexNote,
   type IndexQuery,
   LoadError,
-  originalIdKey,
   type RecordBatch,
   type SessionIndex,
   type SessionIndexes,
-  toPointId,
 } from "../../s5/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
-import { decodePayload, encodePayload, omitEntries, payloadKeys, pickEntries } from "../../wire/index.ts";
 import type { Attached, AttachmentTable } from "../attached.ts";
-import type { PointInput, PointTable } from "../engine.ts";
+import type { PointInput } from "../engine.ts";
 import { EmbeddedEngine } from "./embedded-engine.ts";
 import { packIds, unpackIds } from "./packed-ids.ts";
 import {
   LastStates,
+  OpenFolders,
   readSaved,
   removeSaved,
   removeUnsaved,
@@ -36,6 +34,7 @@ import {
   savedFolder,
   writeSaved,
 } from "./saved-index.ts";
+import { toHits, wipe, withId } from "./sealed-records.ts";
 
 /** How another thread of the process reaches what is attached. */
 export interface EmbeddedAttachment {
@@ -51,10 +50,6 @@ const writePoints = 1_024;
 const buildPollMs = 25;
 /** Each candidate's row is read and decrypted: on 100,000 sentence embeddings this many give a recall@10 of 0.98 and more. */
 const efDefault = 64;
-/** Where the metadata has an `_id` of its own, the record's id is kept under this key. */
-const secondIdKey = "__id";
-const idKeys: ReadonlySet<string> = new Set([originalIdKey, secondIdKey]);
-
 export interface SealedIndexesOptions {
   /** `{dataDir}/s5`: its content is this object's alone. */
   readonly folder: string;
@@ -73,6 +68,7 @@ interface Opened {
 export class SealedIndexes implements SessionIndexes {
   readonly #options: SealedIndexesOptions;
   readonly #states = new LastStates();
+  readonly #folders = new OpenFolders();
   /** What a stop left behind is gone. */
   readonly #swept: Promise<void>;
 
@@ -94,7 +90,8 @@ export class SealedIndexes implements SessionIndexes {
     const { native, engine } = await this.#open(saved, true);
     try {
       await engine.createCollection(collection, configOf(dimensions), sealingOff);
-      return new SealedIndex(this.#options, this.#states, native, engine, saved, undefined);
+      this.#folders.add(saved.folder);
+      return new SealedIndex(this.#options, this.#states, this.#folders, native, engine, saved, undefined);
     } catch (error) {
       await engine.close();
       await this.#forget(saved.folder);
@@ -106,15 +103,31 @@ export class SealedIndexes implements SessionIndexes {
     name: string,
     key: Uint8Array,
   ): Promise<{ readonly index: SessionIndex; readonly note: IndexNote } | undefined> {
+    const before = await savedFolder(this.#options.folder, name);
+    // Whoever has it open has another state of the database, or closes it: the one is let alone, the other waited for.
+    if (before === undefined || !(await this.#folders.isFree(before))) return undefined;
     const saved = await readSaved(this.#options.folder, name, key);
-    if (saved === undefined) return undefined;
-    if (!this.#states.isLast(name, saved.mark)) {
+    if (saved === undefined || !this.#folders.add(saved.folder)) return undefined;
+    try {
+      return await this.#openSaved(name, saved);
+    } catch (error) {
+      this.#folders.free(saved.folder);
+      if (error instanceof DomainError && error.kind === "exhausted") throw error;
+      // Damaged, or not the last state: it can be loaded again.
       await this.remove(name);
       return undefined;
     }
-    let opened: Opened | undefined;
+  }
+
+  async #openSaved(
+    name: string,
+    saved: SavedIndex & { readonly mark: string },
+  ): Promise<{ readonly index: SessionIndex; readonly note: IndexNote }> {
+    if (!this.#states.isLast(name, saved.mark)) {
+      throw new DomainError("data_loss", "a saved index is of an earlier time than the last that was saved");
+    }
+    const opened = await this.#open(saved, false);
     try {
-      opened = await this.#open(saved, false);
       const { pointsCount, config } = await opened.engine.collectionInfo(collection);
       if (pointsCount !== saved.rows || config.vectors[""]?.size !== saved.dimensions) {
         throw new DomainError("data_loss", "rows of a saved index are missing");
@@ -123,16 +136,21 @@ export class SealedIndexes implements SessionIndexes {
       if (leftOut.length > 0 || (await flush(opened.native)) !== saved.sequence) {
         throw new DomainError("data_loss", "the files of a saved index are not what was saved");
       }
-      const index = new SealedIndex(this.#options, this.#states, opened.native, opened.engine, saved, name);
+      const index = new SealedIndex(
+        this.#options,
+        this.#states,
+        this.#folders,
+        opened.native,
+        opened.engine,
+        saved,
+        name,
+      );
       await index.look();
       this.#states.note(name, saved.mark);
       return { index, note: saved.note };
     } catch (error) {
-      await opened?.engine.close();
-      if (error instanceof DomainError && error.kind === "exhausted") throw error;
-      // Damaged: it can be loaded again.
-      await this.remove(name);
-      return undefined;
+      await opened.engine.close();
+      throw error;
     }
   }
 
@@ -176,6 +194,7 @@ class SealedIndex implements SessionIndex, Attached {
   readonly dimensions: number;
   readonly #options: SealedIndexesOptions;
   readonly #states: LastStates;
+  readonly #folders: OpenFolders;
   readonly #native: NativeEngine;
   readonly #folder: string;
   readonly #key: Uint8Array;
@@ -192,6 +211,7 @@ class SealedIndex implements SessionIndex, Attached {
   constructor(
     options: SealedIndexesOptions,
     states: LastStates,
+    folders: OpenFolders,
     native: NativeEngine,
     engine: EmbeddedEngine,
     saved: SavedIndex,
@@ -199,6 +219,7 @@ class SealedIndex implements SessionIndex, Attached {
   ) {
     this.#options = options;
     this.#states = states;
+    this.#folders = folders;
     this.#native = native;
     this.engine = engine;
     this.#folder = saved.folder;
@@ -388,6 +409,10 @@ class SealedIndex implements SessionIndex, Attached {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#folders.closing(this.#folder, this.#end());
+  }
+
+  async #end(): Promise<void> {
     await this.detach(this.#attachedAs ?? "");
     // A write that is under way is refused by the engine or done.
     await this.engine.close();
@@ -449,46 +474,6 @@ class SealedIndex implements SessionIndex, Attached {
 async function flush(native: NativeEngine, durable = false): Promise<number> {
   const message = new NativeWriter().u8(durable ? 1 : 0).done();
   return new NativeReader(await native.call(operations.flush, message)).size();
-}
-
-/** The metadata with the record's own id where the point's does not read as it. */
-function withId(metadata: EncodedPayload, pointId: PointId, id: string): EncodedPayload {
-  if (String(pointId) === id) return metadata;
-  const key = payloadKeys(metadata).includes(originalIdKey) ? secondIdKey : originalIdKey;
-  return Buffer.concat([omitEntries(metadata, new Set([key])), encodePayload({ [key]: id })]);
-}
-
-async function toHits(found: PointTable): Promise<IndexHit[]> {
-  const slices = new TimeSlices();
-  const hits: IndexHit[] = [];
-  for (let row = 0; row < found.length; row++) {
-    if (slices.due()) await slices.yield();
-    hits.push(toHit(found, row));
-  }
-  return hits;
-}
-
-function toHit(found: PointTable, row: number): IndexHit {
-  const pointId = found.id(row);
-  const payload = found.payload(row) ?? new Uint8Array();
-  const own = pickEntries(payload, idKeys);
-  // As of nearly all whose id is a number or a UUID.
-  if (own.length === 0)
-    return { id: String(pointId), score: found.score(row), metadata: Uint8Array.prototype.slice.call(payload) };
-  const kept = decodePayload(own);
-  for (const key of [secondIdKey, originalIdKey]) {
-    const id = kept[key];
-    if (typeof id !== "string" || id === String(pointId) || toPointId(id) !== pointId) continue;
-    return { id, score: found.score(row), metadata: omitEntries(payload, new Set([key])) };
-  }
-  return { id: String(pointId), score: found.score(row), metadata: Uint8Array.prototype.slice.call(payload) };
-}
-
-function wipe(points: readonly PointInput[]): void {
-  for (const { payload, vectors } of points) {
-    payload.fill(0);
-    for (const [, vector] of vectors) if (vector instanceof Float32Array) vector.fill(0);
-  }
 }
 
 function closed(): DomainError {
