@@ -43,4 +43,5 @@ export * from "./updates.ts";
 export * from "./upsert.ts";
 export { usageText, withUsage } from "./usage.ts";
 export { mapCreateVectorName, mapDeleteVectorName } from "./vector-names.ts";
+export { sparseSearchRefused } from "./vector-values.ts";
 export * from "./vectors.ts";

@@ -46,7 +46,7 @@ import { mapPointId, requirePointId } from "./point-id.ts";
 import { emptyError, floatText, validationError } from "./quantization.ts";
 import { mapPayloadSelector, mapVectorsSelector, toCount } from "./selectors.ts";
 import type { StageMessage } from "./stages.ts";
-import { mapInference, mapMulti, mapSparse, mapVectorValue } from "./vector-values.ts";
+import { mapInference, mapMulti, mapSearchedSparse, mapSparse, mapVectorValue } from "./vector-values.ts";
 
 /** Qdrant's defaults of Query and of groups. */
 const limitDefault = 10;
@@ -381,7 +381,7 @@ function toSearch(message: SearchPoints | SearchPointGroups): Omit<QueryRequest,
     ...noStage,
     query: {
       kind: "nearest",
-      vector: sparseIndices === undefined ? Float32Array.from(vector) : mapSparse(sparseIndices.data, vector, "vector"),
+      vector: sparseIndices === undefined ? Float32Array.from(vector) : mapSearchedSparse(sparseIndices.data, vector),
     },
     using: message.vectorName ?? "",
     filter: mapFilter(message.filter),

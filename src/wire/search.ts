@@ -25,7 +25,7 @@ import {
 import { decodeFilter } from "./filter.ts";
 import { decodePieces } from "./messages.ts";
 import { readPointId, requirePointId } from "./point-id.ts";
-import { mapQuantizationSearch } from "./quantization.ts";
+import { mapQuantizationSearch, validationError } from "./quantization.ts";
 import { mapQuery, mapSearch, type WireQuery } from "./query.ts";
 import { decoding, fieldMask, Malformed, MessageReader } from "./reader.ts";
 import {
@@ -351,9 +351,13 @@ export function toUniversal(search: SearchRequest | WireQuery): QueryRequest {
   };
 }
 
-/** Qdrant searches the batch's collection; a different one inside would be misled. */
-export function checkBatchCollection(collection: string, named: string): void {
-  if (named === "" || named === collection) return;
+/** Qdrant's validator asks each search for a name, and then searches the batch's collection; a different one inside would be misled. */
+export function checkBatchCollection(collection: string, named: string, field: string): void {
+  if (named === collection) return;
+  if (named === "") {
+    const text = `value "" invalid, must be from 1 to ${limits.collectionNameLengthMax} characters`;
+    throw validationError(`${field}.collection_name`, text);
+  }
   throw badInput("collection_name: all searches of a batch must name its collection", "collection_name");
 }
 
@@ -398,7 +402,9 @@ function decodeBatch(
       }
     }
     checkInert(inert);
-    for (const search of searches) checkBatchCollection(collection, search.collection);
+    searches.forEach((search, i) => {
+      checkBatchCollection(collection, search.collection, `${prefix}[${i}]`);
+    });
     return { collection, searches };
   });
 }

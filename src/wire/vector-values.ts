@@ -3,6 +3,7 @@ import type { Value } from "../../gen/qdrant/json_with_int_pb.js";
 import type { Document, Image, InferenceObject, Vector } from "../../gen/qdrant/points_pb.js";
 import {
   badInput,
+  DomainError,
   type InferenceInput,
   limits,
   type MultiVector,
@@ -68,6 +69,19 @@ export function mapSparse(indices: readonly number[], values: readonly number[],
   const floats = Float32Array.from(order === undefined ? values : Array.from(order, (at) => values[at] as number));
   if (!floats.every(Number.isFinite)) throw badInput(`${field}: a value is not finite`, `${field}.values`);
   return { indices: sorted, values: floats };
+}
+
+/** How Qdrant's gRPC begins what is wrong with the sparse vector of an older search. */
+export const sparseSearchRefused = "Sparse indices does not match sparse vector conditions: ";
+
+/** Of an older search, whose vector holds the values. */
+export function mapSearchedSparse(indices: readonly number[], values: readonly number[]): SparseVector {
+  try {
+    return mapSparse(indices, values, "vector");
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error;
+    throw badInput(`${sparseSearchRefused}${error.message}`, "vector");
+  }
 }
 
 /** The checks and their texts are Qdrant's. */

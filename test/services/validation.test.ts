@@ -99,3 +99,64 @@ test("a prefetch of nothing", async () => {
 test("but a recommendation may ask for none", async () => {
   expect((await server.call(points.recommend, { collectionName, positive: [num(1)] })).result).toEqual([]);
 });
+
+test("each search of a batch names its collection", async () => {
+  const unnamed = 'value "" invalid, must be from 1 to 255 characters';
+  const nearest = { variant: { case: "nearest" as const, value: { variant: { case: "id" as const, value: num(1) } } } };
+  const named = { collectionName, limit: 1n };
+  const field = (of: string) => `${of}[1].collection_name`;
+  const positive = [num(1)];
+  await refused(
+    server.call(points.recommendBatch, { collectionName, recommendPoints: [{ ...named, positive }, { positive }] }),
+    field("recommend_points"),
+    unnamed,
+  );
+  await refused(
+    server.call(points.discoverBatch, {
+      collectionName,
+      discoverPoints: [1, 2].map((n) => ({
+        ...(n === 1 ? { collectionName } : {}),
+        limit: 1n,
+        target: { target: { case: "single" as const, value: { example: { case: "id" as const, value: num(1) } } } },
+      })),
+    }),
+    field("discover_points"),
+    unnamed,
+  );
+  const vector = [1, 0];
+  await refused(
+    server.call(points.searchBatch, {
+      collectionName,
+      searchPoints: [
+        { ...named, vector },
+        { vector, limit: 1n },
+      ],
+    }),
+    field("search_points"),
+    unnamed,
+  );
+  await refused(
+    server.call(points.queryBatch, { collectionName, queryPoints: [{ ...named, query: nearest }, { query: nearest }] }),
+    field("query_points"),
+    unnamed,
+  );
+  const found = await server.call(points.queryBatch, {
+    collectionName,
+    queryPoints: [{ collectionName, query: nearest }],
+  });
+  expect(found.result[0]?.result.map(({ id }) => id?.pointIdOptions.value)).toEqual([2n]);
+});
+
+test("an older search with a sparse vector that is none", async () => {
+  const sparse = { collectionName, vectorName: "words", limit: 3n, vector: [0.2, 0.1] };
+  for (const data of [
+    [0, 1, 2, 3],
+    [1, 1],
+  ]) {
+    const failed = await server.call(points.search, { ...sparse, sparseIndices: { data } }).catch((error) => error);
+    expect(failed).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringMatching(/^Sparse indices does not match sparse vector conditions: Validation error/),
+    });
+  }
+});

@@ -1,6 +1,7 @@
 /** From the domain's errors to HTTP, as Qdrant answers them. The compiler refuses an ErrorKind without its row. */
 import type { Logger } from "pino";
 import { DomainError, type ErrorKind } from "../../core/index.ts";
+import { sparseSearchRefused } from "../../wire/index.ts";
 import { toJsonFields } from "./field-names.ts";
 
 const codes: Readonly<Record<ErrorKind, number>> = {
@@ -44,7 +45,8 @@ export function toFailure(thrown: unknown, requestId: string, log: Logger, route
     return { code: 500, message: `internal error (request ${requestId})` };
   }
   if (thrown.kind === "internal") log.error({ err: thrown, requestId }, "internal error");
-  const { message, details } = thrown;
+  const { details } = thrown;
+  const message = thrown.message.replace(sparseSearchRefused, "");
   const invalid = validation.test(message);
   return {
     code: invalid ? 422 : codes[thrown.kind],

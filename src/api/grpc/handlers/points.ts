@@ -125,11 +125,14 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
 
   const many = <S extends DescMessage>(
     schema: S,
+    field: string,
     map: (message: MessageShape<S>) => readonly [collection: string, queries: readonly WireQuery[]],
   ): RawUnaryHandler =>
     findBatch((bytes) => {
       const [collection, searches] = map(decodeMessage(schema, bytes));
-      for (const search of searches) checkBatchCollection(collection, search.collection);
+      searches.forEach((search, i) => {
+        checkBatchCollection(collection, search.collection, `${field}[${i}]`);
+      });
       return { collection, searches };
     });
 
@@ -239,13 +242,13 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
     }),
     searchGroups: groups(SearchPointGroupsSchema, mapSearchGroups),
     recommend: one(RecommendPointsSchema, mapRecommend),
-    recommendBatch: many(RecommendBatchPointsSchema, (message) => [
+    recommendBatch: many(RecommendBatchPointsSchema, "recommend_points", (message) => [
       message.collectionName,
       message.recommendPoints.map(mapRecommend),
     ]),
     recommendGroups: groups(RecommendPointGroupsSchema, mapRecommendGroups),
     discover: one(DiscoverPointsSchema, mapDiscover),
-    discoverBatch: many(DiscoverBatchPointsSchema, (message) => [
+    discoverBatch: many(DiscoverBatchPointsSchema, "discover_points", (message) => [
       message.collectionName,
       message.discoverPoints.map(mapDiscover),
     ]),
