@@ -89,6 +89,15 @@ interface Addon {
   checkData(message: Uint8Array): Promise<ArrayBuffer>;
   bm25(message: Uint8Array): ArrayBuffer;
   bm25Batch(message: Uint8Array): Promise<ArrayBuffer>;
+  renderPoints(
+    message: Uint8Array,
+    at: number,
+    end: number,
+    tag: number,
+    form: number,
+    most: number,
+    next: Uint32Array,
+  ): string;
   blake3(input: Uint8Array): ArrayBuffer;
   openS5File(file: Uint8Array, key: Uint8Array): boolean;
   openS5Chunk(
@@ -297,6 +306,29 @@ export function nativeBm25(message: Uint8Array): ArrayBuffer {
 export async function nativeBm25Batch(message: Uint8Array): Promise<ArrayBuffer> {
   try {
     return await load().bm25Batch(message);
+  } catch (error) {
+    throw toDomainError(error);
+  }
+}
+
+const renderedTo = new Uint32Array(1);
+
+/**
+ * The points that stand under `tag` in an answer, from `at` on, as the JSON of Qdrant's REST with commas between, and where it ends: before another tag, or after
+ * more than `most` bytes of text. `scored`: they are qdrant.ScoredPoint, else qdrant.RetrievedPoint; `payload`: an empty payload is shown, too. Throws data_loss.
+ */
+export function nativeRenderPoints(
+  message: Uint8Array,
+  at: number,
+  end: number,
+  tag: number,
+  form: { readonly scored: boolean; readonly payload: boolean },
+  most: number,
+): { readonly text: string; readonly next: number } {
+  try {
+    const flags = (form.scored ? 1 : 0) | (form.payload ? 2 : 0);
+    const text = load().renderPoints(message, at, end, tag, flags, most, renderedTo);
+    return { text, next: renderedTo[0] as number };
   } catch (error) {
     throw toDomainError(error);
   }

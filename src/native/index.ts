@@ -4,6 +4,7 @@ export {
   nativeBlake3,
   nativeOpenS5Chunk,
   nativeOpenS5File,
+  nativeRenderPoints,
   nativeSealBatch,
   nativeTakeS5Vectors,
   operations,

@@ -10,6 +10,7 @@ import {
   requireGlobalRead,
   requireManage,
 } from "../../core/index.ts";
+import { nativeRenderPoints } from "../../native/index.ts";
 import { apiVersion, type MethodFigures, type ResponseBook, type ResponseFigures } from "../../ops/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
 import { encodeRestRequest, renderRestAnswer } from "../../wire/index.ts";
@@ -160,7 +161,10 @@ async function collectionNames(
   const list = calls.get(method);
   const call = new RestCall(method, request, reply, log, draining);
   const bytes = (await list?.(new Uint8Array(0), call)) ?? new Uint8Array(0);
-  const pieces = await renderRestAnswer("collections", bytes, [], new TimeSlices());
+  const pieces = await renderRestAnswer("collections", bytes, [], {
+    pauses: new TimeSlices(),
+    points: nativeRenderPoints,
+  });
   const { collections } = JSON.parse(pieces.join("")) as { readonly collections: readonly { readonly name: string }[] };
   return collections.map(({ name }) => name);
 }
@@ -183,7 +187,10 @@ async function collectionsTelemetry(
     try {
       const asked = encodeRestRequest("getCollection", { path: { name }, query: {} }, undefined);
       const bytes = (await get?.(asked.bytes, call)) ?? new Uint8Array(0);
-      const pieces = await renderRestAnswer("collection", bytes, asked.payload, new TimeSlices());
+      const pieces = await renderRestAnswer("collection", bytes, asked.payload, {
+        pauses: new TimeSlices(),
+        points: nativeRenderPoints,
+      });
       const shown = JSON.parse(pieces.join("")) as ShownCollection;
       found.push(collectionTelemetry(await api.infoOf(access, name), shown, level));
     } catch (error) {

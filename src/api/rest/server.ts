@@ -14,6 +14,7 @@ import {
   requireGlobalRead,
   type ValueExists,
 } from "../../core/index.ts";
+import { nativeRenderPoints } from "../../native/index.ts";
 import {
   type Authenticator,
   apiVersion,
@@ -356,7 +357,10 @@ function serveRoute(
       const answering = handle(bytes, call);
       if (route.tag === "Snapshots" && !waits(request)) return accept(request, reply, answering, log);
       const answer = await answering;
-      const result = await renderRestAnswer(route.answer, answer, payload, new TimeSlices());
+      const result = await renderRestAnswer(route.answer, answer, payload, {
+        pauses: new TimeSlices(),
+        points: nativeRenderPoints,
+      });
       if (result[0] === "") throw noPoint(path.id ?? "");
       const usage = usageText(answer);
       const counted = usage === undefined ? "" : `,"usage":${usage}`;

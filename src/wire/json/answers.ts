@@ -4,24 +4,70 @@ import * as c from "../../../gen/qdrant/collections_pb.js";
 import * as p from "../../../gen/qdrant/points_pb.js";
 import type { PointId } from "../../../gen/qdrant/qdrant_common_pb.js";
 import * as s from "../../../gen/qdrant/snapshots_service_pb.js";
+import { limits } from "../../core/index.ts";
 import type { Pauses } from "../answers.ts";
 import { ByteReader } from "../proto-bytes.ts";
 import { Pieces } from "./pieces.ts";
 import { s5Answers } from "./s5.ts";
 import { collectionInfoText, Raw, textOf } from "./write-config.ts";
-import {
-  eachField,
-  floatText,
-  idText,
-  inside,
-  recordText,
-  scoredText,
-  stringText,
-  unsignedText,
-} from "./write-values.ts";
+import { eachField, floatText, idText, inside, stringText, unsignedText } from "./write-values.ts";
+
+/** Writes the points of an answer as JSON: nativeRenderPoints, which this room cannot import. */
+export type PointRenderer = (
+  message: Uint8Array,
+  at: number,
+  end: number,
+  tag: number,
+  form: PointForm,
+  most: number,
+) => { readonly text: string; readonly next: number };
+
+interface PointForm {
+  readonly scored: boolean;
+  readonly payload: boolean;
+}
+
+/** What the rendering of an answer needs besides it. */
+interface Rendering {
+  readonly pauses: Pauses;
+  readonly points: PointRenderer;
+}
 
 /** `payload`: of encodeRestRequest. Gives the text of `result`, in pieces where it may be long. */
-type Render = (bytes: Uint8Array, payload: readonly boolean[], pauses: Pauses) => string | Promise<Pieces>;
+type Render = (bytes: Uint8Array, payload: readonly boolean[], rendering: Rendering) => string | Promise<Pieces>;
+
+/** A list of the points under `tag`. Slices of it are written at once, and pauses come between them. */
+async function pushPoints(
+  into: Pieces,
+  r: ByteReader,
+  tag: number,
+  form: PointForm,
+  { pauses, points }: Rendering,
+  other?: (tag: number) => boolean,
+): Promise<Pieces> {
+  let before = "[";
+  while (r.pos < r.end) {
+    const { text, next } = points(r.bytes, r.pos, r.end, tag, form, limits.restPieceChars);
+    r.pos = next;
+    if (text === "") {
+      const found = r.uint32();
+      if (other?.(found) !== true) r.skip(found);
+      continue;
+    }
+    into.push(before).push(text);
+    before = ",";
+    if (pauses.due()) await pauses.yield();
+  }
+  return into.push(before === "[" ? "[]" : "]");
+}
+
+/** One point, of which the reader stands behind the tag. */
+function pointText(r: ByteReader, tag: number, form: PointForm, points: PointRenderer): string {
+  // Tags of one byte, as all of these are.
+  const at = r.pos - 1;
+  r.range();
+  return points(r.bytes, at, r.stop, tag, form, limits.restPieceChars).text;
+}
 
 /** A list of what stands under `tag`. Members are many only here, so pauses come between them. */
 async function pushList(
@@ -30,7 +76,6 @@ async function pushList(
   tag: number,
   write: (r: ByteReader) => string,
   pauses: Pauses,
-  other?: (tag: number) => boolean,
 ): Promise<Pieces> {
   let before = "[";
   while (r.pos < r.end) {
@@ -39,24 +84,27 @@ async function pushList(
       into.push(before).push(write(r));
       before = ",";
       if (pauses.due()) await pauses.yield();
-    } else if (other?.(found) !== true) r.skip(found);
+    } else r.skip(found);
   }
   return into.push(before === "[" ? "[]" : "]");
 }
 
-const scoredList: Render = (bytes, payload, pauses) =>
-  pushList(new Pieces(), new ByteReader(bytes), 0x0a, (r) => scoredText(r, payload[0] === true), pauses);
+const scored = (payload: boolean | undefined): PointForm => ({ scored: true, payload: payload === true });
+const retrieved = (payload: boolean | undefined): PointForm => ({ scored: false, payload: payload === true });
 
-const queryPoints: Render = async (bytes, payload, pauses) => {
+const scoredList: Render = (bytes, payload, rendering) =>
+  pushPoints(new Pieces(), new ByteReader(bytes), 0x0a, scored(payload[0]), rendering);
+
+const queryPoints: Render = async (bytes, payload, rendering) => {
   const into = new Pieces().push('{"points":');
-  await pushList(into, new ByteReader(bytes), 0x0a, (r) => scoredText(r, payload[0] === true), pauses);
+  await pushPoints(into, new ByteReader(bytes), 0x0a, scored(payload[0]), rendering);
   return into.push("}");
 };
 
 /** BatchResult { result = 1 } under field 1. */
 const batches =
   (head: string, tail: string): Render =>
-  async (bytes, payload, pauses) => {
+  async (bytes, payload, rendering) => {
     const into = new Pieces();
     let count = 0;
     const r = new ByteReader(bytes);
@@ -68,9 +116,8 @@ const batches =
       }
       r.range();
       const inner = new ByteReader(bytes, r.start, r.stop);
-      const shown = payload[count] === true;
       into.push(count === 0 ? "[" : ",").push(head);
-      await pushList(into, inner, 0x0a, (one) => scoredText(one, shown), pauses);
+      await pushPoints(into, inner, 0x0a, scored(payload[count]), rendering);
       into.push(tail);
       count += 1;
     }
@@ -91,8 +138,7 @@ function groupIdText(r: ByteReader): string {
 }
 
 /** GroupsResult { groups = 1: PointGroup { id = 1, hits = 2, lookup = 3 } } under field 1. */
-const groups: Render = async (bytes, payload, pauses) => {
-  const shown = payload[0] === true;
+const groups: Render = async (bytes, payload, { pauses, points }) => {
   const readGroup = (r: ByteReader): string =>
     inside(r, () => {
       let id = "null";
@@ -100,8 +146,8 @@ const groups: Render = async (bytes, payload, pauses) => {
       let lookup: string | undefined;
       eachField(r, (tag) => {
         if (tag === 0x0a) id = inside(r, () => groupIdText(r));
-        else if (tag === 0x12) hits.push(scoredText(r, shown));
-        else if (tag === 0x1a) lookup = recordText(r, true);
+        else if (tag === 0x12) hits.push(pointText(r, tag, scored(payload[0]), points));
+        else if (tag === 0x1a) lookup = pointText(r, tag, retrieved(true), points);
         else return false;
         return true;
       });
@@ -120,43 +166,36 @@ const groups: Render = async (bytes, payload, pauses) => {
   return into.push("}");
 };
 
-const records: Render = (bytes, payload, pauses) =>
-  pushList(new Pieces(), new ByteReader(bytes), 0x0a, (r) => recordText(r, payload[0] === true), pauses);
+const records: Render = (bytes, payload, rendering) =>
+  pushPoints(new Pieces(), new ByteReader(bytes), 0x0a, retrieved(payload[0]), rendering);
 
 /** The one point; "" when there is none. */
-const record: Render = (bytes, payload) => {
+const record: Render = (bytes, payload, { points }) => {
   const r = new ByteReader(bytes);
   let text = "";
   eachField(r, (tag) => {
     if (tag !== 0x0a) return false;
-    text = recordText(r, payload[0] === true);
+    text = pointText(r, tag, retrieved(payload[0]), points);
     return true;
   });
   return text;
 };
 
 /** ScrollResponse { next_page_offset = 1, result = 2 } */
-const scrolled: Render = async (bytes, payload, pauses) => {
+const scrolled: Render = async (bytes, payload, rendering) => {
   let next = "null";
   const r = new ByteReader(bytes);
   const into = new Pieces().push('{"points":');
-  await pushList(
-    into,
-    r,
-    0x12,
-    (one) => recordText(one, payload[0] === true),
-    pauses,
-    (tag) => {
-      if (tag !== 0x0a) return false;
-      next = idText(r);
-      return true;
-    },
-  );
+  await pushPoints(into, r, 0x12, retrieved(payload[0]), rendering, (tag) => {
+    if (tag !== 0x0a) return false;
+    next = idText(r);
+    return true;
+  });
   return into.push(`,"next_page_offset":${next}}`);
 };
 
 /** FacetHit { value = 1: FacetValue { string_value = 1, integer_value = 2, bool_value = 3 }, count = 2 } under field 1. */
-const facet: Render = async (bytes, _payload, pauses) => {
+const facet: Render = async (bytes, _payload, { pauses }) => {
   const into = new Pieces().push('{"hits":');
   await pushList(into, new ByteReader(bytes), 0x0a, (r) => inside(r, () => facetHitText(r)), pauses);
   return into.push("}");
@@ -306,8 +345,8 @@ export async function renderRestAnswer(
   name: RestAnswerName,
   bytes: Uint8Array,
   payload: readonly boolean[],
-  pauses: Pauses,
+  rendering: Rendering,
 ): Promise<readonly string[]> {
-  const text = await renderers[name](bytes, payload, pauses);
+  const text = await renderers[name](bytes, payload, rendering);
   return typeof text === "string" ? [text] : text.finish();
 }

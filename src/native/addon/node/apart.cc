@@ -2,6 +2,7 @@
 #include <string>
 
 #include "../engine/data_check.h"
+#include "../payload/point_json.h"
 #include "../seal/blake3.h"
 #include "../seal/seal_batch.h"
 #include "../text/bm25_batch.h"
@@ -66,6 +67,8 @@ napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, 
 
 namespace {
 
+constexpr size_t kKeptTextBytes = 256 * 1024;
+
 // sealBatch(message of seal_batch.h)
 napi_value seal_batch(napi_env env, napi_callback_info info) {
   return work_apart(env, info, "sealBatch(Uint8Array)", [](std::string_view message) { return sealpoint::seal_batch(message); });
@@ -103,6 +106,43 @@ napi_value bm25(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// renderPoints(Uint8Array message, u32 at, u32 end, u32 tag, u32 form, u32 most, Uint32Array next) -> string, at once: the points from `at` on as JSON, and
+// in next[0] where the text ends (point_json.h). form: 1 scored, 2 an empty payload is shown.
+napi_value render_points(napi_env env, napi_callback_info info) {
+  size_t count = 7;
+  napi_value args[7];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  std::string_view message;
+  uint32_t numbers[5] = {};
+  bool given = count == 7 && read_bytes(env, args[0], message);
+  for (size_t i = 0; given && i < 5; ++i) given = napi_get_value_uint32(env, args[i + 1], &numbers[i]) == napi_ok;
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* next = nullptr;
+  given = given && napi_get_typedarray_info(env, args[6], &type, &length, &next, nullptr, nullptr) == napi_ok && type == napi_uint32_array && length > 0;
+  const auto [at, end, tag, form, most] = numbers;
+  if (!given || end > message.size() || at > end) return throw_text(env, "renderPoints(Uint8Array, at, end, tag, form, most, Uint32Array)");
+  try {
+    // Kept for the next ones: most are of about one size.
+    thread_local std::string text;
+    text.clear();
+    *static_cast<uint32_t*>(next) = static_cast<uint32_t>(
+        payload::append_points(text, message.substr(0, end), at, tag, {.scored = (form & 1) != 0, .payload = (form & 2) != 0}, most));
+    uint8_t every = 0;
+    for (const char byte : text) every |= static_cast<uint8_t>(byte);
+    napi_value value;
+    const bool ascii = every < 0x80;
+    const napi_status made = ascii ? napi_create_string_latin1(env, text.data(), text.size(), &value) : napi_create_string_utf8(env, text.data(), text.size(), &value);
+    if (text.capacity() > kKeptTextBytes) text = std::string();
+    return made == napi_ok ? value : throw_text(env, "out of memory");
+  } catch (const Error& error) {
+    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
+  } catch (const std::exception&) {
+    napi_throw(env, make_error(env, ErrorKind::kInternal, "native work failed", ""));
+  }
+  return nullptr;
+}
+
 // blake3(Uint8Array) -> ArrayBuffer of 32 bytes, at once: for threads that have nothing else to do.
 napi_value hash(napi_env env, napi_callback_info info) {
   size_t count = 1;
@@ -128,6 +168,7 @@ void add_apart(napi_env env, napi_value exports) {
       {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"checkData", nullptr, check_data, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"bm25Batch", nullptr, bm25_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"renderPoints", nullptr, render_points, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"bm25", nullptr, bm25, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"blake3", nullptr, hash, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"simdLevel", nullptr, simd, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
