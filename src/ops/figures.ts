@@ -64,6 +64,8 @@ export class MethodFigures {
   inFlight = 0;
   count = 0;
   secondsTotal = 0;
+  secondsMin = Number.POSITIVE_INFINITY;
+  secondsMax = 0;
   /** Calls by gRPC status. */
   readonly codes = new Map<number, number>();
   /** Calls by the first of durationBuckets that they did not exceed. */
@@ -146,6 +148,8 @@ function figuresOf(methods: Map<string, MethodFigures>, method: string): MethodF
 function note(figures: MethodFigures, code: number, seconds: number): void {
   figures.count += 1;
   figures.secondsTotal += seconds;
+  if (seconds < figures.secondsMin) figures.secondsMin = seconds;
+  if (seconds > figures.secondsMax) figures.secondsMax = seconds;
   figures.codes.set(code, (figures.codes.get(code) ?? 0) + 1);
   const bucket = durationBuckets.findIndex((bound) => seconds <= bound);
   if (bucket >= 0) figures.buckets[bucket] = (figures.buckets[bucket] ?? 0) + 1;
@@ -172,6 +176,8 @@ export function sumMethods(threads: readonly Pick<ThreadFigures, "methods">[]): 
       sum.inFlight += figures.inFlight;
       sum.count += figures.count;
       sum.secondsTotal += figures.secondsTotal;
+      sum.secondsMin = Math.min(sum.secondsMin, figures.secondsMin);
+      sum.secondsMax = Math.max(sum.secondsMax, figures.secondsMax);
       for (const [code, calls] of figures.codes) sum.codes.set(code, (sum.codes.get(code) ?? 0) + calls);
       figures.buckets.forEach((calls, i) => {
         sum.buckets[i] = (sum.buckets[i] ?? 0) + calls;

@@ -93,12 +93,14 @@ export function registerGrpcResponses(
     "counter",
     byStatus((code) => code !== 0),
   );
-  register(
-    "grpc_responses_avg_duration_seconds",
-    "Average duration of responses through the gRPC API.",
-    "gauge",
-    of((figures) => figures.secondsTotal / Math.max(figures.count, 1)),
-  );
+  for (const [which, value] of [
+    ["avg", (figures: MethodFigures) => figures.secondsTotal / Math.max(figures.count, 1)],
+    ["min", (figures: MethodFigures) => (figures.count === 0 ? 0 : figures.secondsMin)],
+    ["max", (figures: MethodFigures) => figures.secondsMax],
+  ] as const) {
+    const help = `Duration of responses through the gRPC API, ${which}.`;
+    register(`grpc_responses_${which}_duration_seconds`, help, "gauge", of(value));
+  }
   const name = "grpc_responses_duration_seconds";
   register(name, "Durations of responses through the gRPC API.", "histogram", () =>
     entries().flatMap(([labels, { buckets, count, secondsTotal }]) =>
@@ -141,6 +143,14 @@ export function registerProcess(register: Register): void {
   register("memory_active_bytes", "Physical memory of the process that is its own.", "gauge", () => status("RssAnon"));
   register("memory_allocated_bytes", "Memory that the process asked for.", "gauge", () => status("VmData"));
   register("process_threads", "Threads of the process.", "gauge", () => status("Threads"));
+  register("process_open_mmaps", "Memory mappings of the process.", "gauge", async () => {
+    const text = await readFile("/proc/self/maps", "latin1").catch(() => "");
+    return text === "" ? [] : one(text.split("\n").length - 1);
+  });
+  register("system_max_mmaps", "Memory mappings that a process may have.", "gauge", async () => {
+    const text = await readFile("/proc/sys/vm/max_map_count", "latin1").catch(() => "");
+    return text === "" ? [] : one(Number(text));
+  });
   register("process_minor_page_faults_total", "Page faults that needed no disk.", "counter", () =>
     one(process.resourceUsage().minorPageFault),
   );

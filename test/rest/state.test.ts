@@ -200,6 +200,11 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect(figure("collections_total")).toBe(1);
     expect(figure("collections_vector_total")).toBe(count);
     expect(figure("cluster_enabled")).toBe(0);
+    expect([figure("collection_active_replicas_min"), figure("collection_dead_replicas")]).toEqual([1, 0]);
+    expect(figure('collection_update_queue_length{id="state"}')).toBe(0);
+    expect(figure('collection_update_queue_deferred_points{id="state"}')).toBe(0);
+    expect(figure("process_open_mmaps")).toBeGreaterThan(10);
+    expect(figure("system_max_mmaps")).toBeGreaterThan(figure("process_open_mmaps"));
     expect(figure("memory_resident_bytes")).toBeGreaterThan(1e7);
     expect(text).toMatch(/^app_info\{name="qdrant",version="[\d.]+"\} 1$/m);
     expect(text).not.toContain('endpoint="/metrics"');

@@ -31,9 +31,17 @@ const qdrantFigures: readonly Figure[] = [
     "Whether graphs of a collection are being built.",
     ({ status }) => (status === "yellow" ? 1 : 0),
   ],
-  ["collection_active_replicas_min", "Of a single node: 1.", () => 1],
-  ["collection_active_replicas_max", "Of a single node: 1.", () => 1],
-  ["collection_dead_replicas", "Of a single node: 0.", () => 0],
+  ["collection_shard_transfer_incoming", "Of a single node: 0.", () => 0],
+  ["collection_shard_transfer_outgoing", "Of a single node: 0.", () => 0],
+  ["collection_update_queue_length", "Writes that wait for their turn after their answer: none do.", () => 0],
+  [
+    "collection_update_queue_deferred_points",
+    "Points that vector searches pass over until they are in a graph (prevent_unoptimized).",
+    (info) =>
+      info.config.optimizers?.preventUnoptimized === true
+        ? Object.values(excludedVectors(info)).reduce((sum, vectors) => sum + vectors, 0)
+        : 0,
+  ],
 ];
 
 /** One round over the collections serves all figures of a scrape. */
@@ -68,7 +76,7 @@ export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
     byVector(vectorsByName, "collection"),
   );
   metrics.addGauges(
-    "collection_indexed_only_excluded_vectors",
+    "collection_indexed_only_excluded_points",
     "Vectors that searches with indexed_only leave out while a graph is built.",
     byVector(excludedVectors, "id"),
   );
@@ -76,6 +84,10 @@ export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
     { labels: { name: "qdrant", version: apiVersion }, value: 1 },
   ]);
   metrics.addGauge("app_status_recovery_mode", "Whether the server runs in recovery mode: never.", () => 0);
+  const replicas = async (): Promise<number> => Math.min(1, (await engine.listCollections()).length);
+  metrics.addGauge("collection_active_replicas_min", "Of a single node: 1, when there is a collection.", replicas);
+  metrics.addGauge("collection_active_replicas_max", "Of a single node: 1, when there is a collection.", replicas);
+  metrics.addGauge("collection_dead_replicas", "Of a single node: 0.", () => 0);
   metrics.addGauge("cluster_enabled", "Whether the server is part of a cluster: never.", () => 0);
   metrics.addGauge("collections_total", "Collections.", async () => (await engine.listCollections()).length);
   metrics.addGauge(
