@@ -274,5 +274,6 @@ int main(int argc, char** argv) {
     churn(root, options, sealed ? 1 : rounds, random);
   }
   std::printf("churn_check: passed\n");
+  find_leaks_now();
   return 0;
 }

@@ -441,5 +441,6 @@ int main(int argc, char** argv) {
   check_store(random, rounds);
   check_chunks(random, 40 * rounds);
   std::printf("s5_check: passed\n");
+  checks::find_leaks_now();
   return 0;
 }
