@@ -68,8 +68,8 @@ export function addS5Command(program: Command): void {
         revalidate: options.revalidate,
         attach_as: options.attachAs,
         persist: options.persist,
-        ...(options.notBefore === undefined ? {} : { not_before: Number(options.notBefore) }),
-        ...(options.parallel === undefined ? {} : { parallel_chunks: Number(options.parallel) }),
+        ...(options.notBefore === undefined ? {} : { not_before: readNumber("--not-before", options.notBefore) }),
+        ...(options.parallel === undefined ? {} : { parallel_chunks: readNumber("--parallel", options.parallel) }),
       };
       await showEvents(options, "load", order, options.json === true);
     });
@@ -106,14 +106,29 @@ export function addS5Command(program: Command): void {
       const { session, k, threshold, filter, partial, exact } = options;
       await print(options, "POST", "search", {
         session_id: session,
-        vector: JSON.parse(readFileSync(0, "utf8")) as unknown,
-        k: Number(k),
-        ...(threshold === undefined ? {} : { threshold: Number(threshold) }),
-        ...(filter === undefined ? {} : { filter: JSON.parse(filter) as unknown }),
+        vector: readJson("the vector on standard input", readFileSync(0, "utf8")),
+        k: readNumber("-k", k),
+        ...(threshold === undefined ? {} : { threshold: readNumber("--threshold", threshold) }),
+        ...(filter === undefined ? {} : { filter: readJson("--filter", filter) }),
         allow_partial: partial,
         exact,
       });
     });
+}
+
+/** Throws what the command line shows. */
+function readNumber(name: string, text: string): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (!Number.isFinite(value)) throw new Error(`${name}: expected a number and not ${JSON.stringify(text)}`);
+  return value;
+}
+
+function readJson(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new Error(`${name}: expected JSON`);
+  }
 }
 
 interface SearchOptions extends Connection {

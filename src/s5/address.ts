@@ -1,6 +1,6 @@
 /** Owners' addresses: 20 bytes in hexadecimal. */
 import { keccak_256 } from "@noble/hashes/sha3.js";
-import { badInput } from "../core/index.ts";
+import { badField } from "./errors.ts";
 
 const addressForm = /^0x[0-9a-fA-F]{40}$/;
 
@@ -21,10 +21,10 @@ function hasChecksum(address: string): boolean {
  * address is checked; one in a single case has none.
  */
 export function checkAddress(address: string, strict = false): void {
-  if (!addressForm.test(address)) throw badInput("expected 0x and 40 hexadecimal digits", "user_address");
+  if (!addressForm.test(address)) throw badField("user_address", "expected 0x and 40 hexadecimal digits");
   const digits = address.slice(2);
   const isMixed = digits !== digits.toLowerCase() && digits !== digits.toUpperCase();
   if (strict && isMixed && !hasChecksum(address)) {
-    throw badInput("the mixed-case address has a wrong EIP-55 checksum", "user_address");
+    throw badField("user_address", "the mixed-case address has a wrong EIP-55 checksum");
   }
 }

@@ -1,5 +1,5 @@
 /** What can go wrong with a load. The codes travel to callers and never change; messages hold no key and no content. */
-import { DomainError, type ErrorKind } from "../core/index.ts";
+import { badInput, DomainError, type ErrorKind } from "../core/index.ts";
 
 export type LoadErrorCode =
   | "MANIFEST_NOT_FOUND"
@@ -59,6 +59,11 @@ export class LoadError extends Error {
 }
 
 /** As the doors know it: the code is the reason of its ErrorInfo, the traits are in the metadata. */
+/** What is wrong with one field of a request, named in the text too: REST tells nothing else. */
+export function badField(field: string, message: string): DomainError {
+  return badInput(`${field}: ${message}`, field);
+}
+
 export function toDomainError(error: LoadError): DomainError {
   const { isRetryable, isSecurity, kind } = loadErrorTraits[error.code];
   const { retryAfterSeconds } = error;

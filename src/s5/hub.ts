@@ -23,7 +23,7 @@ import type {
 } from "./backend.ts";
 import { CollectionLoads } from "./collection-loads.ts";
 import { Databases, type DatabasesOptions } from "./databases.ts";
-import { LoadError, toDomainError } from "./errors.ts";
+import { badField, LoadError, toDomainError } from "./errors.ts";
 import { S5Figures } from "./figures.ts";
 import { PortalProbe } from "./health.ts";
 import { checkParallel } from "./loader.ts";
@@ -96,7 +96,7 @@ export class S5Hub implements S5Backend {
     const { target, sessionKey, userAddress, strictAddress, parallelChunks } = request;
     let leave: (() => void) | undefined;
     try {
-      if (sessionKey.length !== 32) throw badInput("expected 32 bytes", "session_key");
+      if (sessionKey.length !== 32) throw badField("session_key", "expected 32 bytes");
       checkAddress(userAddress, strictAddress);
       if (parallelChunks !== undefined) checkParallel(parallelChunks);
       let events: AsyncGenerator<LoadEvent, void, undefined>;
@@ -144,7 +144,7 @@ export class S5Hub implements S5Backend {
 
   async *refresh(sessionId: string, signal?: AbortSignal): AsyncGenerator<LoadEvent, void, undefined> {
     const session = this.#session(sessionId);
-    if (!(session instanceof LoadedSession)) throw badInput("its vectors were uploaded", "session_id");
+    if (!(session instanceof LoadedSession)) throw badField("session_id", "its vectors were uploaded");
     if (!session.isReady) throw stillLoading(session);
     try {
       this.#rate.admit(session.userAddress);
@@ -168,11 +168,11 @@ export class S5Hub implements S5Backend {
     const { vector, k, threshold, filter, ef, exact } = query;
     const session = this.#session(sessionId);
     if (!session.isReady && query.allowPartial !== true) throw stillLoading(session);
-    if (!Number.isInteger(k) || k < 1 || k > hitsMax) throw badInput(`expected 1 to ${hitsMax}`, "k");
-    if (threshold !== undefined && !Number.isFinite(threshold)) throw badInput("must be finite", "threshold");
-    if (ef !== undefined && (ef < 1 || ef > limits.efMax)) throw badInput(`expected 1 to ${limits.efMax}`, "hnsw_ef");
+    if (!Number.isInteger(k) || k < 1 || k > hitsMax) throw badField("k", `expected 1 to ${hitsMax}`);
+    if (threshold !== undefined && !Number.isFinite(threshold)) throw badField("threshold", "must be finite");
+    if (ef !== undefined && (ef < 1 || ef > limits.efMax)) throw badField("hnsw_ef", `expected 1 to ${limits.efMax}`);
     if (vector.some((component) => !Number.isFinite(component)))
-      throw badInput("every component must be finite", "vector");
+      throw badField("vector", "every component must be finite");
     const { index } = session;
     session.touch();
     const partial = !session.isReady;
@@ -187,7 +187,7 @@ export class S5Hub implements S5Backend {
 
   async upload(sessionId: string, vectors: readonly UploadVector[], replace: boolean): Promise<number> {
     const found = this.#sessions.get(sessionId);
-    if (found instanceof LoadedSession) throw badInput("its vectors come from S5: take another session", "session_id");
+    if (found instanceof LoadedSession) throw badField("session_id", "its vectors come from S5: take another session");
     let session = found as UploadedSession | undefined;
     if (session === undefined) {
       this.#checkNewSession(sessionId);
@@ -260,7 +260,7 @@ export class S5Hub implements S5Backend {
   }
 
   #checkNewSession(sessionId: string): void {
-    if (!sessionIdForm.test(sessionId)) throw badInput("expected 1 to 64 printable characters", "session_id");
+    if (!sessionIdForm.test(sessionId)) throw badField("session_id", "expected 1 to 64 printable characters");
     if (this.#sessions.has(sessionId))
       throw new DomainError("already_exists", `Session \`${sessionId}\` already exists!`);
     if (this.#sessions.size >= limits.s5SessionsMax) {

@@ -3,8 +3,8 @@
  * and handed to the sink as it arrives. What waits for the sink counts against the bytes in flight, so the
  * database is never held twice. A failed or cancelled load leaves nothing behind: the sink is aborted.
  */
-import { badInput, DomainError, limits } from "../core/index.ts";
-import { LoadError } from "./errors.ts";
+import { DomainError, limits } from "../core/index.ts";
+import { badField, LoadError } from "./errors.ts";
 import {
   type ChunkEntry,
   checkOwner,
@@ -111,7 +111,7 @@ class BytesInFlight {
 /** Throws bad_input. */
 export function checkParallel(parallel: number): void {
   if (!Number.isInteger(parallel) || parallel < 1 || parallel > limits.s5ParallelMax) {
-    throw badInput(`expected 1 to ${limits.s5ParallelMax}`, "parallel_chunks");
+    throw badField("parallel_chunks", `expected 1 to ${limits.s5ParallelMax}`);
   }
 }
 

@@ -2,7 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { badInput, DomainError, limits, type PointId } from "../core/index.ts";
 import type { UploadVector } from "./backend.ts";
-import { LoadError } from "./errors.ts";
+import { badField, LoadError } from "./errors.ts";
 import { estimateBytes } from "./manifest.ts";
 import { encodeMetadata, isRecordId, recordIdLengthMax } from "./metadata.ts";
 import type { RecordBatch } from "./opener-protocol.ts";
@@ -74,14 +74,14 @@ export class UploadedSession implements Session {
 
   async #upload(vectors: readonly UploadVector[], replace: boolean): Promise<number> {
     const first = vectors[0];
-    if (first === undefined) throw badInput("expected at least one vector", "vectors");
+    if (first === undefined) throw badField("vectors", "expected at least one vector");
     if (vectors.length > limits.s5UploadVectorsMax) {
-      throw badInput(`more than ${limits.s5UploadVectorsMax} vectors in one request`, "vectors");
+      throw badField("vectors", `more than ${limits.s5UploadVectorsMax} vectors in one request`);
     }
     const before = this.index;
     const dimensions = replace || before === undefined ? first.vector.length : before.dimensions;
     if (dimensions < 1 || dimensions > limits.vectorDimensionsMax) {
-      throw badInput(`expected 1 to ${limits.vectorDimensionsMax} components`, "vectors[0].vector");
+      throw badField("vectors[0].vector", `expected 1 to ${limits.vectorDimensionsMax} components`);
     }
     const total = vectors.length + (replace ? 0 : (before?.rows ?? 0));
     const needed = estimateBytes(total, dimensions);
@@ -149,15 +149,15 @@ async function toBatch(
   let begun = performance.now();
   for (const [i, { id, vector, metadata }] of uploaded.entries()) {
     const name = `vectors[${i}]`;
-    if (!isRecordId(id)) throw badInput(`expected a text of 1 to ${recordIdLengthMax} characters`, `${name}.id`);
+    if (!isRecordId(id)) throw badField(`${name}.id`, `expected a text of 1 to ${recordIdLengthMax} characters`);
     const pointId = toPointId(id);
-    if (ids.has(String(pointId))) throw badInput("the session has it already", `${name}.id`);
+    if (ids.has(String(pointId))) throw badField(`${name}.id`, "the session has it already");
     ids.add(String(pointId));
     if (vector.length !== dimensions) {
       throw badInput(`Vector dimension error: expected dim: ${dimensions}, got ${vector.length}`, `${name}.vector`);
     }
     if (vector.some((component) => !Number.isFinite(component))) {
-      throw badInput("every component must be finite", `${name}.vector`);
+      throw badField(`${name}.vector`, "every component must be finite");
     }
     vectors.set(vector, i * dimensions);
     pointIds.push(pointId);
@@ -178,13 +178,13 @@ function readMetadata(text: string, id: string, field: string): Uint8Array {
   try {
     json = text === "" ? {} : JSON.parse(text);
   } catch {
-    throw badInput("expected the JSON of an object", field);
+    throw badField(field, "expected the JSON of an object");
   }
   if (typeof json !== "object" || json === null || Array.isArray(json))
-    throw badInput("expected the JSON of an object", field);
+    throw badField(field, "expected the JSON of an object");
   try {
     return encodeMetadata(json, id, false, field);
   } catch (error) {
-    throw error instanceof LoadError ? badInput(error.message, field) : error;
+    throw error instanceof LoadError ? badField(field, error.message) : error;
   }
 }

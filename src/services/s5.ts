@@ -54,10 +54,8 @@ export class S5Service {
         checkNewName(target.name, "collection_name");
         for (const field of ["attachAs", "persist", "revalidate"] as const) {
           if (request[field] !== undefined && request[field] !== false) {
-            throw badInput(
-              "has a meaning only with session_id",
-              field.replace(/[A-Z]/, (one) => `_${one.toLowerCase()}`),
-            );
+            const name = field.replace(/[A-Z]/, (one) => `_${one.toLowerCase()}`);
+            throw badInput(`${name}: has a meaning only with session_id`, name);
           }
         }
       }

@@ -88,6 +88,27 @@ describe.skipIf(!addonBuilt)("sealpoint s5", () => {
     expect(JSON.parse((await s5(["close", "--session", "words"])).out)).toEqual({ closed: true });
   });
 
+  test("says which option or field makes no sense", { timeout: 60_000 }, async () => {
+    const load = ["load", database.manifestPath, "--key-file", keyFile, "--session", "refused"];
+    const vector = JSON.stringify(makeRecords(1, 8)[0]?.vector);
+    const asked: readonly (readonly [args: readonly string[], input: string, says: string])[] = [
+      [[...load, "--not-before", "soon"], "", '--not-before: expected a number and not "soon"'],
+      [[...load, "--parallel", ""], "", "--parallel: expected a number"],
+      [[...load, "--parallel", "21"], "", "parallel_chunks: expected 1 to 20"],
+      [[...load, "--not-before", "2"], "", "MANIFEST_DOWNLOAD_FAILED"],
+      [["search", "--session", "words"], "", "the vector on standard input: expected JSON"],
+      [["search", "--session", "words", "--filter", "{"], vector, "--filter: expected JSON"],
+      [["search", "--session", "words", "-k", "0"], vector, "k: expected 1 to 10000"],
+      [["search", "--session", "words", "--threshold", "high"], vector, "--threshold: expected a number"],
+    ];
+    for (const [args, input, says] of asked) {
+      const { code, err } = await s5(args, input);
+      expect([code, err.includes(says)], `${args.join(" ")}: ${err}`).toEqual([1, true]);
+    }
+    // The manifest's own time is not too new.
+    expect((await s5([...load.slice(0, -1), "as-new", "--not-before", "1"])).code).toBe(0);
+  });
+
   test("the TypeScript client loads, watches and searches", async () => {
     await using client = connect(server.address);
     const request = {

@@ -52,7 +52,7 @@ function reader(
     const object = toObject(body ?? {}, `struct ${schema.name}`, "");
     // A misspelt option would be a load without it.
     for (const name of Object.keys(object)) {
-      if (!known.has(name)) throw badInput("there is no such field", name.slice(0, 64));
+      if (!known.has(name)) throw badInput(`${name.slice(0, 64)}: there is no such field`, name.slice(0, 64));
     }
     if (member(object, "session_id") !== undefined && member(object, "collection_name") !== undefined) {
       throw badInput("session_id and collection_name exclude each other", "target");
