@@ -91,22 +91,22 @@ describe.skipIf(!addonBuilt)("sealpoint s5", () => {
   test("says which option or field makes no sense", { timeout: 60_000 }, async () => {
     const load = ["load", database.manifestPath, "--key-file", keyFile, "--session", "refused"];
     const vector = JSON.stringify(makeRecords(1, 8)[0]?.vector);
+    // The manifest's own time is not too new.
+    expect((await s5([...load.slice(0, -1), "as-new", "--not-before", "1"])).code).toBe(0);
     const asked: readonly (readonly [args: readonly string[], input: string, says: string])[] = [
       [[...load, "--not-before", "soon"], "", '--not-before: expected a number and not "soon"'],
       [[...load, "--parallel", ""], "", "--parallel: expected a number"],
       [[...load, "--parallel", "21"], "", "parallel_chunks: expected 1 to 20"],
       [[...load, "--not-before", "2"], "", "MANIFEST_DOWNLOAD_FAILED"],
-      [["search", "--session", "words"], "", "the vector on standard input: expected JSON"],
-      [["search", "--session", "words", "--filter", "{"], vector, "--filter: expected JSON"],
-      [["search", "--session", "words", "-k", "0"], vector, "k: expected 1 to 10000"],
-      [["search", "--session", "words", "--threshold", "high"], vector, "--threshold: expected a number"],
+      [["search", "--session", "as-new"], "", "the vector on standard input: expected JSON"],
+      [["search", "--session", "as-new", "--filter", "{"], vector, "--filter: expected JSON"],
+      [["search", "--session", "as-new", "-k", "0"], vector, "k: expected 1 to 10000"],
+      [["search", "--session", "as-new", "--threshold", "high"], vector, "--threshold: expected a number"],
     ];
     for (const [args, input, says] of asked) {
       const { code, err } = await s5(args, input);
       expect([code, err.includes(says)], `${args.join(" ")}: ${err}`).toEqual([1, true]);
     }
-    // The manifest's own time is not too new.
-    expect((await s5([...load.slice(0, -1), "as-new", "--not-before", "1"])).code).toBe(0);
   });
 
   test("the TypeScript client loads, watches and searches", async () => {
