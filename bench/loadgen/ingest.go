@@ -39,6 +39,7 @@ func prepare(ctx context.Context, client *qdrant.Client, o options, publicKey st
 		request := &qdrant.CreateCollection{
 			CollectionName: o.collection,
 			VectorsConfig:  qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: dimensions, Distance: qdrant.Distance_Cosine}),
+			HnswConfig:     &qdrant.HnswConfigDiff{M: qdrant.PtrOf(uint64(16)), EfConstruct: qdrant.PtrOf(uint64(128))},
 		}
 		if o.words {
 			request.SparseVectorsConfig = sparseWords()

@@ -14,7 +14,7 @@ import { root } from "../server.ts";
 export const name = "peers";
 export const title = "The engine beside other libraries (in process, one thread)";
 
-const efs = [16, 24, 32, 48, 64, 80, 96, 128, 192, 256, 384];
+const efs = [16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 112, 128, 160, 192, 256, 384];
 const rounds = 3;
 const recalls = [0.95, 0.99] as const;
 const kernels = ["avx512vnni", "avx2", "baseline"] as const;

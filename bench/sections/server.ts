@@ -14,7 +14,7 @@ import type { BenchServer, Memory } from "../server.ts";
 export const name = "server";
 export const title = "100,000 x 384 with payloads at the gRPC server";
 
-const efs = [16, 32, 48, 64, 80, 96, 128, 256];
+const efs = [16, 32, 48, 56, 64, 72, 80, 96, 128, 256];
 /** The first of them that reaches the recall is a filter's. */
 const filterEfs = [32, 64, 96, 128, 192, 256];
 const filters = [

@@ -10,3 +10,4 @@ export * from "./limits.ts";
 export * from "./payload.ts";
 export * from "./query.ts";
 export * from "./strict.ts";
+export * from "./young-memory.ts";

@@ -4,7 +4,7 @@
  * them, and one of 60 MB is copied in one go. Here frames are copied as they come, and memories of large messages are used again.
  */
 import type { ServerInterceptingCall, ServerInterceptor } from "@grpc/grpc-js";
-import { limits } from "../../core/index.ts";
+import { limits, noteReceived } from "../../core/index.ts";
 
 /** gRPC over HTTP/2, Length-Prefixed-Message: compressed flag, length. */
 const headerBytes = 5;
@@ -41,21 +41,6 @@ export function releaseRequest(bytes: Uint8Array): void {
   if (spares.length < limits.spareRequestsMax) spares.push(Buffer.from(buffer as ArrayBuffer));
 }
 
-/** Bytes of frames since the last collection that was asked for here. */
-let receivedBytes = 0;
-
-/**
- * Lets V8 collect its young objects once frames of some size have come. Each frame is memory of its own outside of V8's heap, and so little inside
- * of it that V8 would not collect the young objects for a long time, but begin a full collection because of the memory outside: 20 to 40 ms
- * in place of one or two, every 32 MB. Without --expose-gc (bin/sealpoint.mjs sets it) V8 decides alone.
- */
-function collectFrames(bytes: number): void {
-  receivedBytes += bytes;
-  if (receivedBytes < limits.receivedBytesUncollectedMax) return;
-  receivedBytes = 0;
-  globalThis.gc?.({ type: "minor" });
-}
-
 /** The part of grpc-js's StreamDecoder that its calls use. */
 export class MessageAssembler {
   readonly #messageBytesMax: number;
@@ -73,7 +58,7 @@ export class MessageAssembler {
 
   /** Takes a frame; gives the messages, each behind its header, that it completes. */
   write(data: Buffer): Buffer[] {
-    collectFrames(data.length);
+    noteReceived(data.length);
     const messages: Buffer[] = [];
     let at = 0;
     while (at < data.length) {

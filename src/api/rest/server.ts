@@ -11,6 +11,7 @@ import {
   DomainError,
   fullAccess,
   limits,
+  noteReceived,
   requireGlobalRead,
   type ValueExists,
 } from "../../core/index.ts";
@@ -156,7 +157,10 @@ export async function startRestServer(options: RestServerOptions): Promise<RestS
 /** Any content type is read as bytes: what the body holds, its reader says. Packed bodies are unpacked on the way. */
 function acceptBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => {
+    noteReceived(body.length);
+    done(null, body);
+  });
   app.addHook("preParsing", async (request, _reply, payload) => {
     const encoding = request.headers["content-encoding"];
     if (encoding === undefined || encoding === "identity") return payload;
