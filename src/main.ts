@@ -103,6 +103,7 @@ function restApi(
     methods,
     collections,
     infoOf: (access, collection) => engineFor(access).collectionInfo(collection),
+    memoryOf: (access, collection) => engineFor(access).collectionMemory(collection),
     exists: guarded.exists,
     snapshotsFor: (access) => new SnapshotsService(engineFor(access)),
     callsFor: (access) => doorsFor(access).calls,

@@ -172,6 +172,22 @@ export interface CollectionInfo {
   readonly payloadBytes: number;
 }
 
+/** Where the bytes of a collection lie, by vector name and payload index. */
+export interface CollectionMemoryParts {
+  readonly vectors: readonly {
+    readonly name: string;
+    readonly sparse: boolean;
+    /** Vectors that are in no segment yet. */
+    readonly tail: number;
+    /** Codes and graphs of the segments; the whole index of sparse vectors. */
+    readonly graph: number;
+    /** Segment files, mapped; `resident` is what of them is in memory now. */
+    readonly mapped: number;
+    readonly resident: number;
+  }[];
+  readonly payloadIndexes: readonly { readonly key: string; readonly bytes: number }[];
+}
+
 /** What a collection holds, in bytes. All but `mapped` is anonymous memory and counts against the limits. */
 export interface CollectionMemory {
   /** Vectors that are in no segment yet. */

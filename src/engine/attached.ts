@@ -119,6 +119,7 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
         const info = await at.collectionInfo(collection);
         return collection === name || at === engine ? info : { ...info, name };
       }),
+    collectionMemory: (name) => on(name, (at, collection) => at.collectionMemory(collection)),
     async updateAliases(actions) {
       await attachments.refresh();
       for (const action of actions) {

@@ -8,6 +8,7 @@ import type {
   Cancellation,
   CollectionConfig,
   CollectionInfo,
+  CollectionMemoryParts,
   EncodedPayload,
   Explanation,
   FacetRequest,
@@ -345,6 +346,8 @@ export interface Engine {
   /** Accepts an alias, as every method below does. */
   collectionExists(name: string): Promise<boolean>;
   collectionInfo(name: string): Promise<CollectionInfo>;
+  /** Looks at every page of the collection's mapped files. */
+  collectionMemory(name: string): Promise<CollectionMemoryParts>;
   /** All or none. */
   updateAliases(actions: readonly AliasAction[]): Promise<void>;
   /** [alias, collection] pairs. */

@@ -55,6 +55,10 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       read(name);
       return engine.collectionInfo(name);
     },
+    async collectionMemory(name) {
+      read(name);
+      return engine.collectionMemory(name);
+    },
     async updateAliases(actions) {
       manage();
       return engine.updateAliases(actions);

@@ -173,6 +173,7 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     largestCollections: (count) => engine.largestCollections(count),
     collectionExists: (name) => engine.collectionExists(name),
     collectionInfo: (name) => engine.collectionInfo(name),
+    collectionMemory: (name) => engine.collectionMemory(name),
     updateAliases: (actions) => changed(engine.updateAliases(actions)),
     listAliases: (collection) => engine.listAliases(collection),
     setSealingPolicy: async (name: string, policy: SealingPolicy) =>

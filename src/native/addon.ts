@@ -50,6 +50,7 @@ export const operations = {
   explain: 30,
   changeVectors: 31,
   spend: 32,
+  collectionMemory: 33,
   query: 40,
   queryGroups: 41,
   facet: 42,

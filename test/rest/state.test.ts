@@ -241,6 +241,47 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect(calls.per_collection_responses.state["/qdrant.Points/Count"]["0"].count).toBe(1);
   });
 
+  test("the memory report adds up", async () => {
+    type Usage = Record<"disk_bytes" | "ram_bytes" | "cached_bytes" | "expected_cache_bytes", number>;
+    const read = async () => (await call("GET", "/collections/state/memory")).json.result;
+    const { total, vectors, sparse_vectors, payload, payload_index, other } = await read();
+    expect([vectors.map(({ name }: Loose) => name), sparse_vectors]).toEqual([[""], []]);
+    expect(payload_index.map(({ name }: Loose) => name)).toEqual(["tag"]);
+    const [{ storage, index }] = vectors;
+    const parts: Usage[] = [storage, index, payload, payload_index[0].usage, other.id_tracker];
+    for (const key of Object.keys(total) as (keyof Usage)[]) {
+      expect(total[key]).toBe(parts.reduce((sum, part) => sum + part[key], 0));
+    }
+    expect(Object.keys(total).sort()).toEqual(["cached_bytes", "disk_bytes", "expected_cache_bytes", "ram_bytes"]);
+    // Two floats a vector: they are in no segment yet, and nothing is mapped.
+    expect(storage.ram_bytes).toBeGreaterThanOrEqual(count * 8);
+    expect(storage.disk_bytes).toBe(0);
+    expect(payload.disk_bytes).toBeGreaterThan(0);
+    expect(payload_index[0].usage.ram_bytes).toBeGreaterThan(count);
+    expect((await call("GET", "/collections/nobody/memory")).code).toBe(404);
+
+    // Built into a segment, vectors lie in its file, which was just written and so is in memory.
+    await call("PUT", "/collections/built", {
+      vectors: { size: 32, distance: "Dot" },
+      optimizers_config: { indexing_threshold: 1 },
+    });
+    const points = Array.from({ length: 2_000 }, (_, id) => ({
+      id,
+      vector: Array.from({ length: 32 }, (_v, d) => Math.sin(id + d)),
+    }));
+    await call("PUT", "/collections/built/points?wait=true", { points });
+    await expect
+      .poll(async () => (await call("GET", "/collections/built")).json.result.status, { timeout: 20_000 })
+      .toBe("green");
+    const built = (await call("GET", "/collections/built/memory")).json.result.vectors[0];
+    expect(built.storage.disk_bytes).toBeGreaterThan(2_000 * 32 * 4);
+    expect(built.storage.cached_bytes).toBeGreaterThan(0);
+    expect(built.storage.cached_bytes).toBeLessThanOrEqual(built.storage.disk_bytes);
+    expect(built.storage.expected_cache_bytes).toBe(built.storage.disk_bytes);
+    expect(built.index.ram_bytes).toBeGreaterThan(0);
+    await call("DELETE", "/collections/built");
+  });
+
   test("optimizations show what is asked for", async () => {
     const path = "/collections/state/optimizations";
     const plain = (await call("GET", path)).json.result;

@@ -6,6 +6,7 @@ import {
   type Access,
   badInput,
   type CollectionInfo,
+  type CollectionMemoryParts,
   DomainError,
   requireGlobalRead,
   requireManage,
@@ -15,6 +16,7 @@ import { apiVersion, type MethodFigures, type ResponseBook, type ResponseFigures
 import { TimeSlices } from "../../seal/index.ts";
 import { encodeRestRequest, renderRestAnswer } from "../../wire/index.ts";
 import { type CallsFor, RestCall } from "./call.ts";
+import { memoryReport } from "./memory-report.ts";
 import { optimizationParts, optimizationsOf } from "./optimizations.ts";
 import { collectionTelemetry, memoryTelemetry, type ShownCollection, systemTelemetry } from "./telemetry.ts";
 
@@ -39,6 +41,7 @@ const readRoutes: readonly StateRoute[] = [
   { method: "GET", url: "/quotas", summary: "Quotas: none" },
   { method: "GET", url: "/telemetry", summary: "Telemetry" },
   { method: "GET", url: "/collections/:name/optimizations", summary: "Optimizations of a collection" },
+  { method: "GET", url: "/collections/:name/memory", summary: "Where a collection's bytes lie" },
 ];
 
 export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...clusterRoutes];
@@ -46,6 +49,7 @@ export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...clusterRout
 export interface StateApi {
   readonly callsFor: CallsFor;
   readonly infoOf: (access: Access, collection: string) => Promise<CollectionInfo>;
+  readonly memoryOf: (access: Access, collection: string) => Promise<CollectionMemoryParts>;
   readonly responses: ResponseBook;
   /** gRPC's calls so far, by method. */
   readonly methods: () => Promise<[string, MethodFigures][]>;
@@ -128,6 +132,12 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
     const { name } = request.params as { readonly name: string };
     const asked = optimizationParts(request);
     return send(request, reply, optimizationsOf(await api.infoOf(accessOf(request), name), asked));
+  });
+  app.get("/collections/:name/memory", async (request, reply) => {
+    const { name } = request.params as { readonly name: string };
+    const access = accessOf(request);
+    const [info, parts] = await Promise.all([api.infoOf(access, name), api.memoryOf(access, name)]);
+    return send(request, reply, memoryReport(info, parts));
   });
 
   for (const { method, url } of clusterRoutes) {

@@ -1,5 +1,12 @@
 /** What the addon tells of a collection; src/native/addon/engine/engine_collections.cc writes it. */
-import type { CollectionConfig, CollectionInfo, FieldIndex, FieldIndexType, SealingPolicy } from "../../core/index.ts";
+import type {
+  CollectionConfig,
+  CollectionInfo,
+  CollectionMemoryParts,
+  FieldIndex,
+  FieldIndexType,
+  SealingPolicy,
+} from "../../core/index.ts";
 import type { NativeReader } from "../../native/index.ts";
 
 /** qdrant.FieldType's numbers, which the addon uses too. */
@@ -64,4 +71,17 @@ export function readCollectionInfo(reader: NativeReader): CollectionInfo {
     vectorBytes,
     payloadBytes,
   };
+}
+
+export function readCollectionMemory(reader: NativeReader): CollectionMemoryParts {
+  const vectors = Array.from({ length: reader.u32() }, () => ({
+    name: reader.text(),
+    sparse: reader.u8() === 1,
+    tail: reader.size(),
+    graph: reader.size(),
+    mapped: reader.size(),
+    resident: reader.size(),
+  }));
+  const payloadIndexes = Array.from({ length: reader.u32() }, () => ({ key: reader.text(), bytes: reader.size() }));
+  return { vectors, payloadIndexes };
 }

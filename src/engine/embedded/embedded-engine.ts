@@ -7,6 +7,7 @@ import {
   type Cancellation,
   type CollectionConfig,
   type CollectionInfo,
+  type CollectionMemoryParts,
   DomainError,
   type Explanation,
   type FacetRequest,
@@ -44,7 +45,7 @@ import type {
 } from "../engine.ts";
 import { tableRows } from "../tables.ts";
 import { withChange, withoutVectorName, withVectorName } from "./collection-changes.ts";
-import { fieldTypes, readCollectionInfo } from "./collection-info.ts";
+import { fieldTypes, readCollectionInfo, readCollectionMemory } from "./collection-info.ts";
 import { readExplanation } from "./explanation.ts";
 import {
   encodeAliases,
@@ -210,6 +211,11 @@ export class EmbeddedEngine implements Engine {
   async collectionInfo(name: string): Promise<CollectionInfo> {
     const answer = await this.native.call(operations.collectionInfo, new NativeWriter().text(name).done());
     return readCollectionInfo(new NativeReader(answer));
+  }
+
+  async collectionMemory(name: string): Promise<CollectionMemoryParts> {
+    const answer = await this.native.call(operations.collectionMemory, new NativeWriter().text(name).done());
+    return readCollectionMemory(new NativeReader(answer));
   }
 
   async updateAliases(actions: readonly AliasAction[]): Promise<void> {

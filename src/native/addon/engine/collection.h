@@ -58,6 +58,13 @@ struct CollectionMemory {
   uint64_t anonymous() const { return tail + graph + ids + payload_indexes; }
 };
 
+// Of one vector name, in bytes; what of `mapped` is in memory now is `resident`.
+struct VectorMemory {
+  std::string name;
+  bool sparse = false;
+  uint64_t tail = 0, graph = 0, mapped = 0, resident = 0;
+};
+
 struct CollectionStats {
   uint64_t points = 0, indexed = 0, segments = 0, sealed = 0;
   uint64_t vector_bytes = 0;   // of the vectors that points have
@@ -82,6 +89,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   CollectionRecord record() const;
   CollectionStats stats() const;
   std::vector<FieldIndexInfo> index_infos() const;
+  std::vector<VectorMemory> vector_memory() const;
   // Deletes all of the store's that is this collection's in one batch, with what it holds already. Afterwards every write is refused.
   void drop(rocksdb::WriteBatch& batch);
   // Refuses every write from now on, or (false) takes them again: for a restore that takes this collection's place.

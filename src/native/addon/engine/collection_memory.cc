@@ -26,6 +26,21 @@ CollectionMemory Collection::memory() const {
   return memory;
 }
 
+std::vector<VectorMemory> Collection::vector_memory() const {
+  std::shared_lock lock(state_mutex_);
+  std::vector<VectorMemory> told;
+  for (size_t number = 0; number < record_.vectors.size(); ++number) {
+    const VectorField& field = record_.vectors[number];
+    if (field.removed) continue;
+    const VectorIndexStats index = vectors_[number]->stats();
+    VectorMemory memory{field.name, field.sparse, index.tail, index.graph, index.mapped, vectors_[number]->resident_bytes()};
+    if (number < sparse_.size()) memory.graph += sparse_[number].memory_bytes();
+    if (number < multi_.size()) memory.tail += multi_[number].memory_bytes();
+    told.push_back(std::move(memory));
+  }
+  return told;
+}
+
 uint64_t Collection::book_memory() {
   std::shared_lock lock(state_mutex_);
   const uint64_t bytes = memory().anonymous();

@@ -306,6 +306,8 @@ std::string Engine::execute(Operation operation, ByteReader& in, std::string_vie
       break;
     case Operation::kCollectionInfo:
       return info(in);
+    case Operation::kCollectionMemory:
+      return collection_memory(in);
     case Operation::kUpdateAliases:
       return update_aliases(in);
     case Operation::kListAliases:

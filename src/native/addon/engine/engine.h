@@ -55,6 +55,7 @@ enum class Operation : uint8_t {
   kExplain = 30,
   kChangeVectors = 31,
   kSpend = 32,
+  kCollectionMemory = 33,
   kQuery = 40,
   kQueryGroups = 41,
   kFacet = 42,
@@ -120,6 +121,7 @@ class Engine {
   void create_field_index(std::string_view message, Done done);
   std::string delete_collection(ByteReader& in);
   std::string info(ByteReader& in);
+  std::string collection_memory(ByteReader& in);
   std::string stats();
   std::string largest_collections(ByteReader& in) const;
   std::string update_aliases(ByteReader& in);

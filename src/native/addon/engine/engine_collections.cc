@@ -198,6 +198,30 @@ std::string Engine::info(ByteReader& in) {
   return std::move(out.bytes());
 }
 
+// u32 n, then of each vector name: text name, u8 sparse, u64 tail, graph, mapped file and what of it is in memory; u32 n, then of each payload index:
+// text key, u64 bytes.
+std::string Engine::collection_memory(ByteReader& in) {
+  const auto collection = require(in.text());
+  ByteWriter out;
+  const auto vectors = collection->vector_memory();
+  out.u32(static_cast<uint32_t>(vectors.size()));
+  for (const auto& vector : vectors) {
+    out.text(vector.name);
+    out.u8(vector.sparse ? 1 : 0);
+    out.u64(vector.tail);
+    out.u64(vector.graph);
+    out.u64(vector.mapped);
+    out.u64(vector.resident);
+  }
+  const auto indexes = collection->index_infos();
+  out.u32(static_cast<uint32_t>(indexes.size()));
+  for (const auto& index : indexes) {
+    out.text(index.key);
+    out.u64(index.bytes);
+  }
+  return std::move(out.bytes());
+}
+
 // Figures for /metrics; src/engine/embedded/embedded-engine.ts reads them.
 std::string Engine::stats() {
   // The greatest integer that a JavaScript number holds.

@@ -64,6 +64,23 @@ bool links_in_range(const uint32_t* links, size_t count, uint32_t rows) {
 
 }  // namespace
 
+size_t SegmentFile::resident_bytes() const {
+  if (encrypted() || base_ == nullptr) return 0;
+  // So many pages are told of in one call.
+  constexpr size_t kPages = 16'384;
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> there(kPages);
+  size_t resident = 0;
+  for (size_t from = 0; from < bytes_; from += kPages * page) {
+    const size_t length = std::min(kPages * page, bytes_ - from);
+    if (::mincore(const_cast<uint8_t*>(base_) + from, length, there.data()) != 0) return 0;
+    for (size_t at = 0; at < length; at += page) {
+      if ((there[at / page] & 1) != 0) resident += std::min(page, length - at);
+    }
+  }
+  return resident;
+}
+
 bool codes_in_planes(const SegmentHeader& header) {
   // Bytes lie to one side of zero, which leaves their upper plane too little to say.
   return header.code_kind == static_cast<uint32_t>(CodeKind::kScalar) && header.code_bytes >= kPlanesMin &&

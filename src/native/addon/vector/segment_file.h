@@ -138,6 +138,8 @@ class SegmentFile {
   const SegmentHeader& header() const { return header_; }
   const std::string& path() const { return path_; }
   size_t bytes() const { return bytes_; }
+  // Of the mapping, that the kernel has in memory now. 0 of an encrypted file, which is not mapped.
+  size_t resident_bytes() const;
   size_t hot_bytes() const { return hot_.bytes() + (blocks_ == nullptr ? 0 : blocks_->bytes()); }
   // Whether a walk reads no mapped memory.
   bool in_memory() const { return encrypted() || (!placement_.codes_on_disk && !placement_.graph_on_disk); }
