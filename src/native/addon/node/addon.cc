@@ -305,7 +305,23 @@ napi_value open_sealed(napi_env env, napi_callback_info info) {
   });
 }
 
+// A process that ends before it opened what was prepared (a start that fails) closes it here: its own threads, and RocksDB's statics, are gone later.
+void leave_prepared() {
+  std::future<std::shared_ptr<Engine>> left;
+  {
+    std::lock_guard lock(handles_mutex);
+    left = std::move(prepared());
+  }
+  if (!left.valid()) return;
+  try {
+    left.get().reset();
+  } catch (const std::exception&) {
+    // It could not be opened, which nobody asks about any more.
+  }
+}
+
 void leave(void* data) {
+  leave_prepared();
   auto* holder = static_cast<std::shared_ptr<Environment>*>(data);
   std::unique_lock lock((*holder)->mutex);
   (*holder)->gone = true;
