@@ -354,6 +354,13 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
   if (sparse) {
     for (const AnyVector& input : inputs) weighted.push_back(weights(stage, field, input));
   }
+  std::vector<float> summed;
+  if (stage.kind == QueryKind::kFeedback && field.kind == AnyVector::Kind::kDense && (field.distance == Distance::kDot || field.distance == Distance::kCosine)) {
+    std::vector<const std::vector<float>*> examples;
+    for (const AnyVector& input : inputs) examples.push_back(&input.values);
+    summed = weighted_sum(stage.weights, examples);
+  }
+  const std::vector<float> feedback = summed.empty() ? stage.weights : std::vector<float>{1};
   std::vector<MaxSimQuery> queries;
   if (field.kind == AnyVector::Kind::kMulti) {
     for (const AnyVector& input : inputs) queries.push_back(collection_.max_sim(field.number, input.values.data(), input.rows));
@@ -363,7 +370,7 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
   size_t row_count = 0;
   const auto similarity = [&](size_t i) {
     if (!queries.empty()) return queries[i].similarity(rows, row_count);
-    if (!sparse) return raw_similarity(field.distance, inputs[i].values.data(), row.data(), dim);
+    if (!sparse) return raw_similarity(field.distance, (summed.empty() ? inputs[i].values : summed).data(), row.data(), dim);
     return collection_.sparse_similarity(field.number, inputs[i].indices, weighted[i], judged);
   };
   std::vector<Scored> found;
@@ -383,7 +390,7 @@ std::vector<Scored> Collection::QueryRun::judge(const QueryStage& stage, const F
         score = discovery_score((inputs.size() - 1) / 2, similarity);
         break;
       case QueryKind::kFeedback:
-        score = feedback_score(stage.weights, similarity);
+        score = feedback_score(feedback, similarity);
         break;
       default:
         score = context_score(inputs.size() / 2, similarity);

@@ -74,6 +74,16 @@ inline std::vector<float> feedback_weights(const FeedbackCoefficients& naive, co
   return weights;
 }
 
+// Dot products are linear, too: with the examples summed up by their weights there is one product a point.
+inline std::vector<float> weighted_sum(const std::vector<float>& weights, const std::vector<const std::vector<float>*>& examples) {
+  std::vector<double> sum(examples.empty() ? 0 : examples[0]->size(), 0);
+  for (size_t i = 0; i < examples.size(); ++i) {
+    if (weights[i] == 0) continue;
+    for (size_t d = 0; d < sum.size(); ++d) sum[d] += static_cast<double>(weights[i]) * (*examples[i])[d];
+  }
+  return {sum.begin(), sum.end()};
+}
+
 // -infinity for what is no number, as the difference of two scores without bound is.
 template <typename Similarity>
 float feedback_score(const std::vector<float>& weights, Similarity similarity) {
