@@ -4,6 +4,7 @@
 //   /tmp/payload_check
 //
 // to be run in src/native/addon. Argument: the seed, which is printed; a run with that seed repeats it.
+#include "../payload/point_json.h"
 #include "payload_random.h"
 
 namespace {
@@ -247,6 +248,43 @@ void test_mutations(Random& random, int rounds) {
   CHECK(accepted > 0 && rewritten > 0);
 }
 
+// Points as JSON from bytes that lie in memory of just their size: read to the end, or refused.
+void test_json(Random& random, int rounds) {
+  std::string list;
+  for (int i = 0; i < 4; ++i) {
+    const std::string vector("\x0a\x08\x00\x00\x80\x3f\x00\x00\x00\xbf", 10);  // DenseVector {1, -0.5}
+    std::string output, outputs, point;
+    pl::put_bytes(output, i % 2 == 0 ? 101 : 102, vector);
+    pl::put_bytes(outputs, 1, output);
+    pl::put_bytes(point, 1, std::string("\x08\x2a", 2));
+    point += P(R"({"a":1,"b":[1.5,"x\"",null,true,{"c":{"d":[[]]}}],"e":"é"})");
+    point += std::string("\x1d\x00\x00\x80\x3f\x28\x07", 7);
+    pl::put_bytes(point, 6, outputs);
+    pl::put_bytes(list, 1, point);
+  }
+  const auto read = [](const std::string& bytes, size_t most) {
+    const std::vector<char> exact(bytes.begin(), bytes.end());
+    std::string text;
+    const size_t end = pl::append_points(text, {exact.data(), exact.size()}, 0, 0x0a, {.scored = true, .payload = true}, most);
+    CHECK(end <= bytes.size());
+    return text;
+  };
+  const std::string first = R"({"id":42,"version":7,"score":1.0,"payload":{"a":1,"b":[1.5,"x\"",null,true,{"c":{"d":[[]]}}],"e":"é"},"vector":[1.0,-0.5]})";
+  CHECK(read(list, 0) == first, "%s", read(list, 0).c_str());
+  CHECK(read(list, 1 << 20).starts_with(first + ","));
+  size_t refused = 0;
+  for (int round = 0; round < rounds; ++round) {
+    try {
+      read(mutate(random, list), random.below(2000));
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::kDataLoss);
+      ++refused;
+    }
+  }
+  std::printf("points as JSON: %d mutations, %zu refused\n", rounds, refused);
+  CHECK(refused > 0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -255,5 +293,6 @@ int main(int argc, char** argv) {
   test_sealed();
   test_changes();
   test_mutations(random, 20'000);
+  test_json(random, 20'000);
   return report();
 }
