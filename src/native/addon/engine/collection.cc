@@ -121,6 +121,7 @@ void Collection::load() {
     open_vectors();
   }
   if (loaded) {
+    load_rows();
     for (size_t vector = 0; vector < vectors_.size(); ++vector) {
       const auto& versions = vector_versions_[vector];
       const VectorField& field = record_.vectors[vector];
@@ -130,7 +131,9 @@ void Collection::load() {
       const bool segments = !field.sparse && !field.multi;
       if (segments) vectors_[vector]->adopt_all(versions);
       for (uint32_t slot = 0; slot < ids_.slots(); ++slot) {
-        if (versions[slot] != 0 && !(segments && vectors_[vector]->contains(slot))) missing[vector].push_back({slot, versions[slot], ids_.id(slot)});
+        if (versions[slot] == 0) continue;
+        const bool there = segments ? vectors_[vector]->contains(slot) : field.sparse ? sparse_[vector].contains(slot) : !multi_[vector].row(slot).empty();
+        if (!there) missing[vector].push_back({slot, versions[slot], ids_.id(slot)});
       }
       std::sort(missing[vector].begin(), missing[vector].end(), [](const Missing& a, const Missing& b) { return a.id < b.id; });
     }

@@ -210,6 +210,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   bool replay(const PointChange& change);
   std::string encode_points() const;
   std::string encode_indexes() const;
+  std::string encode_rows() const;
+  void load_rows();
   void restored();
   void forget_changes(rocksdb::WriteBatch& batch, uint64_t from, uint64_t until) const;
   VectorIndexConfig index_config(size_t vector) const {

@@ -15,6 +15,8 @@ namespace {
 // Points that changed since the last state, from which on another is worth writing: in a quiet moment, at the close, and under a load.
 constexpr uint64_t kChangedQuiet = 2000, kChangedClosing = 500, kChangedBusy = 100'000;
 constexpr uint64_t kQuietShare = 16, kBusyShare = 2;
+// Rows of more bytes are read from the store at a start: writing them down would hold writers for too long.
+constexpr size_t kRowsMax = size_t{256} << 20;
 // Each range of deleted keys costs later readers; so many keys are named one by one.
 constexpr uint64_t kNamedMax = 1000;
 
@@ -166,6 +168,78 @@ std::string Collection::encode_indexes() const {
   return out;
 }
 
+// What is kept in memory of sparse vectors and multivectors: u32 vector, u32 slot, u64 version, u32 size, and the row as the store has it, filled up to
+// four bytes. Empty when there is nothing, or too much. Under the writers' mutex.
+std::string Collection::encode_rows() const {
+  size_t bytes = 0;
+  for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
+    const VectorField& field = record_.vectors[vector];
+    if (!field.removed && field.sparse) bytes += sparse_[vector].vector_bytes();
+    if (!field.removed && field.multi && field.multi_in_memory()) bytes += multi_[vector].memory_bytes();
+  }
+  if (bytes == 0 || bytes > kRowsMax) return {};
+  std::string out = begin_state();
+  out.reserve(out.size() + bytes + size_t{ids_.slots()} * 24);
+  std::string sparse;
+  for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
+    const VectorField& field = record_.vectors[vector];
+    const auto& versions = vector_versions_[vector];
+    if (field.removed || !(field.sparse || (field.multi && field.multi_in_memory()))) continue;
+    for (uint32_t slot = 0; slot < versions.size(); ++slot) {
+      if (versions[slot] == 0) continue;
+      std::string_view row;
+      if (field.sparse) {
+        if (!sparse_[vector].contains(slot)) continue;
+        const SparseView view = sparse_[vector].get(slot);
+        sparse.clear();
+        const auto count = static_cast<uint32_t>(view.count);
+        append(sparse, &count, 4);
+        append(sparse, view.indices, view.count * 4);
+        append(sparse, view.values, view.count * 4);
+        row = sparse;
+      } else {
+        row = multi_[vector].row(slot);
+        if (row.empty()) continue;
+      }
+      ByteWriter head;
+      head.u32(static_cast<uint32_t>(vector));
+      head.u32(slot);
+      head.u64(versions[slot]);
+      head.u32(static_cast<uint32_t>(row.size()));
+      out += head.bytes();
+      out += row;
+      out.append((4 - row.size() % 4) % 4, '\0');
+    }
+  }
+  return out;
+}
+
+// Takes the rows that are still the points' own; the others come from the store, like all of them where there is no such file.
+void Collection::load_rows() {
+  if (!state_.rows) return;
+  const auto bytes = read_state(folder_, StateKind::kRows, cid_, state_);
+  if (!bytes) {
+    lose_state(StateKind::kRows, state_, "is missing or damaged");
+    return;
+  }
+  ByteReader in(state_content(*bytes));
+  while (!in.done()) {
+    const uint32_t vector = in.u32(), slot = in.u32();
+    const uint64_t version = in.u64();
+    const uint32_t size = in.u32();
+    const std::string_view row(in.span((size_t{size} + 3) / 4 * 4), size);
+    if (vector >= record_.vectors.size() || version == 0) continue;
+    const VectorField& field = record_.vectors[vector];
+    const auto& versions = vector_versions_[vector];
+    if (field.removed || slot >= versions.size() || versions[slot] != version) continue;
+    if (field.sparse) {
+      sparse_[vector].upsert(slot, sparse_of_row(row));
+    } else if (field.multi && field.multi_in_memory() && is_multi_row(row, field.stored_bytes())) {
+      multi_[vector].upsert(slot, row);
+    }
+  }
+}
+
 // Under the writers' mutex.
 void Collection::forget_changes(rocksdb::WriteBatch& batch, uint64_t from, uint64_t until) const {
   if (from >= until) return;
@@ -178,7 +252,7 @@ void Collection::forget_changes(rocksdb::WriteBatch& batch, uint64_t from, uint6
 
 bool Collection::save_state(StateMoment moment) {
   StateName name;
-  std::string points, indexes;
+  std::string points, indexes, rows;
   uint64_t fields = 0, logged = 0;
   {
     std::lock_guard writer(write_mutex_);
@@ -190,6 +264,8 @@ bool Collection::save_state(StateMoment moment) {
       indexes = encode_indexes();
       fields = fields_changes_;
       name.indexes = true;
+      rows = encode_rows();
+      name.rows = !rows.empty();
     }
     logs_changes_ = true;
     logged = logged_points_;
@@ -205,6 +281,7 @@ bool Collection::save_state(StateMoment moment) {
   store_.sync();
   write_state(folder_, StateKind::kPoints, cid_, name, std::move(points));
   if (name.indexes) write_state(folder_, StateKind::kIndexes, cid_, name, std::move(indexes));
+  if (name.rows) write_state(folder_, StateKind::kRows, cid_, name, std::move(rows));
   {
     std::lock_guard writer(write_mutex_);
     if (dropped_) {

@@ -162,8 +162,8 @@ class DataCheck {
   void check_state(uint32_t cid, const StateName& name) {
     const auto found = collections_.find(cid);
     const std::string folder = path_ + "/segments/" + std::to_string(cid);
-    for (const StateKind kind : {StateKind::kPoints, StateKind::kIndexes}) {
-      if (found == collections_.end() || (kind == StateKind::kIndexes && !name.indexes) || read_state(folder, kind, cid, name)) continue;
+    for (const StateKind kind : kStateKinds) {
+      if (found == collections_.end() || !has_file(name, kind) || read_state(folder, kind, cid, name)) continue;
       const std::string path = state_path("segments/" + std::to_string(cid), kind, name);
       report_.add({Kind::kDerived, repair_, found->second.name, "", path + ": is missing or damaged"});
     }

@@ -36,9 +36,9 @@ constexpr char kMagic[8] = {'S', 'P', 'S', 'T', 'A', 'T', 'E', '\n'};
 constexpr const char* kEnding = ".state";
 
 std::string file_name(StateKind kind, const StateName& name) {
+  const char* const kinds[] = {"points", "indexes", "rows"};
   char text[64];
-  std::snprintf(text, sizeof(text), "%s-%016" PRIx64 "-%016" PRIx64 "%s", kind == StateKind::kPoints ? "points" : "indexes", name.operation, name.stamp,
-                kEnding);
+  std::snprintf(text, sizeof(text), "%s-%016" PRIx64 "-%016" PRIx64 "%s", kinds[static_cast<size_t>(kind)], name.operation, name.stamp, kEnding);
   return text;
 }
 
@@ -98,7 +98,8 @@ void remove_states(const std::string& folder, const StateName* kept) {
   for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
     const std::string name = entry.path().filename().string();
     if (name.find(kEnding) == std::string::npos) continue;
-    const bool keep = kept != nullptr && (name == file_name(StateKind::kPoints, *kept) || name == file_name(StateKind::kIndexes, *kept));
+    bool keep = false;
+    for (const StateKind kind : kStateKinds) keep = keep || (kept != nullptr && name == file_name(kind, *kept));
     if (!keep) ::unlink(entry.path().c_str());
   }
 }

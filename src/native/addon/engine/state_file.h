@@ -1,4 +1,5 @@
-// Derived files that spare a start the reading of the store: what a collection's points are (ids, slots, versions), and its payload indexes. Each
+// Derived files that spare a start the reading of the store: what a collection's points are (ids, slots, versions), its payload indexes, and the rows of vectors that
+// are kept in memory (sparse ones, multivectors). Each
 // holds one moment of the collection, named by its last operation, and a stamp that the store must name too (key "f"): so a file of another
 // history is never believed. What changed since stands in the store's change log (key "j", change_log.h). A disk format: kStateFormat.
 #pragma once
@@ -18,12 +19,13 @@ struct StateName {
   uint64_t operation = 0;
   uint64_t stamp = 0;  // random
   bool indexes = false;
+  bool rows = false;
 
   std::string encode() const {
     ByteWriter out;
     out.u64(operation);
     out.u64(stamp);
-    out.u8(indexes ? 1 : 0);
+    out.u8(static_cast<uint8_t>((indexes ? 1 : 0) | (rows ? 2 : 0)));
     return std::move(out.bytes());
   }
   static StateName decode(std::string_view bytes) {
@@ -31,12 +33,20 @@ struct StateName {
     StateName name;
     name.operation = in.u64();
     name.stamp = in.u64();
-    name.indexes = in.u8() != 0;
+    const uint8_t files = in.u8();
+    name.indexes = (files & 1) != 0;
+    name.rows = (files & 2) != 0;
     return name;
   }
 };
 
-enum class StateKind : uint8_t { kPoints = 0, kIndexes = 1 };
+enum class StateKind : uint8_t { kPoints = 0, kIndexes = 1, kRows = 2 };
+constexpr StateKind kStateKinds[] = {StateKind::kPoints, StateKind::kIndexes, StateKind::kRows};
+
+// Whether there is a file of that kind.
+inline bool has_file(const StateName& name, StateKind kind) {
+  return kind == StateKind::kPoints || (kind == StateKind::kIndexes ? name.indexes : name.rows);
+}
 
 std::string state_path(const std::string& folder, StateKind kind, const StateName& name);
 // Bytes that stand before the content; the content is appended to them and then sealed.
