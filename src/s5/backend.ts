@@ -1,5 +1,5 @@
 /** What the service asks of S5, on whichever thread it runs: S5Hub answers, and RemoteS5 on the threads that have none. */
-import type { Access, Filter } from "../core/index.ts";
+import type { Access, Cancellation, Filter } from "../core/index.ts";
 import type { LoadSink } from "./loader.ts";
 import type { LoadEvent } from "./progress.ts";
 
@@ -124,7 +124,7 @@ export interface S5Backend {
   watch(target: LoadTarget, signal?: AbortSignal): AsyncGenerator<LoadEvent, void, undefined>;
   refresh(sessionId: string, signal?: AbortSignal): AsyncGenerator<LoadEvent, void, undefined>;
   status(target: LoadTarget): Promise<LoadStatus>;
-  search(sessionId: string, query: SessionQuery): Promise<SearchAnswer>;
+  search(sessionId: string, query: SessionQuery, cancellation?: Cancellation): Promise<SearchAnswer>;
   /** Gives the session's number of vectors. */
   upload(sessionId: string, vectors: readonly UploadVector[], replace: boolean): Promise<number>;
   list(): Promise<{ readonly sessions: readonly SessionInfo[]; readonly collections: readonly CollectionLoadInfo[] }>;

@@ -4,7 +4,7 @@
  * while, when its load fails or is cancelled, and with the process.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { badInput, DomainError, limits } from "../core/index.ts";
+import { badInput, type Cancellation, DomainError, limits } from "../core/index.ts";
 import type { S5Config } from "../ops/index.ts";
 import { payloadText } from "../wire/index.ts";
 import { checkAddress } from "./address.ts";
@@ -164,7 +164,7 @@ export class S5Hub implements S5Backend {
     return running === undefined ? (this.#outcomes.get(target)?.status ?? { kind: "not_started" }) : statusOf(running);
   }
 
-  async search(sessionId: string, query: SessionQuery): Promise<SearchAnswer> {
+  async search(sessionId: string, query: SessionQuery, cancellation?: Cancellation): Promise<SearchAnswer> {
     const { vector, k, threshold, filter, ef, exact } = query;
     const session = this.#session(sessionId);
     if (!session.isReady && query.allowPartial !== true) throw stillLoading(session);
@@ -181,7 +181,7 @@ export class S5Hub implements S5Backend {
     if (vector.length !== index.dimensions) {
       throw badInput(`Vector dimension error: expected dim: ${index.dimensions}, got ${vector.length}`, "vector");
     }
-    const hits = await index.search({ vector, k, threshold, filter, ef, exact });
+    const hits = await index.search({ vector, k, threshold, filter, ef, exact }, cancellation);
     return { hits: await toTexts(hits), partial, percent };
   }
 

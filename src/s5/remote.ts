@@ -2,7 +2,7 @@
  * S5 for threads that serve without sessions of their own: one thread keeps sessions, databases and loads, the others ask it. Keys lie in
  * memory that both share, so that one wipe is enough; of a stream of events the asking thread takes what there is, and asks again.
  */
-import { limits } from "../core/index.ts";
+import { type Cancellation, DomainError, limits } from "../core/index.ts";
 import type { ThreadPort } from "../ops/index.ts";
 import type { LoadRequest, LoadTarget, S5Backend, SessionQuery, UploadVector } from "./backend.ts";
 import type { LoadEvent } from "./progress.ts";
@@ -74,15 +74,35 @@ export function serveS5(port: ThreadPort, backend: S5Backend): void {
     outlets.delete(number);
   });
   port.on("s5.status", (target: LoadTarget) => backend.status(target));
-  port.on("s5.search", ({ sessionId, query }: { sessionId: string; query: SessionQuery }) =>
-    backend.search(sessionId, query),
-  );
+  port.on("s5.search", ({ sessionId, query, gone }: Search) => backend.search(sessionId, query, cancellationOf(gone)));
   type Upload = { readonly sessionId: string; readonly vectors: readonly UploadVector[]; readonly replace: boolean };
   port.on("s5.upload", ({ sessionId, vectors, replace }: Upload) => backend.upload(sessionId, vectors, replace));
   port.on("s5.list", () => backend.list());
   port.on("s5.cancel", (target: LoadTarget) => backend.cancel(target));
   port.on("s5.close", (sessionId: string) => backend.close(sessionId));
   port.on("s5.health", () => backend.health());
+}
+
+interface Search {
+  readonly sessionId: string;
+  readonly query: SessionQuery;
+  /** Not 0 once nobody waits for it any more. */
+  readonly gone?: SharedArrayBuffer;
+}
+
+const lookMs = 20;
+
+function cancellationOf(gone: SharedArrayBuffer | undefined): Cancellation | undefined {
+  if (gone === undefined) return undefined;
+  const flag = new Int32Array(gone);
+  return {
+    get aborted() {
+      return Atomics.load(flag, 0) !== 0;
+    },
+    throwIfAborted() {
+      if (this.aborted) throw new DomainError("cancelled", "the call was cancelled");
+    },
+  };
 }
 
 export class RemoteS5 implements S5Backend {
@@ -118,8 +138,18 @@ export class RemoteS5 implements S5Backend {
     return this.#port.call("s5.status", target);
   }
 
-  search(sessionId: string, query: SessionQuery): ReturnType<S5Backend["search"]> {
-    return this.#port.call("s5.search", { sessionId, query });
+  async search(sessionId: string, query: SessionQuery, cancellation?: Cancellation): ReturnType<S5Backend["search"]> {
+    if (cancellation === undefined) return this.#port.call("s5.search", { sessionId, query } satisfies Search);
+    const gone = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    // A call of a door is asked and does not tell.
+    const look = setInterval(() => {
+      if (cancellation.aborted) Atomics.store(new Int32Array(gone), 0, 1);
+    }, lookMs);
+    try {
+      return await this.#port.call("s5.search", { sessionId, query, gone } satisfies Search);
+    } finally {
+      clearInterval(look);
+    }
   }
 
   upload(sessionId: string, vectors: readonly UploadVector[], replace: boolean): Promise<number> {

@@ -2,7 +2,7 @@
  * The contract of an index that sessions share: what the S5 room asks of the engine. Vectors are compared by cosine. All work is off
  * the event loop; a call that is under way when the index is closed is rejected with not_found.
  */
-import type { Filter } from "../core/index.ts";
+import type { Cancellation, Filter } from "../core/index.ts";
 import type { RecordBatch } from "./opener-protocol.ts";
 
 export interface IndexQuery {
@@ -51,8 +51,8 @@ export interface SessionIndex {
   /** Forgets what was staged. */
   discard(): Promise<void>;
 
-  /** Best first, at most k; equal scores in the order of adding. */
-  search(query: IndexQuery): Promise<IndexHit[]>;
+  /** Best first, at most k; equal scores in the order of adding. Ends with `cancelled` soon after nobody waits for it any more. */
+  search(query: IndexQuery, cancellation?: Cancellation): Promise<IndexHit[]>;
 
   /**
    * Builds the graph over what is there, beside searches, which stay exact until it is ready. Resolves at once when there is nothing to build. `signal` ends

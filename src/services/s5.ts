@@ -2,6 +2,7 @@
 import {
   type Access,
   badInput,
+  type Cancellation,
   DomainError,
   type EncodedPayload,
   fullAccess,
@@ -81,9 +82,9 @@ export class S5Service {
     return this.#backend.status(this.#target(target, "r"));
   }
 
-  async search(sessionId: string, query: SessionQuery): ReturnType<S5Backend["search"]> {
+  async search(sessionId: string, query: SessionQuery, cancellation?: Cancellation): ReturnType<S5Backend["search"]> {
     requireManage(this.#access);
-    return this.#backend.search(sessionId, query);
+    return this.#backend.search(sessionId, query, cancellation);
   }
 
   async upload(sessionId: string, vectors: readonly UploadVector[], replace: boolean): Promise<number> {

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import type { PointId } from "../../src/core/index.ts";
+import { DomainError } from "../../src/core/index.ts";
 import { type EmbeddedEngine, openEmbeddedEngine, SealedIndexes } from "../../src/engine/embedded/index.ts";
 import { AttachmentTable, attachedEngine } from "../../src/engine/index.ts";
 import { type RecordBatch, type SessionIndex, toPointId } from "../../src/s5/index.ts";
@@ -97,6 +98,18 @@ test("hits bear the ids and metadata of the database, whatever their form", asyn
   const filter = must({ kind: "match_keyword", key: "of", value: "7" });
   expect((await seek(index, 9, { filter, k: 10 })).map(({ id }) => id)).toEqual(["7"]);
   expect(await seek(index, 8, { threshold: 0.999, k: 10 })).toHaveLength(1);
+});
+
+test("a search ends when nobody waits for it", async () => {
+  const { indexes } = start();
+  const index = await indexes.create({ dimensions });
+  closers.push(() => index.close());
+  await index.add(batchOf(0, names("v-", 0, 50)));
+  const vector = new Float32Array(dimensions).fill(1);
+  const abort = new AbortController();
+  expect(await index.search({ vector, k: 10 }, abort.signal)).toHaveLength(10);
+  abort.abort(new DomainError("cancelled", "gone"));
+  await expect(index.search({ vector, k: 10 }, abort.signal)).rejects.toMatchObject({ kind: "cancelled" });
 });
 
 test("nothing of it lies readable on the disk, with and without a graph, and what is not saved goes", async () => {

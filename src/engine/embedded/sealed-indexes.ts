@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type CollectionConfig, DomainError, type PointId, sealingOff } from "../../core/index.ts";
+import { type Cancellation, type CollectionConfig, DomainError, type PointId, sealingOff } from "../../core/index.ts";
 import { NativeEngine, NativeReader, NativeWriter, operations } from "../../native/index.ts";
 import {
   giveBack,
@@ -330,7 +330,10 @@ class SealedIndex implements SessionIndex, Attached {
     });
   }
 
-  async search({ vector, k, threshold, filter, exact, ef }: IndexQuery): Promise<IndexHit[]> {
+  async search(
+    { vector, k, threshold, filter, exact, ef }: IndexQuery,
+    cancellation?: Cancellation,
+  ): Promise<IndexHit[]> {
     if (this.#closed) throw closed();
     const query = {
       using: "",
@@ -345,7 +348,7 @@ class SealedIndex implements SessionIndex, Attached {
       hnswEf: ef ?? Math.max(k, efDefault),
     } as const;
     try {
-      return await toHits(await this.engine.search(collection, query));
+      return await toHits(await this.engine.search(collection, query, cancellation));
     } catch (error) {
       throw this.#closed ? closed() : error;
     }

@@ -138,9 +138,9 @@ export function bindS5(s5: S5Service | undefined): ServiceBinding {
       for await (const event of s5.refresh(sessionId, call.signal)) yield toResponse(event);
     }),
     status: unary(async ({ target }) => toStatus(await s5.status(toTarget(target)))),
-    search: rawUnary(async (bytes) => {
+    search: rawUnary(async (bytes, call) => {
       const { sessionId, ...query } = decodeS5Search(bytes);
-      return encodeS5SearchResponse(await s5.search(sessionId, query), new TimeSlices());
+      return encodeS5SearchResponse(await s5.search(sessionId, query, call), new TimeSlices());
     }),
     upload: unary(async ({ sessionId, vectors, replace }) => {
       const uploaded = vectors.map(({ id, vector, metadata }) => ({ id, vector: Float32Array.from(vector), metadata }));
