@@ -98,6 +98,7 @@ describe.skipIf(!addonBuilt)("state", () => {
     ] as const) {
       const { code, json } = await call(method, path, body);
       expect([path, code, json.status.error]).toEqual([path, ...standalone]);
+      expect((await call(method, path, body, keys.reader)).code).toBe(403);
     }
     const points = [{ id: 1, vector: [1, 1] }];
     const written = await call("PUT", "/collections/state/points", { points, shard_key: "berlin" });

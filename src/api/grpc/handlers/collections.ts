@@ -13,17 +13,17 @@ import {
 import { bindService, type ServiceBinding, unary } from "../call.ts";
 import { secondsSince } from "./common.ts";
 
-/** The text is Qdrant's. */
-const clusterOnly = unary(async () => {
-  throw new DomainError("unimplemented", "Qdrant is running in standalone mode");
-});
-
 function toAliases(pairs: readonly (readonly [string, string])[]) {
   return pairs.map(([aliasName, collectionName]) => ({ aliasName, collectionName }));
 }
 
 export function bindCollections(collections: CollectionsService, defaults: CollectionDefaults = {}): ServiceBinding {
   const filled = defaultsFiller(defaults);
+  /** The text is Qdrant's, which is for callers alone who might change a cluster: to change nothing asks for the same right. */
+  const clusterOnly = unary(async () => {
+    await collections.updateAliases([]);
+    throw new DomainError("unimplemented", "Qdrant is running in standalone mode");
+  });
   return bindService(Collections, {
     create: unary(async (message) => {
       const startMs = performance.now();
