@@ -195,6 +195,8 @@ export const limits = {
   s5SessionsMax: 1_024,
   /** States on disk that a process remembers, so that an older one is not taken for the last. */
   s5SavedStatesMax: 10_000,
+  /** Indexes of S5 databases that are kept on disk; those that were not used for the longest time go. */
+  s5SavedMax: 256,
   /** Users whose last S5 loads are remembered for the rate limit, and loads whose outcome is, for ten minutes. */
   s5RateUsersMax: 10_000,
   s5OutcomesMax: 1_024,

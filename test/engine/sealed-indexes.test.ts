@@ -185,6 +185,43 @@ test("a saved index opens again under its key alone, with its graph, and not whe
   expect(existsSync(join(files, pointer))).toBe(false);
 }, 60_000);
 
+test("of saved indexes those that were not used for the longest time go, and none that is open", async () => {
+  const { files } = start();
+  const attachments = new AttachmentTable();
+  const few = new SealedIndexes({ folder: files, attachments, savedMax: 2, collectionExists: async () => false });
+  const key = randomBytes(32);
+  const save = async (name: string) => {
+    const index = await few.create({ dimensions });
+    closers.push(() => index.close());
+    await index.add(batchOf(0, names("v-", 0, 5)));
+    await index.save(name, key, new Uint8Array());
+    // Times of files have a grain.
+    await new Promise((go) => setTimeout(go, 15));
+    return index;
+  };
+  const saved = () =>
+    readdirSync(files)
+      .filter((name) => name.endsWith(".index"))
+      .map((name) => name.slice(0, -6))
+      .sort();
+  for (const name of ["a", "b"]) await (await save(name)).close();
+  // Opened again, it is the last that was used.
+  await (await few.open("a", key))?.index.close();
+  await (await save("c")).close();
+  expect(saved()).toEqual(["a", "c"]);
+  expect(await few.open("b", key)).toBeUndefined();
+  expect(readdirSync(files)).toHaveLength(4);
+  const open = await few.open("a", key);
+  await new Promise((go) => setTimeout(go, 15));
+  await (await save("d")).close();
+  const last = await save("e");
+  // `a` is the longest unused of three and stays, because it is open.
+  expect(saved()).toEqual(["a", "d", "e"]);
+  expect((await seek(open?.index as SessionIndex, 3))[0]?.id).toBe("v-2");
+  expect(last.rows).toBe(5);
+  await open?.index.close();
+});
+
 test("a refresh is seen wholly or not at all", async () => {
   const { indexes } = start();
   const index = await indexes.create({ dimensions });

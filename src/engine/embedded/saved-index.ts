@@ -4,7 +4,7 @@
  * the packed ids of each chunk. The magic and the folder are its additional data.
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
-import { open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { limits } from "../../core/index.ts";
 
@@ -161,6 +161,10 @@ export class OpenFolders {
     return true;
   }
 
+  has(folder: string): boolean {
+    return this.#ends.has(folder);
+  }
+
   free(folder: string): void {
     this.#ends.delete(folder);
   }
@@ -191,6 +195,24 @@ export async function savedFolder(root: string, name: string): Promise<string | 
 
 export async function removeSaved(root: string, name: string): Promise<void> {
   await rm(pathOf(root, name), { force: true });
+}
+
+/** It was used just now, among all that are saved. */
+export async function touchSaved(root: string, name: string): Promise<void> {
+  const now = new Date();
+  // A disk that is read only keeps its times.
+  await utimes(pathOf(root, name), now, now).catch(() => undefined);
+}
+
+/** Names beyond the `keep` that were saved or opened last, the longest unused first. */
+export async function unusedSaved(root: string, keep: number): Promise<string[]> {
+  const names = (await readdir(root)).filter((entry) => entry.endsWith(suffix));
+  if (names.length <= keep) return [];
+  const used = await Promise.all(
+    names.map(async (entry) => ({ entry, ms: (await stat(join(root, entry)).catch(() => undefined))?.mtimeMs ?? 0 })),
+  );
+  used.sort((a, b) => a.ms - b.ms);
+  return used.slice(0, used.length - keep).map(({ entry }) => entry.slice(0, -suffix.length));
 }
 
 /** Folders that nothing saved names, halves of files, and what another version saved. */
