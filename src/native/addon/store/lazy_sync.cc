@@ -89,6 +89,8 @@ void LazySync::begin(const std::string& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) sync(entry.path());
   if (failure) throw Error(ErrorKind::kUnavailable, "cannot sync the store: " + failure.message());
   sync(folder);
+  // Which has the folder's own name.
+  sync(std::filesystem::path(folder).parent_path());
 }
 
 }  // namespace sealpoint

@@ -14,7 +14,7 @@ class LazySync {
   // Over `base`, which outlives it; nullptr: the real one.
   explicit LazySync(rocksdb::Env* base);
   rocksdb::Env* env() { return env_.get(); }
-  // Syncs all files of `folder` and the folder itself, and from now on whatever is asked for. What a file holds before it was handed to the system is not synced: flush
+  // Syncs all files of `folder`, the folder itself and the one that it lies in, and from now on whatever is asked for. What a file holds before it was handed to the system is not synced: flush
   // first. Throws kUnavailable.
   void begin(const std::string& folder);
 
