@@ -39,6 +39,8 @@ export async function openChunkNatively(
   };
   const answer = Buffer.from(await nativeOpenS5Chunk(request, vectors));
   const misnamed = isOtherSize || answer[1] === 1;
+  // What was read of it before it turned out to be unusual.
+  if (answer[0] !== outcomes.read) vectors.fill(0);
   if (answer[0] === outcomes.unusual) return { unusual: { misnamed } };
   giveBack(encrypted);
   if (answer[0] === outcomes.closed) return { code: "DECRYPTION_FAILED", message: "cannot open the file", misnamed };
