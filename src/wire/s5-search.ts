@@ -1,5 +1,5 @@
 /** sealpoint.v1.SearchRequest and SearchResponse of S5 sessions: a hot read. */
-import type { Filter } from "../core/index.ts";
+import { badInput, type Filter, limits } from "../core/index.ts";
 import { type Pauses, writeFloat } from "./answers.ts";
 import { decodeFilter } from "./filter.ts";
 import { BackwardWriter } from "./proto-bytes.ts";
@@ -25,6 +25,41 @@ export interface S5SearchAnswer {
 
 const mask = fieldMask(1, 2, 3, 4, 5, 6, 7, 8);
 
+/** Up to so many are read one by one, which is quicker than a view of them. */
+const floatsOneByOne = 16;
+
+/** A vector that may come in any number of pieces: the room for it doubles, so that small pieces are not copied once for each that follows. */
+class Floats {
+  #values = new Float32Array(0);
+  #count = 0;
+
+  /** The next `count` floats of the message. */
+  read(r: MessageReader, count: number): void {
+    const start = this.#count;
+    const end = start + count;
+    // Before anything is held of it, whatever session it is for.
+    if (end > limits.vectorDimensionsMax) {
+      throw badInput(`vector: more than ${limits.vectorDimensionsMax} dimensions`, "vector");
+    }
+    if (end > this.#values.length) {
+      const grown = new Float32Array(Math.max(end, Math.min(2 * start, limits.vectorDimensionsMax)));
+      grown.set(this.#values.subarray(0, start));
+      this.#values = grown;
+    }
+    if (count <= floatsOneByOne) {
+      for (let at = start; at < end; at++) this.#values[at] = r.float();
+    } else {
+      new Uint8Array(this.#values.buffer, 4 * start, 4 * count).set(r.bytes.subarray(r.pos, r.pos + 4 * count));
+      r.pos += 4 * count;
+    }
+    this.#count = end;
+  }
+
+  all(): Float32Array<ArrayBuffer> {
+    return this.#count === this.#values.length ? this.#values : this.#values.slice(0, this.#count);
+  }
+}
+
 export function decodeS5Search(bytes: Uint8Array): S5SearchRequest {
   return decoding("sealpoint.v1.SearchRequest", () => read(bytes));
 }
@@ -32,28 +67,13 @@ export function decodeS5Search(bytes: Uint8Array): S5SearchRequest {
 function read(bytes: Uint8Array): S5SearchRequest {
   const r = new MessageReader(bytes);
   let sessionId = "";
-  let vector = new Float32Array(0);
+  const vector = new Floats();
   let k = 0;
   let threshold: number | undefined;
   let filter: Uint8Array[] | undefined;
   let allowPartial = false;
   let exact = false;
   let ef: number | undefined;
-  const add = (more: Float32Array<ArrayBuffer>): void => {
-    if (vector.length === 0) {
-      vector = more;
-      return;
-    }
-    const both = new Float32Array(vector.length + more.length);
-    both.set(vector);
-    both.set(more, vector.length);
-    vector = both;
-  };
-  // Floats one by one: an old form.
-  const loose: number[] = [];
-  const addLoose = (): void => {
-    if (loose.length > 0) add(Float32Array.from(loose.splice(0)));
-  };
   while (r.pos < r.end) {
     const tag = r.tag();
     switch (tag) {
@@ -63,15 +83,11 @@ function read(bytes: Uint8Array): S5SearchRequest {
       case 0x12: {
         const length = r.length();
         if ((length & 3) !== 0) throw new Malformed("a packed float list is not a multiple of four bytes");
-        addLoose();
-        const more = new Float32Array(length >>> 2);
-        new Uint8Array(more.buffer).set(r.bytes.subarray(r.pos, r.pos + length));
-        add(more);
-        r.pos += length;
+        vector.read(r, length >>> 2);
         break;
       }
       case 0x15:
-        loose.push(r.float());
+        vector.read(r, 1);
         break;
       case 0x18:
         k = r.varint32();
@@ -95,8 +111,7 @@ function read(bytes: Uint8Array): S5SearchRequest {
         r.skipUnknown(tag, mask);
     }
   }
-  addLoose();
-  return { sessionId, vector, k, threshold, filter: decodeFilter(filter), allowPartial, exact, ef };
+  return { sessionId, vector: vector.all(), k, threshold, filter: decodeFilter(filter), allowPartial, exact, ef };
 }
 
 const writer = new BackwardWriter(1 << 14);

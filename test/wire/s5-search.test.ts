@@ -76,6 +76,30 @@ describe("a search of a session", () => {
     expect([...decodeS5Search(bytes).vector]).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
+  it("is joined once, however many pieces it comes in, and no longer than a vector may be", () => {
+    const piece = Buffer.of(0x12, 4, 0, 0, 0x80, 0x3f);
+    const loose = Buffer.of(0x15, 0, 0, 0, 0x40);
+    const pieces = (count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => piece));
+    const most = Buffer.concat([pieces(65_535), loose]);
+    const { vector } = decodeS5Search(most);
+    expect([vector.length, vector.buffer.byteLength, vector[0], vector.at(-1)]).toEqual([65_536, 4 * 65_536, 1, 2]);
+    // Copied anew for each piece, these would be gigabytes.
+    const odd = decodeS5Search(Buffer.concat([pieces(40_000), bytesOf({ vector: Array(100).fill(3) }), loose]));
+    expect([odd.vector.length, odd.vector.buffer.byteLength]).toEqual([40_101, 4 * 40_101]);
+    expect([...odd.vector.subarray(39_999, 40_001), ...odd.vector.subarray(-2)]).toEqual([1, 3, 3, 2]);
+    const refused = { kind: "bad_input", message: "vector: more than 65536 dimensions", details: { field: "vector" } };
+    for (const more of [piece, loose]) {
+      expect(() => decodeS5Search(Buffer.concat([most, more]))).toThrow(expect.objectContaining(refused));
+    }
+    const begunMs = performance.now();
+    const long = Buffer.concat([pieces(1_000_000), Buffer.of(0xff)]);
+    const readMs = performance.now();
+    expect(() => decodeS5Search(long)).toThrow(expect.objectContaining(refused));
+    expect(() => decodeS5Search(bytesOf({ vector: Array(65_537).fill(1) }))).toThrow(expect.objectContaining(refused));
+    // Not even to its end.
+    expect(performance.now() - readMs).toBeLessThan(Math.max(100, readMs - begunMs));
+  });
+
   it("never reads what the generated code refuses, wherever it is cut or changed", () => {
     const whole = bytesOf({
       sessionId: "words",
