@@ -222,6 +222,63 @@ test("of saved indexes those that were not used for the longest time go, and non
   await open?.index.close();
 });
 
+test("of two indexes of one name the last that was saved stays, and neither loses its files under its searches", async () => {
+  const { indexes, files } = start();
+  const key = randomBytes(32);
+  const make = async (prefix: string, count: number) => {
+    const index = await indexes.create({ dimensions });
+    closers.push(() => index.close());
+    await index.add(batchOf(0, names(prefix, 0, count)));
+    await index.save("kept", key, new Uint8Array());
+    return index;
+  };
+  const folders = () => readdirSync(files).filter((name) => !name.endsWith(".index"));
+  const first = await make("a-", 100);
+  const [own] = folders() as [string];
+  const second = await make("b-", 50);
+  expect(folders()).toHaveLength(2);
+  expect(existsSync(join(files, own, "store"))).toBe(true);
+  // It still writes and flushes there; what the other saved is not its own to take away.
+  await first.stage(batchOf(1, names("c-", 200, 30)));
+  await first.publish([]);
+  await first.buildGraph();
+  expect((await seek(first, 230))[0]?.id).toBe("c-229");
+  expect(readdirSync(files).filter((name) => name.endsWith(".index"))).toEqual(["kept.index"]);
+  await first.close();
+  expect(folders()).toHaveLength(1);
+  expect(folders()).not.toContain(own);
+  await second.close();
+  const opened = await indexes.open("kept", key);
+  expect(opened?.index.rows).toBe(50);
+  // Nor does a name that is removed take the folder of who has it open.
+  expect(await indexes.remove("kept")).toBe(true);
+  expect(folders()).toHaveLength(1);
+  expect((await seek(opened?.index as SessionIndex, 8))[0]?.id).toBe("b-7");
+  await opened?.index.close();
+  expect(readdirSync(files)).toEqual([]);
+  expect(await indexes.remove("kept")).toBe(false);
+});
+
+test("of indexes of one name that are saved and closed at once, one is left", async () => {
+  const { indexes, files } = start();
+  const key = randomBytes(32);
+  for (let round = 0; round < 5; round++) {
+    const made = await Promise.all(Array.from({ length: 3 }, () => indexes.create({ dimensions })));
+    for (const index of made) await index.add(batchOf(0, names("v-", 0, 5)));
+    await Promise.all(
+      made.map(async (index) => {
+        await index.save("kept", key, new Uint8Array());
+        const saving = index.save("kept", key, new Uint8Array()).catch(() => undefined);
+        await Promise.all([saving, index.close()]);
+      }),
+    );
+    expect(readdirSync(files)).toHaveLength(2);
+    const opened = await indexes.open("kept", key);
+    expect(opened?.index.rows).toBe(5);
+    await opened?.index.close();
+  }
+});
+
 test("a refresh is seen wholly or not at all", async () => {
   const { indexes } = start();
   const index = await indexes.create({ dimensions });

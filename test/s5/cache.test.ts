@@ -1,6 +1,6 @@
 /** Databases that sessions share, and the cache of those that nobody has open. */
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { S5Hub } from "../../src/s5/index.ts";
@@ -304,6 +304,33 @@ describe("a refresh", () => {
 });
 
 describe("an index on disk", () => {
+  it("that a database which is gone at its portal still searches outlives the save of the one that came back", async () => {
+    const database = makeDatabase();
+    const { url } = await portalOf(database);
+    const manifest = join(database.folder, "manifest.json");
+    const bytes = readFileSync(manifest);
+    const hub = makeHub({ portalUrls: [url] });
+    await load(hub, database, "one", { persist: true });
+    const [folder] = readdirSync(engineFolder).filter((name) => !name.endsWith(".index")) as [string];
+    rmSync(manifest);
+    expect((await collect(hub.refresh("one"))).error).toMatchObject({ details: { reason: "MANIFEST_NOT_FOUND" } });
+    writeFileSync(manifest, bytes);
+    const told = await load(hub, database, "two", { persist: true });
+    expect(told.error).toBeUndefined();
+    expect(told.events.at(-2)).toMatchObject({ fromCache: false, chunksDownloaded: 3 });
+    expect(hub.databases).toBe(2);
+    expect(readdirSync(join(engineFolder, folder))).toContain("store");
+    for (const name of ["one", "two"]) expect(await best(hub, name, vectorOf(makeRecords(20, 8), 9))).toBe("9");
+    await hub.closeAll();
+    // One of them is kept, which a later hub answers from.
+    expect(readdirSync(engineFolder)).toHaveLength(2);
+    expect(readdirSync(engineFolder)).not.toContain(folder);
+    const later = makeHub({ portalUrls: [url] });
+    expect((await load(later, database, "three")).events[1]).toMatchObject({ fromCache: true });
+    await later.closeAll();
+    for (const name of readdirSync(engineFolder)) rmSync(join(engineFolder, name), { recursive: true });
+  });
+
   it("is opened by a later hub without a download, under its key alone", async () => {
     const database = makeDatabase();
     const { url, attempts } = await portalOf(database);

@@ -150,9 +150,43 @@ export class LastStates {
   }
 }
 
-/** Folders that this process has open: a second engine over one would be refused, and be taken for damage. */
+/**
+ * Folders that this process has open: a second engine over one would be refused, and be taken for damage. None of them is removed under its engine: who closes it does that, where no `.index`
+ * names it any more.
+ */
 export class OpenFolders {
+  readonly #root: string;
   readonly #ends = new Map<string, Promise<void> | undefined>();
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** What reads an `.index` file and changes it, one after the other. */
+  inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(run);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Removes a folder that nothing names any more; where somebody has it open, that one does when it leaves. */
+  async remove(folder: string): Promise<void> {
+    // Held meanwhile, so that nobody opens what is half gone.
+    if (this.add(folder)) await this.leave(folder, undefined);
+  }
+
+  /** Of who has it open and has closed its engine: it stays where `name` names it, and goes where not. */
+  async leave(folder: string, name: string | undefined): Promise<void> {
+    const stays = await this.inTurn(async () => {
+      if (name === undefined || (await savedFolder(this.#root, name)) !== folder) return false;
+      // In the same turn: who names another from here on finds it free, and removes it.
+      this.free(folder);
+      return true;
+    });
+    if (stays) return;
+    await rm(join(this.#root, folder), { recursive: true, force: true }).finally(() => this.free(folder));
+  }
 
   /** False when somebody has it open already. */
   add(folder: string): boolean {
@@ -169,10 +203,13 @@ export class OpenFolders {
     this.#ends.delete(folder);
   }
 
-  /** It is open until `end`. */
+  /** It is open until `end`, which leaves it. */
   async closing(folder: string, end: Promise<void>): Promise<void> {
     this.#ends.set(folder, end);
-    await end.finally(() => this.free(folder));
+    await end.finally(() => {
+      // By now it may be another's.
+      if (this.#ends.get(folder) === end) this.free(folder);
+    });
   }
 
   /** False while somebody has it open; one that is being closed is waited for. */
@@ -190,7 +227,9 @@ export class OpenFolders {
 export async function savedFolder(root: string, name: string): Promise<string | undefined> {
   const bytes = await readFile(pathOf(root, name)).catch(() => undefined);
   if (bytes === undefined || !bytes.subarray(0, magic.length).equals(magic)) return undefined;
-  return bytes.toString("latin1", magic.length, magic.length + folderDigits);
+  const folder = bytes.toString("latin1", magic.length, magic.length + folderDigits);
+  // Nothing vouches for it here, and folders that are replaced are removed: none but ours.
+  return /^[0-9a-f]+$/.test(folder) && folder.length === folderDigits ? folder : undefined;
 }
 
 export async function removeSaved(root: string, name: string): Promise<void> {

@@ -1,5 +1,3 @@
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Cancellation, DomainError, type PointId } from "../../core/index.ts";
 import { type NativeEngine, NativeReader, NativeWriter, operations } from "../../native/index.ts";
@@ -238,21 +236,23 @@ export class SealedIndex implements SessionIndex, Attached {
     return this.#inTurn(async () => {
       const sequence = await flush(this.#native, true);
       const { folder } = this.#options;
-      const before = await savedFolder(folder, name);
-      const mark = await writeSaved(folder, name, owner, {
-        folder: this.#folder,
-        key: this.#key,
-        dimensions: this.dimensions,
-        rows: this.#rows,
-        sequence,
-        note,
-        chunks: this.#chunks,
+      const before = await this.#folders.inTurn(async () => {
+        const replaced = await savedFolder(folder, name);
+        const mark = await writeSaved(folder, name, owner, {
+          folder: this.#folder,
+          key: this.#key,
+          dimensions: this.dimensions,
+          rows: this.#rows,
+          sequence,
+          note,
+          chunks: this.#chunks,
+        });
+        this.#savedAs = name;
+        this.#states.note(name, mark);
+        return replaced;
       });
-      this.#savedAs = name;
-      this.#states.note(name, mark);
-      if (before !== undefined && before !== this.#folder) {
-        await rm(join(folder, before), { recursive: true, force: true });
-      }
+      // Another index of the same database may be searched there still.
+      if (before !== undefined && before !== this.#folder) await this.#folders.remove(before);
       await this.#trim();
     }).finally(() => owner.fill(0));
   }
@@ -290,17 +290,23 @@ export class SealedIndex implements SessionIndex, Attached {
     this.#staged = [];
     this.#key.fill(0);
     this.#chunks.clear();
-    if (this.#savedAs === undefined) {
-      await rm(join(this.#options.folder, this.#folder), { recursive: true, force: true });
-    }
+    // Another index may have been saved under the same name since, or the name removed.
+    await this.#folders.leave(this.#folder, this.#savedAs);
   }
 
   /** What is on disk would be older than its rows: until the next save it is loaded anew after a stop. */
   async #changing(): Promise<void> {
-    if (this.#savedAs === undefined) return;
-    await removeSaved(this.#options.folder, this.#savedAs);
-    this.#states.note(this.#savedAs, undefined);
-    this.#savedAs = undefined;
+    const name = this.#savedAs;
+    if (name === undefined) return;
+    await this.#folders.inTurn(async () => {
+      const { folder } = this.#options;
+      // What another index saved under the name is as it was.
+      if ((await savedFolder(folder, name)) === this.#folder) {
+        await removeSaved(folder, name);
+        this.#states.note(name, undefined);
+      }
+      this.#savedAs = undefined;
+    });
   }
 
   #keep(chunkId: number, ids: readonly PointId[]): void {

@@ -4,7 +4,7 @@
  * session. Rows and metadata are decrypted block by block when a search asks for them.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type CollectionConfig, DomainError, limits, sealingOff } from "../../core/index.ts";
 import { NativeEngine } from "../../native/index.ts";
@@ -41,13 +41,14 @@ interface Opened {
 export class SealedIndexes implements SessionIndexes {
   readonly #options: SealedIndexesOptions;
   readonly #states = new LastStates();
-  readonly #folders = new OpenFolders();
+  readonly #folders: OpenFolders;
   readonly #shared: Shared;
   /** What a stop left behind is gone. */
   readonly #swept: Promise<void>;
 
   constructor(options: SealedIndexesOptions) {
     this.#options = options;
+    this.#folders = new OpenFolders(options.folder);
     this.#shared = { options, states: this.#states, folders: this.#folders, trim: () => this.#trim() };
     this.#swept = removeUnsaved(options.folder).catch(() => undefined);
   }
@@ -69,7 +70,7 @@ export class SealedIndexes implements SessionIndexes {
       return new SealedIndex(this.#shared, native, engine, saved, undefined);
     } catch (error) {
       await engine.close();
-      await this.#forget(saved.folder);
+      await this.#folders.leave(saved.folder, undefined);
       throw error;
     }
   }
@@ -86,10 +87,11 @@ export class SealedIndexes implements SessionIndexes {
     try {
       return await this.#openSaved(name, saved);
     } catch (error) {
-      this.#folders.free(saved.folder);
-      if (error instanceof DomainError && error.kind === "exhausted") throw error;
+      const isForLater = error instanceof DomainError && error.kind === "exhausted";
       // Damaged, or not the last state: it can be loaded again.
-      await this.remove(name);
+      if (!isForLater) await this.#unname(name, saved.folder);
+      await this.#folders.closing(saved.folder, this.#folders.leave(saved.folder, name));
+      if (isForLater) throw error;
       return undefined;
     }
   }
@@ -131,12 +133,20 @@ export class SealedIndexes implements SessionIndexes {
   }
 
   async remove(name: string): Promise<boolean> {
-    const folder = await savedFolder(this.#options.folder, name);
-    await removeSaved(this.#options.folder, name);
-    this.#states.note(name, undefined);
-    if (folder === undefined) return false;
-    await this.#forget(folder);
-    return true;
+    const folder = await this.#unname(name);
+    if (folder !== undefined) await this.#folders.remove(folder);
+    return folder !== undefined;
+  }
+
+  /** What it named; undefined, and nothing changed, when that is not `only`. */
+  #unname(name: string, only?: string): Promise<string | undefined> {
+    return this.#folders.inTurn(async () => {
+      const folder = await savedFolder(this.#options.folder, name);
+      if (only !== undefined && folder !== only) return undefined;
+      await removeSaved(this.#options.folder, name);
+      this.#states.note(name, undefined);
+      return folder;
+    });
   }
 
   /** `lazy`: nothing is there before it is saved, so nothing is synced before. */
@@ -147,10 +157,6 @@ export class SealedIndexes implements SessionIndexes {
     const { memoryLimitMegabytes } = this.#options;
     const native = await NativeEngine.openSealed(path, key, { memoryLimitMegabytes, lazy });
     return { native, engine: EmbeddedEngine.over(native, path) };
-  }
-
-  #forget(folder: string): Promise<void> {
-    return rm(join(this.#options.folder, folder), { recursive: true, force: true });
   }
 }
 
