@@ -37,7 +37,16 @@ export async function openChunkNatively(
     rows: vectorCount,
     keepIds: metadataForm === "payload",
   };
-  const answer = Buffer.from(await nativeOpenS5Chunk(request, vectors));
+  let answer: Buffer;
+  try {
+    answer = Buffer.from(await nativeOpenS5Chunk(request, vectors));
+  } catch (error) {
+    // It may be in the clear by now, and read in part.
+    vectors.fill(0);
+    encrypted.fill(0);
+    giveBack(encrypted);
+    throw error;
+  }
   const misnamed = isOtherSize || answer[1] === 1;
   // What was read of it before it turned out to be unusual.
   if (answer[0] !== outcomes.read) vectors.fill(0);
