@@ -8,7 +8,7 @@ import type { S5Config } from "../ops/index.ts";
 import { checkOf, Database, derive, type OpenRequest } from "./database.ts";
 import { LoadError, type LoadErrorCode } from "./errors.ts";
 import type { S5Figures } from "./figures.ts";
-import { type LoadOptions, type LoadSink, manifestEvent, olderManifest, runLoad } from "./loader.ts";
+import { type LoadOptions, type LoadSink, manifestEvent, runLoad } from "./loader.ts";
 import { estimateBytes, type Manifest } from "./manifest.ts";
 import type { Opener } from "./opener.ts";
 import { Portals } from "./portals.ts";
@@ -32,6 +32,11 @@ export interface DatabasesOptions {
 
 /** A state on disk that was compared with its manifest later than now was not: the clock was set, or somebody set it. */
 const clockSlackMs = 60_000;
+
+/** What a caller asks of a database that is brought up to date. */
+type Wish = Pick<OpenRequest, "notBefore" | "parallel">;
+
+const anyState: Wish = { notBefore: 0 };
 
 /** Why a database that is here is not given to anybody new: it is gone, or no longer this key's. */
 const endings: ReadonlySet<LoadErrorCode> = new Set(["MANIFEST_NOT_FOUND", "OWNER_MISMATCH", "DECRYPTION_FAILED"]);
@@ -82,10 +87,9 @@ export class Databases {
     found.persist ||= request.persist;
     const isAged = found.state === "loaded" && this.#now() - found.loadedAtMs >= config.cacheTtlMs;
     this.#use(found);
-    const { notBefore } = request;
-    if (found.state === "loading") return { database: found, events: atLeast(found.progress.watch(), notBefore) };
-    if (request.revalidate || isAged || (found.manifest?.updated ?? 0) < notBefore) {
-      return { database: found, events: atLeast(this.refresh(found, notBefore).watch(), notBefore) };
+    if (found.state === "loading") return { database: found, events: this.#atLeast(found, found.progress, request) };
+    if (request.revalidate || isAged || (found.manifest?.updated ?? 0) < request.notBefore) {
+      return { database: found, events: this.#atLeast(found, this.refresh(found, request), request) };
     }
     if (found.persist) this.#track(this.#save(found));
     return { database: found, events: found.recall(begunMs) };
@@ -106,15 +110,34 @@ export class Databases {
   }
 
   /** One at a time: who asks during a refresh is told of that one. */
-  refresh(database: Database, notBefore = 0): Progress {
-    if (database.refreshing !== undefined) return database.refreshing;
+  refresh(database: Database, wish: Wish = anyState): Progress {
+    const running = database.refreshing;
+    if (running !== undefined && !running.ended) return running;
     const progress = new Progress();
     database.refreshing = progress;
-    const run = this.#refresh(database, progress, notBefore).finally(() => {
-      database.refreshing = undefined;
+    const run = this.#refresh(database, progress, wish).finally(() => {
+      if (database.refreshing === progress) database.refreshing = undefined;
     });
     this.#track(run);
     return progress;
+  }
+
+  /** What is under way was perhaps begun by somebody who knew of an older state: when it comes to one that is too old, it is let end, and another begins that passes such over. */
+  async *#atLeast(database: Database, running: Progress, wish: Wish): AsyncGenerator<LoadEvent, void, undefined> {
+    for (let progress = running; ; ) {
+      let isTooOld = false;
+      try {
+        for await (const event of progress.watch()) {
+          isTooOld ||= event.kind === "manifest_downloaded" && event.updated < wish.notBefore;
+          if (!isTooOld) yield event;
+        }
+      } catch (error) {
+        // Of a load nothing is left; how a refresh ended is of those who asked for it.
+        if (!isTooOld || database.state !== "loaded") throw error;
+      }
+      if (!isTooOld) return;
+      progress = this.refresh(database, wish);
+    }
   }
 
   /** Lets go of what is too old, and of what is too much as long as nobody has it open. */
@@ -332,7 +355,7 @@ export class Databases {
     }
     database.manifest = saved.manifest;
     try {
-      await this.#update(database, progress, request.notBefore, begunMs);
+      await this.#update(database, progress, request, begunMs);
     } catch (error) {
       if (!(error instanceof LoadError && error.code === "DIMENSION_MISMATCH")) throw error;
       // Of a database that was made anew nothing is of use.
@@ -381,13 +404,13 @@ export class Databases {
     await index.save(name, diskKey, toNote({ manifest, checkedAtMs })).finally(() => diskKey.fill(0));
   }
 
-  async #refresh(database: Database, progress: Progress, notBefore: number): Promise<void> {
+  async #refresh(database: Database, progress: Progress, wish: Wish): Promise<void> {
     const begunMs = performance.now();
     try {
       if (database.state !== "loaded" || database.manifest === undefined) {
         throw new DomainError("precondition", "still loading", { retryable: true });
       }
-      await this.#update(database, progress, notBefore, begunMs);
+      await this.#update(database, progress, wish, begunMs);
       await this.#build(database, progress);
       if (database.persist) await this.#save(database);
       progress.end();
@@ -399,7 +422,7 @@ export class Databases {
   }
 
   /** Brings what is here to a portal's manifest, which must be no older. */
-  async #update(database: Database, progress: Progress, notBefore: number, begunMs: number): Promise<void> {
+  async #update(database: Database, progress: Progress, wish: Wish, begunMs: number): Promise<void> {
     const index = this.#indexOf(database);
     const { owner, dimensions: before, updated } = database.manifest as Manifest;
     const sink: LoadSink = {
@@ -418,8 +441,11 @@ export class Databases {
       abort: () => index.discard(),
     };
     const known = database.chunks;
-    const options = { ...this.#loadOptions(database), progress, userAddress: owner, sink, known };
-    const { manifest, chunksDownloaded } = await runLoad({ ...options, notBefore: Math.max(notBefore, updated) });
+    const usual = this.#loadOptions(database);
+    const { parallel = usual.parallel } = wish;
+    const notBefore = Math.max(wish.notBefore, updated);
+    const options = { ...usual, progress, userAddress: owner, sink, known, parallel, notBefore };
+    const { manifest, chunksDownloaded } = await runLoad(options);
     const { loadTimeMs } = database;
     this.#loaded(database, { manifest, checkedAtMs: this.#wall() }, begunMs);
     const { vectorCount } = manifest;
@@ -432,17 +458,6 @@ export class Databases {
     });
     // Of a session that was there before, it is its load's.
     if (loadTimeMs > 0) database.loadTimeMs = loadTimeMs;
-  }
-}
-
-/** Ends with an error at a manifest that is older than the caller knows of. */
-async function* atLeast(
-  events: AsyncGenerator<LoadEvent, void, undefined>,
-  notBefore: number,
-): AsyncGenerator<LoadEvent, void, undefined> {
-  for await (const event of events) {
-    if (event.kind === "manifest_downloaded" && event.updated < notBefore) throw olderManifest();
-    yield event;
   }
 }
 

@@ -8,7 +8,7 @@ import { AttachmentTable } from "../../src/engine/index.ts";
 import type { LoadRequest, S5Hub } from "../../src/s5/index.ts";
 import { makeDatabase, makeRecords, type TestDatabase } from "./database.ts";
 import { scripted } from "./harness.ts";
-import { collect, makeHub, requestOf } from "./hub-support.ts";
+import { collect, makeHub, requestOf, type Told } from "./hub-support.ts";
 
 const older = 1_000;
 const newer = 2_000;
@@ -167,6 +167,28 @@ describe("an older state of the disk, brought back whole", () => {
     expect(requests(place)).toBe(0);
   });
 
+  it("is brought up to date by as many downloads at a time as its load asked for", async () => {
+    const place = await start();
+    for (const chunk of [1, 2]) place.database.replaceChunk(chunk, makeRecords(10, 8, 200 + 20 * chunk));
+    place.database.remake((manifest) => Object.assign(manifest, { updated: newer + 1 }));
+    let [now, most] = [0, 0];
+    const { url } = await scripted(async (path) => {
+      most = Math.max(most, ++now);
+      await new Promise((go) => setTimeout(go, 40));
+      now--;
+      return { status: 200, body: readFileSync(join(place.database.dir, path.replace("/s5/fs/", ""))) };
+    });
+    for (const parallelChunks of [1, 3]) {
+      place.bringBack(place.before);
+      most = 0;
+      const hub = makeHub({ portalUrls: [url] }, { indexes: place.indexes() });
+      const told = await load(hub, place, "one", { revalidate: true, parallelChunks });
+      expect(told.events.at(-2)).toMatchObject({ kind: "loading_complete", chunksDownloaded: 3, vectorCount: 40 });
+      expect(most).toBe(parallelChunks);
+      await hub.closeAll();
+    }
+  });
+
   it("is loaded anew where the owner made the database anew, with other dimensions", async () => {
     const place = await start();
     place.database.remake((manifest) =>
@@ -265,6 +287,49 @@ describe("an older state at a portal", () => {
     });
     expect((await load(hub, place, "three", { notBefore: newer })).error).toBeUndefined();
     expect(hub.sessions).toBe(2);
+  });
+
+  it("that a load or a refresh came to is passed over for whoever joins it and knows of a newer one", async () => {
+    const database = make();
+    const copy = temporary();
+    cpSync(database.dir, copy, { recursive: true });
+    change(database);
+    let held: (() => void)[] | undefined;
+    const behind = await scripted(async (path) => {
+      if (held !== undefined && path.endsWith("/manifest.json")) await new Promise<void>((go) => held?.push(go));
+      return { status: 200, body: readFileSync(join(copy, path.replace("/s5/fs/", ""))) };
+    });
+    const good = await portal(database);
+    const place = { database } as Place;
+    // Joined while the portal that is behind is being asked.
+    const joinBoth = async (hub: S5Hub, begin: () => ReturnType<typeof load>) => {
+      held = [];
+      const first = begin();
+      await expect.poll(() => held?.length).toBe(1);
+      const joined = [load(hub, place, "two", { notBefore: newer }), load(hub, place, "three", { notBefore: older })];
+      const waiting = held;
+      held = undefined;
+      for (const go of waiting) go();
+      return Promise.all([first, ...joined]);
+    };
+    for (const isRefresh of [false, true]) {
+      const hub = makeHub({ portalUrls: [behind.url, good.url] });
+      if (isRefresh) expect((await load(hub, place, "one")).events[0]).toMatchObject({ updated: older });
+      const begin = () => (isRefresh ? collect(hub.refresh("one")) : load(hub, place, "one"));
+      const [one, two, three] = (await joinBoth(hub, begin)) as [Told, Told, Told];
+      for (const { error } of [one, two, three]) expect(error).toBeUndefined();
+      expect(one.events[0]).toMatchObject({ kind: "manifest_downloaded", updated: older });
+      expect(three.events[0]).toMatchObject({ kind: "manifest_downloaded", updated: older });
+      expect(two.events).toMatchObject([
+        { kind: "manifest_downloaded", updated: newer },
+        { kind: "chunk_downloaded", chunkId: 0, total: 1 },
+        { kind: "index_building" },
+        { kind: "loading_complete", vectorCount: 45 },
+        { kind: "index_ready" },
+      ]);
+      for (const name of ["one", "two", "three"]) expect(await stateOf(hub, name)).toBe("newer");
+      expect(hub.databases).toBe(1);
+    }
   });
 
   it("is told to who joins a load of it", async () => {
