@@ -90,8 +90,6 @@ interface Search {
   readonly gone?: SharedArrayBuffer;
 }
 
-const lookMs = 20;
-
 function cancellationOf(gone: SharedArrayBuffer | undefined): Cancellation | undefined {
   if (gone === undefined) return undefined;
   const flag = new Int32Array(gone);
@@ -105,8 +103,47 @@ function cancellationOf(gone: SharedArrayBuffer | undefined): Cancellation | und
   };
 }
 
+interface Watched {
+  readonly cancellation: Cancellation;
+  readonly gone: SharedArrayBuffer;
+  place: number;
+}
+
+/** Looks now and then whose caller has gone, for all searches at once: a call of a door is asked and does not tell. */
+class Callers {
+  /** Each at its place: an array, for the reason that native/tickets.ts has. */
+  readonly #all: Watched[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Until leave(). */
+  watch(cancellation: Cancellation): Watched {
+    const gone = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    const one = { cancellation, gone, place: this.#all.length };
+    this.#all.push(one);
+    this.#timer ??= setInterval(() => this.#look(), limits.cancellationLookMs).unref();
+    return one;
+  }
+
+  leave(one: Watched): void {
+    const last = this.#all.pop() as Watched;
+    if (last === one) return;
+    last.place = one.place;
+    this.#all[one.place] = last;
+  }
+
+  #look(): void {
+    for (const { cancellation, gone } of this.#all) {
+      if (cancellation.aborted) Atomics.store(new Int32Array(gone), 0, 1);
+    }
+    if (this.#all.length > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
 export class RemoteS5 implements S5Backend {
   readonly #port: ThreadPort;
+  readonly #callers = new Callers();
 
   constructor(port: ThreadPort) {
     this.#port = port;
@@ -140,15 +177,12 @@ export class RemoteS5 implements S5Backend {
 
   async search(sessionId: string, query: SessionQuery, cancellation?: Cancellation): ReturnType<S5Backend["search"]> {
     if (cancellation === undefined) return this.#port.call("s5.search", { sessionId, query } satisfies Search);
-    const gone = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    // A call of a door is asked and does not tell.
-    const look = setInterval(() => {
-      if (cancellation.aborted) Atomics.store(new Int32Array(gone), 0, 1);
-    }, lookMs);
+    const caller = this.#callers.watch(cancellation);
     try {
+      const { gone } = caller;
       return await this.#port.call("s5.search", { sessionId, query, gone } satisfies Search);
     } finally {
-      clearInterval(look);
+      this.#callers.leave(caller);
     }
   }
 

@@ -1,7 +1,7 @@
 /** S5 asked from another thread: a search whose caller has gone ends there, too. */
 import { MessageChannel } from "node:worker_threads";
-import { expect, it, onTestFinished } from "vitest";
-import type { Cancellation } from "../../src/core/index.ts";
+import { expect, it, onTestFinished, vi } from "vitest";
+import { type Cancellation, DomainError, limits } from "../../src/core/index.ts";
 import { ThreadPort } from "../../src/ops/index.ts";
 import { RemoteS5, type S5Backend, type SessionQuery, serveS5 } from "../../src/s5/index.ts";
 
@@ -50,11 +50,33 @@ it("is answered as ever, with and without somebody to ask", async () => {
   expect(await remote.search("one", query, new AbortController().signal)).toEqual(answer);
 });
 
-it("leaves no timer behind", async () => {
-  const remote = connected(async () => {
-    throw new Error("no");
+it("looks for all searches by one timer, which goes with the last, and tells each only of its own caller", async () => {
+  const [begin, end] = [vi.spyOn(globalThis, "setInterval"), vi.spyOn(globalThis, "clearInterval")];
+  onTestFinished(() => void vi.restoreAllMocks());
+  const remote = connected(async (sessionId, _, cancellation) => {
+    if (sessionId === "refused") throw new Error("no");
+    await until(cancellation);
+    throw new DomainError("cancelled", sessionId);
   });
-  const before = process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
-  await expect(remote.search("one", query, new AbortController().signal)).rejects.toThrow();
-  expect(process.getActiveResourcesInfo().filter((name) => name === "Timeout").length).toBe(before);
+  const callers = Array.from({ length: 20 }, () => new AbortController());
+  const ended: string[] = [];
+  const searches = callers.map(async ({ signal }, number) => {
+    await expect(remote.search(String(number), query, signal)).rejects.toMatchObject({ message: String(number) });
+    ended.push(String(number));
+  });
+  await expect(remote.search("refused", query, new AbortController().signal)).rejects.toThrow("no");
+  // From the middle, the end and the start: what is left is still looked after.
+  for (const number of [7, 19, 0, 18, 3]) {
+    callers[number]?.abort();
+    await searches[number];
+    expect(ended.at(-1)).toBe(String(number));
+  }
+  expect(ended).toHaveLength(5);
+  for (const caller of callers) caller.abort();
+  await Promise.all(searches);
+  const looks = begin.mock.calls.filter(([, ms]) => ms === limits.cancellationLookMs);
+  expect(looks).toHaveLength(1);
+  const timer = begin.mock.results[begin.mock.calls.indexOf(looks[0] as never)]?.value as NodeJS.Timeout;
+  expect(timer.hasRef()).toBe(false);
+  await expect.poll(() => end.mock.calls.some(([ended]) => ended === timer)).toBe(true);
 });
