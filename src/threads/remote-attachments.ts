@@ -12,6 +12,8 @@ export class RemoteAttachments implements Attachments {
 
   readonly #count: Int32Array;
   #seen = 0;
+  /** What is being asked, and the count before. */
+  #asking: { readonly count: number; readonly done: Promise<boolean> } | undefined;
 
   /** `changes`: the AttachmentTable's. */
   constructor(main: ThreadPort, changes: SharedArrayBuffer) {
@@ -31,9 +33,19 @@ export class RemoteAttachments implements Attachments {
     return this.#table.get(name);
   }
 
-  async refresh(): Promise<boolean> {
+  /** One question for all that ask while nothing changes: what had changed before it was asked is in its answer. */
+  refresh(): Promise<boolean> {
     // Counted before it is asked for: a change in between makes it stale at once, never current for ever.
     const count = Atomics.load(this.#count, 0);
+    if (this.#asking?.count === count) return this.#asking.done;
+    const done = this.#ask(count).finally(() => {
+      if (this.#asking?.done === done) this.#asking = undefined;
+    });
+    this.#asking = { count, done };
+    return done;
+  }
+
+  async #ask(count: number): Promise<boolean> {
     const answer = await this.#main.call<readonly EmbeddedAttachment[]>(question);
     const before = this.#table;
     const now = new Map<string, Attached & { readonly handle: number }>();
