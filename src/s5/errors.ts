@@ -58,12 +58,12 @@ export class LoadError extends Error {
   }
 }
 
-/** As the doors know it: the code is the reason of its ErrorInfo, the traits are in the metadata. */
 /** What is wrong with one field of a request, named in the text too: REST tells nothing else. */
 export function badField(field: string, message: string): DomainError {
   return badInput(`${field}: ${message}`, field);
 }
 
+/** As the doors know it: the code is the reason of its ErrorInfo, the traits are in the metadata. */
 export function toDomainError(error: LoadError): DomainError {
   const { isRetryable, isSecurity, kind } = loadErrorTraits[error.code];
   const { retryAfterSeconds } = error;

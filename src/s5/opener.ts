@@ -10,9 +10,9 @@ import { openChunkNatively } from "./native-chunk.ts";
 import { openFile } from "./open-file.ts";
 import type { OpenAnswer, OpenChunkTask, Opened, OpenRequest, OpenTask } from "./opener-protocol.ts";
 
-/** A parsed chunk of the largest size, read the usual way, takes about ten times its text. */
 /** A young generation of V8's own choice would keep some 50 MB of each thread resident. */
 const youngMegabytes = 12;
+/** A parsed chunk of the largest size, read the usual way, takes about ten times its text. */
 const heapMegabytesMax = 1_024;
 const idleMs = 1_000;
 /** A manifest up to this is decrypted and parsed within a millisecond or two. */
@@ -50,7 +50,10 @@ export class Opener {
     this.size = size;
   }
 
-  /** `task.encrypted` is transferred: the caller's view of it is empty afterwards. */
+  /**
+   * `task.encrypted` is taken: a worker thread has it transferred; a native thread decrypts it where it lies, and gives it back once it is read. The caller looks at it no more: the view
+   * is empty afterwards, save of a small manifest, which is opened here.
+   */
   async open(task: OpenTask, key: SharedArrayBuffer): Promise<Opened> {
     if (task.kind === "chunk") {
       const opened = await this.openNatively(task, key);
