@@ -120,6 +120,7 @@ export function attachedEngine(engine: Engine, attachments: Attachments): Engine
         return collection === name || at === engine ? info : { ...info, name };
       }),
     collectionMemory: (name) => on(name, (at, collection) => at.collectionMemory(collection)),
+    admitManage: () => engine.admitManage(),
     async updateAliases(actions) {
       await attachments.refresh();
       for (const action of actions) {

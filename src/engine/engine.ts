@@ -348,6 +348,8 @@ export interface Engine {
   collectionInfo(name: string): Promise<CollectionInfo>;
   /** Looks at every page of the collection's mapped files. */
   collectionMemory(name: string): Promise<CollectionMemoryParts>;
+  /** Whether the caller may manage at all, for what there is nothing to do of. Throws forbidden. */
+  admitManage(): Promise<void>;
   /** All or none. */
   updateAliases(actions: readonly AliasAction[]): Promise<void>;
   /** [alias, collection] pairs. */

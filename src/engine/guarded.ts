@@ -59,6 +59,10 @@ export function guardEngine(engine: SealedEngine, access: Access): SealedEngine 
       read(name);
       return engine.collectionMemory(name);
     },
+    async admitManage() {
+      manage();
+      await engine.admitManage();
+    },
     async updateAliases(actions) {
       manage();
       return engine.updateAliases(actions);

@@ -174,6 +174,7 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     collectionExists: (name) => engine.collectionExists(name),
     collectionInfo: (name) => engine.collectionInfo(name),
     collectionMemory: (name) => engine.collectionMemory(name),
+    admitManage: () => engine.admitManage(),
     updateAliases: (actions) => changed(engine.updateAliases(actions)),
     listAliases: (collection) => engine.listAliases(collection),
     setSealingPolicy: async (name: string, policy: SealingPolicy) =>

@@ -59,6 +59,11 @@ export class CollectionsService {
     return this.#engine.collectionInfo(name);
   }
 
+  /** Throws forbidden for a caller who may not manage. */
+  admitManage(): Promise<void> {
+    return this.#engine.admitManage();
+  }
+
   async updateAliases(actions: readonly AliasAction[]): Promise<void> {
     for (const [index, action] of actions.entries()) {
       if (action.kind === "create") checkNewName(action.alias, `actions[${index}].alias_name`);

@@ -63,6 +63,8 @@ export async function startTestServer({ inference }: { readonly inference?: Infe
 
   return {
     engine,
+    /** Counts changes of collections, after which all threads read policies and rules anew. */
+    changes: new Int32Array(changes),
     dataDir: folder.path,
     call<I extends DescMessage, O extends DescMessage>(
       method: Method<I, O>,

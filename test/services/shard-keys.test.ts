@@ -28,7 +28,8 @@ async function refused(promise: Promise<unknown>): Promise<[code: number, detail
   );
 }
 
-test("calls that change shards are a cluster's", async () => {
+test("calls that change shards are a cluster's, and change nothing", async () => {
+  const before = Atomics.load(server.changes, 0);
   const standalone = [status.UNIMPLEMENTED, "Qdrant is running in standalone mode"];
   const { createShardKey, deleteShardKey, updateCollectionClusterSetup } = Collections.method;
   const collectionName = "custom";
@@ -39,6 +40,7 @@ test("calls that change shards are a cluster's", async () => {
     standalone,
   );
   expect(await refused(server.call(updateCollectionClusterSetup, { collectionName }))).toEqual(standalone);
+  expect(Atomics.load(server.changes, 0)).toBe(before);
 });
 
 test("what is there is told", async () => {

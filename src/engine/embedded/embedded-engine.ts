@@ -218,6 +218,8 @@ export class EmbeddedEngine implements Engine {
     return readCollectionMemory(new NativeReader(answer));
   }
 
+  async admitManage(): Promise<void> {}
+
   async updateAliases(actions: readonly AliasAction[]): Promise<void> {
     await this.native.call(operations.updateAliases, encodeAliases(actions));
   }

@@ -19,9 +19,9 @@ function toAliases(pairs: readonly (readonly [string, string])[]) {
 
 export function bindCollections(collections: CollectionsService, defaults: CollectionDefaults = {}): ServiceBinding {
   const filled = defaultsFiller(defaults);
-  /** The text is Qdrant's, which is for callers alone who might change a cluster: to change nothing asks for the same right. */
+  /** The text is Qdrant's, which is for callers alone who might change a cluster. */
   const clusterOnly = unary(async () => {
-    await collections.updateAliases([]);
+    await collections.admitManage();
     throw new DomainError("unimplemented", "Qdrant is running in standalone mode");
   });
   return bindService(Collections, {
