@@ -17,8 +17,6 @@ export interface ResponseFigures {
 /** By route and status, which are few, so they need no bound. */
 type Figures = Map<string, ResponseFigures>;
 
-const lowestFailure = 400;
-
 function note(figures: Figures, method: string, endpoint: string, status: number, seconds: number): void {
   const key = `${method} ${endpoint} ${status}`;
   let found = figures.get(key);
@@ -38,11 +36,18 @@ export class ResponseBook {
   readonly #figures: Figures = new Map();
   readonly #byCollection = new ByCollection<Figures>(() => new Map());
 
-  /** `collection`: the one that the path names. */
-  observe(method: string, endpoint: string, status: number, seconds: number, collection?: string): void {
+  /** `collection`: the one that the path names; `found`: it was there. */
+  observe(
+    method: string,
+    endpoint: string,
+    status: number,
+    seconds: number,
+    collection?: string,
+    found: boolean = false,
+  ): void {
     note(this.#figures, method, endpoint, status, seconds);
     if (collection === undefined) return;
-    const own = this.#byCollection.of(collection, status < lowestFailure);
+    const own = this.#byCollection.of(collection, found);
     if (own !== undefined) note(own, method, endpoint, status, seconds);
   }
 

@@ -216,6 +216,16 @@ describe.skipIf(!addonBuilt)("state", () => {
   test("requests are told by collection only to who asks for that", async () => {
     await call("POST", "/collections/state/points/scroll", { limit: 1 });
     await call("POST", "/collections/nobody/points/scroll", { limit: 1 });
+    // These succeed for names that nobody has, which must not push others out.
+    for (const [method, path, code] of [
+      ["GET", "exists", 200],
+      ["HEAD", "exists", 200],
+      ["DELETE", "", 200],
+      ["DELETE", "snapshots/none?wait=false", 202],
+    ] as const) {
+      expect((await call(method, `/collections/nobody/${path}`)).code).toBe(code);
+    }
+    await call("GET", "/collections/state/exists");
     const grpc = connectTo(server.address, { "api-key": keys.main });
     await grpc.call(Points.method.count, { collectionName: "state" });
     await grpc.call(Points.method.count, { collectionName: "nobody" }).catch(() => undefined);
@@ -231,6 +241,7 @@ describe.skipIf(!addonBuilt)("state", () => {
       /^grpc_responses_total\{endpoint="\/qdrant.Points\/Count",collection="state",status="0"\} 1$/m,
     );
     expect(each.join("\n")).toContain('endpoint="/collections/{collection_name}/points/scroll"');
+    expect(each.join("\n")).toContain('endpoint="/collections/{collection_name}/exists"');
     expect((await call("GET", "/metrics?per_collection=perhaps")).code).toBe(400);
     const told = async (query: string) => (await call("GET", `/telemetry${query}`)).json.result.requests;
     expect((await told("")).rest).not.toHaveProperty("per_collection_responses");

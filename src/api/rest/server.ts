@@ -283,8 +283,12 @@ function serveBasics(app: FastifyInstance, { ready, metrics, portals, api }: Res
     return reply.type(metrics.contentType).send(await metrics.metrics(asksPerCollection(request)));
   });
   if (api === undefined) return;
-  // Made when it is asked for: it is large, and few ask.
-  app.get("/openapi.json", (_request, reply) => reply.type(json).send(JSON.stringify(openApi())));
+  // Made at the first request, since few ask, and kept: it is large, and whoever asks needs no key. As bytes it lies outside of V8's heap.
+  let document: Buffer | undefined;
+  app.get("/openapi.json", (_request, reply) => {
+    document ??= Buffer.from(JSON.stringify(openApi()));
+    return reply.type(json).send(document);
+  });
 }
 
 /** As Qdrant names the parts of its paths. */
@@ -299,6 +303,13 @@ const partNames: Readonly<Record<string, string>> = {
 /** Of the server itself: what asks for them would count itself. */
 const uncounted: ReadonlySet<string> = new Set(["/metrics", "/healthz", "/healthz/s5", "/livez", "/readyz"]);
 
+const collectionPath = "/collections/:name";
+
+/** Whether 200 is the answer for a collection that nobody has, too. */
+function takesAnyName(method: string, url: string): boolean {
+  return url === `${collectionPath}/exists` || (method === "DELETE" && url === collectionPath);
+}
+
 function noteResponses(app: FastifyInstance, responses: ResponseBook): void {
   const endpoints = new Map<string, string>();
   app.addHook("onResponse", async (request, reply) => {
@@ -310,8 +321,10 @@ function noteResponses(app: FastifyInstance, responses: ResponseBook): void {
       endpoints.set(url, endpoint);
     }
     const { name } = request.params as { readonly name?: string };
-    const collection = url.startsWith("/collections/:name") ? name : undefined;
-    responses.observe(request.method, endpoint, reply.statusCode, reply.elapsedTime / 1_000, collection);
+    const collection = url.startsWith(collectionPath) ? name : undefined;
+    const seconds = reply.elapsedTime / 1_000;
+    const found = reply.statusCode === 200 && !takesAnyName(request.method, url);
+    responses.observe(request.method, endpoint, reply.statusCode, seconds, collection, found);
   });
 }
 
