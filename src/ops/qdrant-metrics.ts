@@ -129,6 +129,8 @@ function histogram(
   ];
 }
 
+const newLine = 0x0a;
+
 /** jemalloc's figures that Qdrant has beside these (metadata, retained) have no counterpart here. */
 export function registerProcess(register: Register): void {
   const one = (value: number): Sample[] => [{ labels: {}, value }];
@@ -144,8 +146,10 @@ export function registerProcess(register: Register): void {
   register("memory_allocated_bytes", "Memory that the process asked for.", "gauge", () => status("VmData"));
   register("process_threads", "Threads of the process.", "gauge", () => status("Threads"));
   register("process_open_mmaps", "Memory mappings of the process.", "gauge", async () => {
-    const text = await readFile("/proc/self/maps", "latin1").catch(() => "");
-    return text === "" ? [] : one(text.split("\n").length - 1);
+    const maps = await readFile("/proc/self/maps").catch(() => Buffer.alloc(0));
+    let lines = 0;
+    for (let at = maps.indexOf(newLine); at >= 0; at = maps.indexOf(newLine, at + 1)) lines += 1;
+    return lines === 0 ? [] : one(lines);
   });
   register("system_max_mmaps", "Memory mappings that a process may have.", "gauge", async () => {
     const text = await readFile("/proc/sys/vm/max_map_count", "latin1").catch(() => "");
