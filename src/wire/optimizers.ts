@@ -1,7 +1,7 @@
 /** optimizers_config to core types, with Qdrant's bounds. */
 import { MaxOptimizationThreads_Setting, type OptimizersConfigDiff } from "../../gen/qdrant/collections_pb.js";
 import type { OptimizersConfig } from "../core/index.ts";
-import { validationError } from "./quantization.ts";
+import { rangeError, validationError } from "./quantization.ts";
 import { toCount } from "./selectors.ts";
 
 /** Checks a count of Qdrant's options. */
@@ -29,8 +29,7 @@ export function mapOptimizers(
   if (diff === undefined) return {};
   const { deletedThreshold, preventUnoptimized } = diff;
   if (deletedThreshold !== undefined && !(deletedThreshold >= 0 && deletedThreshold <= 1)) {
-    const value = Number.isInteger(deletedThreshold) ? deletedThreshold.toFixed(1) : String(deletedThreshold);
-    throw validationError(`${field}.deleted_threshold`, `value ${value} invalid, must be from 0.0 to 1.0`);
+    throw rangeError(`${field}.deleted_threshold`, deletedThreshold, "from 0.0 to 1.0");
   }
   const vacuumMinVectorNumber = checkRange(
     diff.vacuumMinVectorNumber,

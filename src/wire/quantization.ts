@@ -18,15 +18,16 @@ import {
   type Quantization,
   type QuantizationSearch,
 } from "../core/index.ts";
+import { doubleText } from "./number-text.ts";
 
 /** Qdrant's form of a failed check. */
 export function validationError(field: string, text: string): Error {
   return badInput(`Validation error in body: [${field}: ${text}]`, field);
 }
 
-/** A float as Qdrant's errors show it: a whole one with its point. */
-export function floatText(value: number): string {
-  return Number.isInteger(value) ? value.toFixed(1) : String(value);
+/** Of a number that is out of its range; Qdrant's validator keeps it as a double, also where its field is a float32: of 1.1 it says 1.100000023841858. */
+export function rangeError(field: string, value: number, range: string): Error {
+  return validationError(field, `value ${doubleText(value)} invalid, must be ${range}`);
 }
 
 /** Of a text that may not be empty. */
@@ -110,10 +111,7 @@ export function mapQuantization(
         throw badInput(`Wrong input: ${field}.scalar.type: unknown quantization type`, `${field}.scalar.type`);
       }
       if (quantile !== undefined && !(quantile >= 0.5 && quantile <= 1)) {
-        throw validationError(
-          `${field}.scalar.quantile`,
-          `value ${floatText(quantile)} invalid, must be from 0.5 to 1.0`,
-        );
+        throw rangeError(`${field}.scalar.quantile`, quantile, "from 0.5 to 1.0");
       }
       return {
         kind: "scalar",
@@ -178,10 +176,7 @@ export function mapQuantization(
 export function mapQuantizationSearch(message: QuantizationSearchParams): QuantizationSearch {
   const { ignore, rescore, oversampling } = message;
   if (oversampling !== undefined && !(oversampling >= 1 && Number.isFinite(oversampling))) {
-    throw validationError(
-      "params.quantization.oversampling",
-      `value ${floatText(oversampling)} invalid, must be 1.0 or larger`,
-    );
+    throw rangeError("params.quantization.oversampling", oversampling, "1.0 or larger");
   }
   return {
     ...(ignore === undefined ? {} : { ignore }),

@@ -43,7 +43,7 @@ import {
 import { mapFilter } from "./filter.ts";
 import { mapFormula, mapOrderBy } from "./formula.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
-import { emptyError, floatText, validationError } from "./quantization.ts";
+import { emptyError, rangeError, validationError } from "./quantization.ts";
 import { mapPayloadSelector, mapVectorsSelector, toCount } from "./selectors.ts";
 import type { StageMessage } from "./stages.ts";
 import { mapInference, mapMulti, mapSearchedSparse, mapSparse, mapVectorValue } from "./vector-values.ts";
@@ -150,10 +150,7 @@ function mapQueryParams(params: SearchParamsMessage | undefined, field: string):
   const { hnswEf, exact, indexedOnly, quantization } = params;
   const oversampling = quantization?.oversampling;
   if (oversampling !== undefined && !(oversampling >= 1)) {
-    throw validationError(
-      `${field}.quantization.oversampling`,
-      `value ${floatText(oversampling)} invalid, must be 1.0 or larger`,
-    );
+    throw rangeError(`${field}.quantization.oversampling`, oversampling, "1.0 or larger");
   }
   return {
     hnswEf: hnswEf === undefined ? undefined : Math.min(toCount(hnswEf), limits.efMax),
@@ -208,7 +205,7 @@ function toQuery(message: QueryMessage, field: string): Query {
       const at = `${field}.nearest_with_mmr`;
       const { diversity = 0.5, candidatesLimit } = need(one.value.mmr, `${at}.mmr`);
       if (!(diversity >= 0 && diversity <= 1)) {
-        throw validationError(`${at}.mmr.diversity`, `value ${floatText(diversity)} invalid, must be from 0.0 to 1.0`);
+        throw rangeError(`${at}.mmr.diversity`, diversity, "from 0.0 to 1.0");
       }
       if (candidatesLimit !== undefined && candidatesLimit > limits.mmrCandidatesMax) {
         throw validationError(
@@ -309,7 +306,7 @@ function mapFeedback({ target, feedback, strategy }: RelevanceFeedbackInput, fie
     return value;
   };
   const { a, b, c } = variant.value;
-  if (b < 0) throw validationError(`${field}.strategy.naive.b`, `value ${floatText(b)} invalid, must be 0.0 or larger`);
+  if (b < 0) throw rangeError(`${field}.strategy.naive.b`, b, "0.0 or larger");
   return {
     kind: "relevance_feedback",
     target: of,

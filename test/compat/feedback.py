@@ -190,6 +190,8 @@ def refusals(client, name, rest):
         (feedback_query(10_000, [(1, 0.8)], 1, 1, 1), "Not found: No point with id 10000 found"),
         (feedback_query(row, [], 1, 1, 1), "feedback elements must be non-empty"),
         (feedback_query(row, [(1, 0.8)], 1, -1, 1), f"{body}query.relevance_feedback.strategy.naive.b: value -1.0 invalid, must be 0.0 or larger]"),
+        # The validator keeps a float32 as a double.
+        (feedback_query(row, [(1, 0.8)], 1, -0.1, 1), f"{body}query.relevance_feedback.strategy.naive.b: value -0.10000000149011612 invalid, must be 0.0 or larger]"),
         (feedback_query(row, [([1.0], 0.8)], 1, 1, 1), f"Wrong input: Vector dimension error: expected dim: {SIZE}, got 1"),
         (feedback_query(row[1:], [(1, 0.8)], 1, 1, 1), f"Wrong input: Vector dimension error: expected dim: {SIZE}, got {SIZE - 1}"),
         (feedback_query(row, [(models.SparseVector(indices=[1], values=[1]), 0.8)], 1, 1, 1), "Wrong input: Conversion between sparse and regular vectors failed"),

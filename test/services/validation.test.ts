@@ -96,6 +96,20 @@ test("a prefetch of nothing", async () => {
   await refused(query, "prefetch[0].limit", least(1));
 });
 
+test.each([
+  [1.1, "1.100000023841858"],
+  [-2, "-2.0"],
+  [Number.POSITIVE_INFINITY, "null"],
+])("a diversity of %d, shown as the double that a float is", async (diversity, shown) => {
+  const nearest = { variant: { case: "id" as const, value: num(1) } };
+  const value = { nearest, mmr: { diversity } };
+  const query = server.call(points.query, {
+    collectionName,
+    query: { variant: { case: "nearestWithMmr", value } },
+  });
+  await refused(query, "query.nearest_with_mmr.mmr.diversity", `value ${shown} invalid, must be from 0.0 to 1.0`);
+});
+
 test("but a recommendation may ask for none", async () => {
   expect((await server.call(points.recommend, { collectionName, positive: [num(1)] })).result).toEqual([]);
 });

@@ -6,11 +6,12 @@ import type { PointId } from "../../../gen/qdrant/qdrant_common_pb.js";
 import * as s from "../../../gen/qdrant/snapshots_service_pb.js";
 import { limits } from "../../core/index.ts";
 import type { Pauses } from "../answers.ts";
+import { floatText } from "../number-text.ts";
 import { ByteReader } from "../proto-bytes.ts";
 import { Pieces } from "./pieces.ts";
 import { s5Answers } from "./s5.ts";
 import { collectionInfoText, Raw, textOf } from "./write-config.ts";
-import { eachField, floatText, idText, inside, stringText, unsignedText } from "./write-values.ts";
+import { eachField, idText, inside, stringText, unsignedText } from "./write-values.ts";
 
 /** Writes the points of an answer as JSON: nativeRenderPoints, which this room cannot import. */
 export type PointRenderer = (

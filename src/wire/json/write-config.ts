@@ -2,8 +2,9 @@
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import * as c from "../../../gen/qdrant/collections_pb.js";
 import { type Value, ValueSchema } from "../../../gen/qdrant/json_with_int_pb.js";
+import { doubleText, floatText } from "../number-text.ts";
 import { enumName, jsonName } from "./read.ts";
-import { doubleText, floatText, stringText } from "./write-values.ts";
+import { stringText } from "./write-values.ts";
 
 /** A text that is JSON already. */
 export class Raw {

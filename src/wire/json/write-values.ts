@@ -1,28 +1,8 @@
 /** JSON text of values and ids, straight from their protobuf bytes: integers stay exact and doubles stay doubles. Points are written natively. */
 import { DomainError, limits } from "../../core/index.ts";
+import { doubleText } from "../number-text.ts";
 import { entryTag, valueTags } from "../payload-codec.ts";
 import { ByteReader } from "../proto-bytes.ts";
-
-const scratch = new Float32Array(1);
-
-/** The shortest decimal that reads back as the same float32, as Qdrant writes it. */
-export function floatText(value: number): string {
-  if (!Number.isFinite(value)) return "null";
-  if (Number.isInteger(value)) return Math.abs(value) < 1e21 ? `${value}.0` : String(value);
-  for (let digits = 6; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits));
-    scratch[0] = short;
-    if (scratch[0] === value) return String(short);
-  }
-  return String(Number(value.toPrecision(9)));
-}
-
-/** A double, recognizable as one. */
-export function doubleText(value: number): string {
-  if (!Number.isFinite(value)) return "null";
-  const text = String(value);
-  return Number.isInteger(value) && !text.includes("e") ? (Object.is(value, -0) ? "-0.0" : `${text}.0`) : text;
-}
 
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
