@@ -14,6 +14,7 @@ import {
   type VectorsOutput,
 } from "../../gen/qdrant/points_pb.js";
 import { nativeRenderPoints } from "../../src/native/index.ts";
+import { payloadText } from "../../src/wire/json/index.ts";
 import { arbitraryPayload, arbitraryPointId, arbitraryText, damage, makeRandom, seed } from "./fuzz-support.ts";
 
 const all = 1 << 30;
@@ -177,6 +178,19 @@ describe(`points as JSON (seed ${seed})`, () => {
         );
       }),
       { seed, numRuns: 400 },
+    );
+  });
+
+  test("a payload's text is the same as where TypeScript writes it", () => {
+    fc.assert(
+      fc.property(arbitraryPayload, (payload) => {
+        const point = create(RetrievedPointSchema, { payload } as never);
+        const bytes = toBinary(ScrollResponseSchema, create(ScrollResponseSchema, { result: [point] }));
+        // The entries of a stored payload have the number that the field of a point has.
+        const text = payloadText(toBinary(RetrievedPointSchema, point));
+        expect(render(bytes, 0x12, false, true)).toBe(`[{"id":0,"payload":${text}}]`);
+      }),
+      { seed, numRuns: 2_000 },
     );
   });
 
