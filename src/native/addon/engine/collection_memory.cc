@@ -1,5 +1,6 @@
 // What a collection holds in memory: told, booked and given back.
 #include <algorithm>
+#include <functional>
 #include <shared_mutex>
 
 #include "collection.h"
@@ -27,17 +28,22 @@ CollectionMemory Collection::memory() const {
 }
 
 std::vector<VectorMemory> Collection::vector_memory() const {
-  std::shared_lock lock(state_mutex_);
   std::vector<VectorMemory> told;
+  std::vector<std::function<uint64_t()>> resident;
+  std::shared_lock lock(state_mutex_);
   for (size_t number = 0; number < record_.vectors.size(); ++number) {
     const VectorField& field = record_.vectors[number];
     if (field.removed) continue;
     const VectorIndexStats index = vectors_[number]->stats();
-    VectorMemory memory{field.name, field.sparse, index.tail, index.graph, index.mapped, vectors_[number]->resident_bytes()};
+    VectorMemory memory{field.name, field.sparse, index.tail, index.graph, index.mapped};
     if (number < sparse_.size()) memory.graph += sparse_[number].memory_bytes();
     if (number < multi_.size()) memory.tail += multi_[number].memory_bytes();
     told.push_back(std::move(memory));
+    resident.push_back(vectors_[number]->resident_bytes());
   }
+  lock.unlock();
+  // A great collection has millions of pages: a write that waited for this would keep all reads behind it waiting, too.
+  for (size_t i = 0; i < told.size(); ++i) told[i].resident = resident[i]();
   return told;
 }
 

@@ -26,7 +26,7 @@ class VectorIndexImpl final : public VectorIndex {
   void search(const VectorSearch& request, std::vector<VectorHit>& out) const override;
   void search_many(const VectorSearch* requests, size_t count, std::vector<VectorHit>* out) const override;
   VectorIndexStats stats() const override;
-  uint64_t resident_bytes() const override;
+  std::function<uint64_t()> resident_bytes() const override;
   bool wants_build() const override;
   bool wants_build_when_idle() const override;
   bool build_pending() const override;

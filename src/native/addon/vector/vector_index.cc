@@ -268,10 +268,12 @@ VectorIndexStats VectorIndexImpl::stats() const {
   return stats;
 }
 
-uint64_t VectorIndexImpl::resident_bytes() const {
-  uint64_t resident = 0;
-  for (const auto& segment : segments_) resident += segment->file->resident_bytes();
-  return resident;
+std::function<uint64_t()> VectorIndexImpl::resident_bytes() const {
+  return [segments = segments_] {
+    uint64_t resident = 0;
+    for (const auto& segment : segments) resident += segment->file->resident_bytes();
+    return resident;
+  };
 }
 
 void VectorIndexImpl::reconfigure(const VectorIndexConfig& config) {

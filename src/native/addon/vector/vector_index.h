@@ -181,8 +181,8 @@ class VectorIndex {
   // Several searches with one mask: what they scan is read once. All with the same `allowed`.
   virtual void search_many(const VectorSearch* requests, size_t count, std::vector<VectorHit>* out) const = 0;
   virtual VectorIndexStats stats() const = 0;
-  // Of the mapped files, what the kernel has in memory now. Asks it for every page.
-  virtual uint64_t resident_bytes() const = 0;
+  // Tells of the mapped files what the kernel has in memory. It asks for every page, so it is to be called under no lock; it keeps the files.
+  virtual std::function<uint64_t()> resident_bytes() const = 0;
   virtual bool wants_build() const = 0;
   // What wants_build() would say if the optimizer had threads.
   virtual bool build_pending() const = 0;
