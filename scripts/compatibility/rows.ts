@@ -415,7 +415,7 @@ export const rows: readonly Row[] = [
   {
     title: "Inference inputs",
     probes: [stated("works", "test/compat/inference.py")],
-    note: "`qdrant/bm25` is built in; other models need a provider ([inference.md](inference.md)).",
+    note: "`qdrant/bm25` is built in; other models run in the server as ONNX or need a provider ([inference.md](inference.md)).",
   },
   {
     title: "Groups",
@@ -445,7 +445,7 @@ export const rows: readonly Row[] = [
       accepted(upsert("ordering", { ordering: { type: "Medium" } })),
     ],
   },
-  { title: "Usage in answers", probes: [stated("not given")] },
+  { title: "Usage in answers", probes: [stated("inference alone", "test/services/inference.test.ts")] },
   {
     title: "Snapshots",
     probes: [
@@ -494,6 +494,9 @@ export const rows: readonly Row[] = [
     title: "gzip and large messages",
     probes: [stated("works; a message has at most 64 MiB", "test/server/messages.test.ts")],
   },
-  { title: "Audit log, profiler, memory report", probes: [stated("not served")] },
+  {
+    title: "Audit log, profiler, memory report",
+    probes: [http(`/collections/${plain}/memory`), stated("not served: audit log, profiler")],
+  },
   { title: "Web UI", probes: [http("/dashboard")] },
 ];
