@@ -415,7 +415,7 @@ export const rows: readonly Row[] = [
   {
     title: "Inference inputs",
     probes: [stated("works", "test/compat/inference.py")],
-    note: "`qdrant/bm25` is built in; other models run in the server as ONNX or need a provider ([inference.md](inference.md)).",
+    note: "`qdrant/bm25` is built in; sentence models in ONNX run in the server, others need a provider ([inference.md](inference.md)).",
   },
   {
     title: "Groups",
