@@ -106,7 +106,8 @@ function expected(point: ScoredPoint | RetrievedPoint, payloadShown: boolean): u
 
 /** Parsed, with each number as its text, and `$` before each key so that `__proto__` is one like any other. */
 function parsed(text: string): unknown {
-  const marked = text.replaceAll(/"(?:[^"\\]|\\.)*"(?=\s*:)/g, (key) => `"$${key.slice(1)}`);
+  // Every string is taken, so that none is looked for from the end of another.
+  const marked = text.replaceAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g, (all, colon) => (colon ? `"$${all.slice(1)}` : all));
   const revive = (_key: string, value: unknown, { source }: { source?: string }): unknown =>
     typeof value === "number" ? { number: source } : value;
   return JSON.parse(marked, revive as (key: string, value: unknown) => unknown);
