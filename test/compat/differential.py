@@ -9,6 +9,7 @@ Where the in-memory mode is known to differ from the server, the server is follo
 - it has no payload indexes: we create them at random, since an index must not change an answer;
 - it ends a search at score_threshold with `<=`, the server keeps a score that equals the threshold: thresholds lie between two scores here;
 - equal scores come in another order: ranks are compared by score, and each id by its own score;
+- it normalizes its vectors anew between the two sides of a context pair, so a pair of one point with itself is ranked by rounding: pairs are of two;
 - a date that it cannot read and a polygon that crosses itself are left out (see test/filter/oracle.py, which makes the filters);
 - a range compares an integer exactly with a double there, while the server first turns the integer into a double: integers stay below 2^53 here.
 """

@@ -23,12 +23,16 @@ class QueryTrees:
         ids = self.stored_ids(using, 1)
         return ids[0] if ids and self.rng.random() < 0.5 else self.vector(using)
 
+    def pair(self, using):
+        positive, negative = self.example(using), self.example(using)
+        return models.ContextPair(positive=positive, negative=self.vector(using) if negative == positive else negative)
+
     def leaf(self, untied=False):
         """Context scores are often equal (0), so where ranks are fused (`untied`) there are none of them."""
         names = [name for name in sorted(self.params) if not untied or self.params[name].size > 1] or sorted(self.params)
         using = self.rng.choice(names)
         several = lambda most: [self.example(using) for _ in range(self.rng.randrange(1, most))]  # noqa: E731
-        pairs = lambda: [models.ContextPair(positive=self.example(using), negative=self.example(using)) for _ in range(self.rng.randrange(1, 3))]  # noqa: E731
+        pairs = lambda: [self.pair(using) for _ in range(self.rng.randrange(1, 3))]  # noqa: E731
         kind = self.rng.choice([0, 1, 2, 3, 5, 6] if untied else [0, 1, 2, 3, 4, 5, 6])
         # The in-memory mode has feedback for dense vectors only; feedback.py has the others.
         if kind == 6 and (self.is_sparse(using) or using in getattr(self, "multi", ())):
