@@ -12,7 +12,7 @@ import {
   type SparseVector,
   sealingOff,
 } from "../../src/core/index.ts";
-import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
+import { type EmbeddedEngine, openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
 import type { Engine, PointInput } from "../../src/engine/index.ts";
 import { checkData } from "../../src/native/index.ts";
 import { makeRandom, seed } from "../wire/fuzz-support.ts";
@@ -125,7 +125,7 @@ function rowsFiles(folder: string): string[] {
   return names.filter((name) => /rows-.*\.state$/.test(name)).map((name) => join(folder, "segments", name));
 }
 
-async function reopened(folder: string, work: (engine: Engine) => Promise<void>): Promise<void> {
+async function reopened(folder: string, work: (engine: EmbeddedEngine) => Promise<void>): Promise<void> {
   const engine = openEmbeddedEngine({ dataDir: folder });
   try {
     await work(engine);
@@ -154,7 +154,10 @@ test("rows kept in memory come back from their file, without what has changed si
   const [file] = rowsFiles(folder.path);
   expect(file).toBeDefined();
 
+  const rows = [...model.values()];
+  const kept = rows.filter(({ words }) => words !== undefined).length + rows.filter(({ tokens }) => tokens !== undefined).length;
   await reopened(folder.path, async (engine) => {
+    expect((await engine.stats()).rowsFromState).toBe(kept);
     await compare(engine, model);
     // Too few for another file: the next start puts both together.
     await upsert(
@@ -168,7 +171,12 @@ test("rows kept in memory come back from their file, without what has changed si
     await compare(engine, model);
   });
   expect(rowsFiles(folder.path)).toEqual([file]);
-  await reopened(folder.path, (engine) => compare(engine, model));
+  await reopened(folder.path, async (engine) => {
+    const { rowsFromState } = await engine.stats();
+    expect(rowsFromState).toBeLessThan(kept);
+    expect(rowsFromState).toBeGreaterThan(kept - 2 * (120 + 60) - 1);
+    await compare(engine, model);
+  });
 
   const copy = temporaryFolder();
   const harms: readonly ((path: string) => void)[] = [
@@ -188,7 +196,10 @@ test("rows kept in memory come back from their file, without what has changed si
     harm(path as string);
     const report = await checkData(copy.path, false);
     expect(report.findings.map(({ text }) => text).join("\n")).toMatch(/rows-.*is missing or damaged/);
-    await reopened(copy.path, (engine) => compare(engine, model));
+    await reopened(copy.path, async (engine) => {
+      expect((await engine.stats()).rowsFromState).toBe(0);
+      await compare(engine, model);
+    });
   }
   copy.remove();
   folder.remove();

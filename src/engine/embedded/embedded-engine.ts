@@ -92,6 +92,8 @@ export interface EngineStats {
   readonly diskReserveBytes: number;
   /** Derived files that the start found damaged or missing: built anew from the store since. At most a thousand. */
   readonly leftOut: readonly { readonly collection: string; readonly what: string }[];
+  /** Sparse vectors and multivectors kept in memory that the start took from their state files, and not from the store. */
+  readonly rowsFromState: number;
 }
 
 /** Offset of the table in a scroll's answer. */
@@ -445,6 +447,7 @@ export class EmbeddedEngine implements Engine {
       diskFreeBytes: knownBytes(reader.size()),
       diskReserveBytes: reader.size(),
       leftOut: Array.from({ length: reader.u32() }, () => ({ collection: reader.text(), what: reader.text() })),
+      rowsFromState: reader.size(),
     };
   }
 

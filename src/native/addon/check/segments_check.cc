@@ -133,6 +133,15 @@ void check_cuts(Random& random) {
   while (index->swap_rows(*full, true)) write(50);
   check_all(*index, model, source, random, "the build is in");
   build_all(*index);
+  // What a cut holds is out of a build's reach, and still waits for one.
+  CHECK(!index->stats().waits, "nothing is left to build");
+  write(3000);
+  CHECK(index->stats().waits, "a long tail waits");
+  auto cut = index->start_build(Kind::kCut);
+  CHECK(cut != nullptr && index->stats().waits, "green while a cut runs");
+  index->swap_rows(*cut, false);
+  build_all(*index);
+  CHECK(!index->stats().waits, "nothing is left to build");
   CHECK(index->stats().indexed == index->stats().in_segments && index->stats().segments <= 8, "%lu of %lu indexed", index->stats().indexed,
         index->stats().in_segments);
   check_all(*index, model, source, random, "all built");

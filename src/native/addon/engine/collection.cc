@@ -269,8 +269,8 @@ CollectionStats Collection::stats() const {
     stats.vector_bytes += vector_bytes(vector, index.live);
     stats.indexed += index.indexed;
     stats.segments += index.segments + 1;
-    stats.wants_build = stats.wants_build || vectors->wants_build();
-    stats.build_pending = stats.build_pending || vectors->build_pending();
+    stats.wants_build = stats.wants_build || (index.waits && index.may_build);
+    stats.build_pending = stats.build_pending || index.waits;
   }
   stats.building = building_;
   stats.payload_bytes = store_.payload_bytes(cid_);

@@ -183,6 +183,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   bool save_state(StateMoment moment);
   // Whether this start was spared reading the points from the store.
   bool started_from_state() const { return state_.operation > 0; }
+  // Of vectors kept in memory, that the start took from their state file.
+  uint64_t rows_from_state() const { return rows_from_state_; }
   // Reads everything derived against its checksums.
   bool verify(std::string& why) const;
 
@@ -359,6 +361,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   mutable PlanCache plans_;
   // Of the state files: what a start found, and under write_mutex_ from which operation on the change log may hold entries.
   StateName state_;
+  uint64_t rows_from_state_ = 0;
   uint64_t log_begin_ = 0;
   bool has_state_ = false;
   std::atomic<bool> logs_changes_{false};

@@ -15,8 +15,10 @@ namespace {
 // Points that changed since the last state, from which on another is worth writing: in a quiet moment, at the close, and under a load.
 constexpr uint64_t kChangedQuiet = 2000, kChangedClosing = 500, kChangedBusy = 100'000;
 constexpr uint64_t kQuietShare = 16, kBusyShare = 2;
-// Rows of more bytes are read from the store at a start: writing them down would hold writers for too long.
+// A file of rows of more bytes is not made, and they are read from the store at a start: writing them down would hold writers for too long.
 constexpr size_t kRowsMax = size_t{256} << 20;
+// Vector, slot, version and size of a row, and what fills it up.
+constexpr size_t kRowHead = 24;
 // Each range of deleted keys costs later readers; so many keys are named one by one.
 constexpr uint64_t kNamedMax = 1000;
 
@@ -171,15 +173,16 @@ std::string Collection::encode_indexes() const {
 // What is kept in memory of sparse vectors and multivectors: u32 vector, u32 slot, u64 version, u32 size, and the row as the store has it, filled up to
 // four bytes. Empty when there is nothing, or too much. Under the writers' mutex.
 std::string Collection::encode_rows() const {
-  size_t bytes = 0;
+  size_t bytes = 0, rows = 0;
   for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
     const VectorField& field = record_.vectors[vector];
-    if (!field.removed && field.sparse) bytes += sparse_[vector].vector_bytes();
-    if (!field.removed && field.multi && field.multi_in_memory()) bytes += multi_[vector].memory_bytes();
+    if (field.removed || !(field.sparse || (field.multi && field.multi_in_memory()))) continue;
+    bytes += field.sparse ? sparse_[vector].vector_bytes() + sparse_[vector].live() * 4 : multi_[vector].memory_bytes();
+    rows += field.sparse ? sparse_[vector].live() : ids_.slots();
   }
-  if (bytes == 0 || bytes > kRowsMax) return {};
+  if (bytes == 0 || bytes + rows * kRowHead > kRowsMax || budget_.tight()) return {};
   std::string out = begin_state();
-  out.reserve(out.size() + bytes + size_t{ids_.slots()} * 24);
+  out.reserve(out.size() + bytes + rows * kRowHead);
   std::string sparse;
   for (size_t vector = 0; vector < record_.vectors.size(); ++vector) {
     const VectorField& field = record_.vectors[vector];
@@ -234,8 +237,10 @@ void Collection::load_rows() {
     if (field.removed || slot >= versions.size() || versions[slot] != version) continue;
     if (field.sparse) {
       sparse_[vector].upsert(slot, sparse_of_row(row));
+      ++rows_from_state_;
     } else if (field.multi && field.multi_in_memory() && is_multi_row(row, field.stored_bytes())) {
       multi_[vector].upsert(slot, row);
+      ++rows_from_state_;
     }
   }
 }
@@ -295,7 +300,8 @@ bool Collection::save_state(StateMoment moment) {
     log_begin_ = name.operation + 1;
     logged_points_ -= logged;
     has_state_ = true;
-    if (name.indexes) saved_fields_ = fields;
+    // What this one leaves out, the next quiet moment adds.
+    saved_fields_ = name.indexes ? fields : ~uint64_t{0};
   }
   written = true;
   // While the store may still name the old files after a power cut, they stay.

@@ -235,14 +235,16 @@ std::string Engine::stats() {
   out.u64(budget_.collection_limit());
   out.u64(std::min(store_->free_bytes(), kUnknownBytes));
   out.u64(store_->reserve());
-  // u32 n, then what the start left out: text collection, text file and reason; u64 collections that began from their state file.
+  // u32 n, then what the start left out: text collection, text file and reason; u64 rows that came from
+  // state files, u64 collections that began from theirs.
   constexpr size_t kLeftOutMax = 1'000;
-  uint64_t from_state = 0;
+  uint64_t from_state = 0, rows_from_state = 0;
   std::vector<std::pair<std::string, std::string>> left_out;
   {
     std::shared_lock lock(names_mutex_);
     for (const auto& [name, collection] : collections_) {
       from_state += collection->started_from_state() ? 1 : 0;
+      rows_from_state += collection->rows_from_state();
       for (std::string& one : collection->left_out()) {
         if (left_out.size() < kLeftOutMax) left_out.emplace_back(name, std::move(one));
       }
@@ -253,6 +255,7 @@ std::string Engine::stats() {
     out.text(collection);
     out.text(what);
   }
+  out.u64(rows_from_state);
   out.u64(from_state);
   return std::move(out.bytes());
 }

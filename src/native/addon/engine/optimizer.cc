@@ -177,7 +177,9 @@ void Engine::optimize_loop() {
     } else if (now - looked_at > kTrimLook) {
       looked_at = now;
       // What is held rightly is not looked for again before as much has come on top of it.
-      if (anonymous_bytes() > trimmed + kTrimGrowth) {
+      const uint64_t held = anonymous_bytes();
+      trimmed = std::min(trimmed, held);
+      if (held > trimmed + kTrimGrowth) {
         malloc_trim(0);
         trimmed = anonymous_bytes();
       }

@@ -1,4 +1,5 @@
 // Work that needs no engine.
+#include <memory>
 #include <string>
 
 #include "../engine/data_check.h"
@@ -123,9 +124,12 @@ napi_value render_points(napi_env env, napi_callback_info info) {
   const auto [at, end, tag, form, most] = numbers;
   if (!given || end > message.size() || at > end) return throw_text(env, "renderPoints(Uint8Array, at, end, tag, form, most, Uint32Array)");
   try {
-    // Kept for the next ones: most are of about one size.
+    // Kept for the next ones, since most are of about one size; but not what a great one took.
     thread_local std::string text;
-    text.clear();
+    const std::unique_ptr<std::string, void (*)(std::string*)> ending(&text, [](std::string* kept) {
+      kept->clear();
+      if (kept->capacity() > kKeptTextBytes) *kept = std::string();
+    });
     *static_cast<uint32_t*>(next) = static_cast<uint32_t>(
         payload::append_points(text, message.substr(0, end), at, tag, {.scored = (form & 1) != 0, .payload = (form & 2) != 0}, most));
     uint8_t every = 0;
@@ -133,7 +137,6 @@ napi_value render_points(napi_env env, napi_callback_info info) {
     napi_value value;
     const bool ascii = every < 0x80;
     const napi_status made = ascii ? napi_create_string_latin1(env, text.data(), text.size(), &value) : napi_create_string_utf8(env, text.data(), text.size(), &value);
-    if (text.capacity() > kKeptTextBytes) text = std::string();
     return made == napi_ok ? value : throw_text(env, "out of memory");
   } catch (const Error& error) {
     napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));

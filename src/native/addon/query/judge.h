@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "../core/cancellation.h"
+
 namespace sealpoint {
 
 inline float fast_sigmoid(float x) { return std::isfinite(x) ? x / (1.0f + std::fabs(x)) : x; }
@@ -61,6 +63,7 @@ struct FeedbackCoefficients {
 inline std::vector<float> feedback_weights(const FeedbackCoefficients& naive, const std::vector<float>& scores) {
   std::vector<double> sums(scores.size(), 0);
   for (size_t i = 0; i < scores.size(); ++i) {
+    cancellation::check();
     for (size_t j = 0; j < scores.size(); ++j) {
       const float confidence = scores[i] - scores[j];
       if (!(confidence > 0)) continue;

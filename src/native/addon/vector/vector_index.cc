@@ -265,6 +265,10 @@ VectorIndexStats VectorIndexImpl::stats() const {
     stats.graph += segment->file->hot_bytes();
   }
   stats.anonymous += stats.tail + stats.graph;
+  // Rows that a cut holds are out of a build's reach, but not done.
+  const bool cut = building_[static_cast<size_t>(BuildKind::kCut)] && indexes() && config_.indexing_threshold_kb > 0;
+  stats.waits = build_pending() || (cut && kilobytes(live_ - std::min(live_, stats.indexed)) > config_.indexing_threshold_kb);
+  stats.may_build = config_.optimizer.threads != 0;
   return stats;
 }
 

@@ -136,6 +136,8 @@ struct VectorIndexStats {
   uint64_t tail = 0;       // of them in vectors that are in no segment
   uint64_t graph = 0;      // of them in codes and graphs
   uint64_t mapped = 0;     // bytes of mapped files
+  bool waits = false;      // for a build, also while its rows are first cut off the tail
+  bool may_build = false;  // the optimizer has threads
 };
 
 class VectorIndex {
