@@ -155,7 +155,8 @@ test("rows kept in memory come back from their file, without what has changed si
   expect(file).toBeDefined();
 
   const rows = [...model.values()];
-  const kept = rows.filter(({ words }) => words !== undefined).length + rows.filter(({ tokens }) => tokens !== undefined).length;
+  const kept =
+    rows.filter(({ words }) => words !== undefined).length + rows.filter(({ tokens }) => tokens !== undefined).length;
   await reopened(folder.path, async (engine) => {
     expect((await engine.stats()).rowsFromState).toBe(kept);
     await compare(engine, model);
