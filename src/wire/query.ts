@@ -108,7 +108,7 @@ function toStage(message: StageMessage, prefix: string, depth: number, budget: B
     throw badInput(`${prefix}prefetch: more than ${limits.prefetchesMax} in one query`, `${prefix}prefetch`);
   }
   const prefetch = message.prefetch.map((one, i) => toStage(one, `${prefix}prefetch[${i}].`, depth + 1, budget));
-  const query = message.dense === undefined ? mapStageQuery(message, prefix) : nearestDense(message.dense);
+  const query = mapStageQuery(message, prefix);
   if (query === undefined && prefetch.length > 0) {
     // The text is Qdrant's.
     throw badInput(
@@ -137,11 +137,8 @@ function toStage(message: StageMessage, prefix: string, depth: number, budget: B
   };
 }
 
-function nearestDense(vector: Float32Array): Query {
-  return { kind: "nearest", vector };
-}
-
-function mapStageQuery({ query }: StageMessage, prefix: string): Query | undefined {
+function mapStageQuery({ dense, query }: StageMessage, prefix: string): Query | undefined {
+  if (dense !== undefined) return { kind: "nearest", vector: dense };
   return query === undefined ? undefined : toQuery(query, `${prefix}query`);
 }
 

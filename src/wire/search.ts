@@ -36,7 +36,7 @@ import {
   toCount,
   type WireSearchParams,
 } from "./selectors.ts";
-import { decodeStage, type StagePieces } from "./stages.ts";
+import { decodeStage, enterNearest, type StagePieces } from "./stages.ts";
 import { append } from "./upsert.ts";
 import { FloatArena, readDense } from "./vectors.ts";
 
@@ -302,22 +302,16 @@ function readPlainQuery(
 
 /** Query { nearest = 1: VectorInput { id = 1 | dense = 2 } } in its usual form; undefined for every other. */
 function readNearest(pieces: readonly Uint8Array[], arena: FloatArena, field: string): SearchRequest["vector"] {
-  const [piece] = pieces;
-  if (pieces.length !== 1 || piece === undefined) return undefined;
-  const r = new MessageReader(piece);
-  if (r.end === 0 || r.tag() !== 0x0a) return undefined;
-  const outer = r.enter();
-  if (r.end !== piece.length || r.pos === r.end) return undefined;
-  const tag = r.tag();
+  const found = enterNearest(pieces);
+  if (found === undefined) return undefined;
+  const { r, tag } = found;
   let vector: SearchRequest["vector"];
   let id: PointId | undefined;
   if (tag === 0x12) vector = readDense(r, arena);
   else if (tag === 0x0a) id = readPointId(r, `${field}.id`);
   else return undefined;
   if (r.pos !== r.end) return undefined;
-  if (tag === 0x0a) vector = { pointId: requirePointId(id, `${field}.id`) };
-  r.leave(outer);
-  return vector;
+  return tag === 0x0a ? { pointId: requirePointId(id, `${field}.id`) } : vector;
 }
 
 /** A plain search as a universal query, for batches in which another one is none. */

@@ -100,14 +100,26 @@ function readPrefetch(bytes: Uint8Array, arena: FloatArena, depth: number): Stag
   return { ...decodeStage(pieces, arena, depth), using, scoreThreshold, limit };
 }
 
-/** Query { nearest = 1: VectorInput { dense = 2 } } in its usual form; undefined for every other. */
-function readNearestDense(pieces: readonly Uint8Array[], arena: FloatArena): Float32Array | undefined {
+/**
+ * Goes into Query { nearest = 1: VectorInput } in its usual form, a single field of each, and gives the input's tag with the reader behind it; undefined for every
+ * other query.
+ */
+export function enterNearest(
+  pieces: readonly Uint8Array[],
+): { readonly r: MessageReader; readonly tag: number } | undefined {
   const [piece] = pieces;
   if (pieces.length !== 1 || piece === undefined) return undefined;
   const r = new MessageReader(piece);
   if (r.end === 0 || r.tag() !== 0x0a) return undefined;
   r.enter();
-  if (r.end !== piece.length || r.pos === r.end || r.tag() !== 0x12) return undefined;
-  const vector = readDense(r, arena);
-  return r.pos === r.end ? vector : undefined;
+  if (r.end !== piece.length || r.pos === r.end) return undefined;
+  return { r, tag: r.tag() };
+}
+
+/** Of such a query by a dense vector. */
+function readNearestDense(pieces: readonly Uint8Array[], arena: FloatArena): Float32Array | undefined {
+  const found = enterNearest(pieces);
+  if (found?.tag !== 0x12) return undefined;
+  const vector = readDense(found.r, arena);
+  return found.r.pos === found.r.end ? vector : undefined;
 }

@@ -96,15 +96,7 @@ napi_value bm25(napi_env env, napi_callback_info info) {
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
   std::string_view message;
   if (count < 1 || !read_bytes(env, args[0], message)) return throw_text(env, "bm25(Uint8Array)");
-  try {
-    napi_value value = make_buffer(env, text::bm25_batch(message));
-    return value != nullptr ? value : throw_text(env, "out of memory");
-  } catch (const Error& error) {
-    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
-  } catch (const std::exception&) {
-    napi_throw(env, make_error(env, ErrorKind::kInternal, "native work failed", ""));
-  }
-  return nullptr;
+  return answer_at_once(env, [&] { return make_buffer(env, text::bm25_batch(message)); });
 }
 
 // renderPoints(Uint8Array message, u32 at, u32 end, u32 tag, u32 form, u32 most, Uint32Array next) -> string, at once: the points from `at` on as JSON, and
@@ -121,9 +113,9 @@ napi_value render_points(napi_env env, napi_callback_info info) {
   size_t length = 0;
   void* next = nullptr;
   given = given && napi_get_typedarray_info(env, args[6], &type, &length, &next, nullptr, nullptr) == napi_ok && type == napi_uint32_array && length > 0;
-  const auto [at, end, tag, form, most] = numbers;
+  const uint32_t at = numbers[0], end = numbers[1], tag = numbers[2], form = numbers[3], most = numbers[4];
   if (!given || end > message.size() || at > end) return throw_text(env, "renderPoints(Uint8Array, at, end, tag, form, most, Uint32Array)");
-  try {
+  return answer_at_once(env, [&]() -> napi_value {
     // Kept for the next ones, since most are of about one size; but not what a great one took.
     thread_local std::string text;
     const std::unique_ptr<std::string, void (*)(std::string*)> ending(&text, [](std::string* kept) {
@@ -134,16 +126,10 @@ napi_value render_points(napi_env env, napi_callback_info info) {
         payload::append_points(text, message.substr(0, end), at, tag, {.scored = (form & 1) != 0, .payload = (form & 2) != 0}, most));
     uint8_t every = 0;
     for (const char byte : text) every |= static_cast<uint8_t>(byte);
-    napi_value value;
-    const bool ascii = every < 0x80;
-    const napi_status made = ascii ? napi_create_string_latin1(env, text.data(), text.size(), &value) : napi_create_string_utf8(env, text.data(), text.size(), &value);
-    return made == napi_ok ? value : throw_text(env, "out of memory");
-  } catch (const Error& error) {
-    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
-  } catch (const std::exception&) {
-    napi_throw(env, make_error(env, ErrorKind::kInternal, "native work failed", ""));
-  }
-  return nullptr;
+    napi_value value = nullptr;
+    const auto create = every < 0x80 ? napi_create_string_latin1 : napi_create_string_utf8;
+    return create(env, text.data(), text.size(), &value) == napi_ok ? value : nullptr;
+  });
 }
 
 // blake3(Uint8Array) -> ArrayBuffer of 32 bytes, at once: for threads that have nothing else to do.

@@ -21,6 +21,20 @@ bool read_bytes(napi_env env, napi_value value, std::string_view& bytes);
 // (Uint8Array) -> Promise<ArrayBuffer> of what `run` makes of it.
 napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, std::string (*run)(std::string_view));
 
+// What `make` gives (nullptr: no memory), for work that is done at once; what it throws becomes JavaScript's error.
+template <typename Make>
+napi_value answer_at_once(napi_env env, Make make) {
+  try {
+    const napi_value value = make();
+    return value != nullptr ? value : throw_text(env, "out of memory");
+  } catch (const Error& error) {
+    napi_throw(env, make_error(env, error.kind(), error.what(), error.field()));
+  } catch (const std::exception&) {
+    napi_throw(env, make_error(env, ErrorKind::kInternal, "native work failed", ""));
+  }
+  return nullptr;
+}
+
 // The functions that need no engine.
 void add_apart(napi_env env, napi_value exports);
 void add_s5(napi_env env, napi_value exports);

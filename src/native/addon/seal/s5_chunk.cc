@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "../core/status.h"
+#include "json_cursor.h"
 #include "json_number.h"
 
 namespace sealpoint {
@@ -19,10 +20,10 @@ constexpr size_t kKeyBytes = 32, kNonceBytes = 12, kTagBytes = 16;
 constexpr size_t kPiece = 1 << 30;
 
 // Walks over JSON. What it walks over without looking (strings, other values) is copied as it is, so whoever parses the rest judges it.
-class ChunkReader {
+class ChunkReader : private JsonCursor {
  public:
   ChunkReader(std::string_view json, uint32_t dim, uint32_t rows, float* vectors, WipedText& rest)
-      : at_(json.data()), end_(json.data() + json.size()), copied_(json.data()), dim_(dim), rows_(rows), vectors_(vectors), rest_(rest) {}
+      : JsonCursor(json), copied_(json.data()), dim_(dim), rows_(rows), vectors_(vectors), rest_(rest) {}
 
   bool read() {
     bool seen = false;
@@ -39,15 +40,6 @@ class ChunkReader {
   }
 
  private:
-  void space() {
-    while (at_ < end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
-  }
-  bool take(char c) {
-    space();
-    if (at_ == end_ || *at_ != c) return false;
-    ++at_;
-    return true;
-  }
   void copy(const char* until) {
     rest_.append(copied_, static_cast<size_t>(until - copied_));
     copied_ = until;
@@ -149,8 +141,6 @@ class ChunkReader {
 
   bool number(double& out) { return read_json_number(at_, end_, out); }
 
-  const char* at_;
-  const char* const end_;
   const char* copied_;  // up to here all is in the rest
   const uint32_t dim_;
   const uint32_t rows_;

@@ -7,6 +7,7 @@
 #include "../core/status.h"
 #include "../core/utf8.h"
 #include "../payload/wire.h"
+#include "json_cursor.h"
 #include "json_number.h"
 #include "s5_chunk.h"
 
@@ -74,10 +75,10 @@ PointId to_point_id(std::string_view id) {
 }
 
 // JSON as JSON.parse takes it, but that an object has each key once and spells none with escapes.
-class RecordsReader {
+class RecordsReader : private JsonCursor {
  public:
   RecordsReader(std::string_view json, uint32_t chunk, uint32_t rows, bool keep_ids, S5Records& out)
-      : at_(json.data()), end_(json.data() + json.size()), chunk_(chunk), rows_(rows), keep_ids_(keep_ids), out_(out) {}
+      : JsonCursor(json), chunk_(chunk), rows_(rows), keep_ids_(keep_ids), out_(out) {}
 
   bool read() {
     bool numbered = false, listed = false;
@@ -97,15 +98,6 @@ class RecordsReader {
   }
 
  private:
-  void space() {
-    while (at_ < end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
-  }
-  bool take(char c) {
-    space();
-    if (at_ == end_ || *at_ != c) return false;
-    ++at_;
-    return true;
-  }
   bool word(std::string_view text) {
     if (static_cast<size_t>(end_ - at_) < text.size() || std::string_view(at_, text.size()) != text) return false;
     at_ += text.size();
@@ -329,8 +321,6 @@ class RecordsReader {
   static constexpr size_t kFewKeys = 16;
   static constexpr size_t kLikelyBytes = 64;
 
-  const char* at_;
-  const char* const end_;
   const uint32_t chunk_;
   const uint32_t rows_;
   const bool keep_ids_;
