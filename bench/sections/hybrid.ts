@@ -1,5 +1,6 @@
-/** Hybrid search with BM25's vectors made by the server, scrolls of everything, REST beside gRPC, and snapshots: the data set with payloads. */
+/** Hybrid search with BM25's vectors made by the server, scrolls of everything, REST beside gRPC, and snapshots: the data set with payloads, beside qdrant-edge-py. */
 import type { Bench, SectionResult } from "../bench.ts";
+import { measureHybridPair } from "../hybrid-pair.ts";
 import { callLoadgen, medians, type SearchResult, type Timing } from "../loadgen.ts";
 import { type Bar, table } from "../report.ts";
 import type { BenchServer } from "../server.ts";
@@ -158,6 +159,11 @@ export async function run(bench: Bench): Promise<SectionResult> {
     );
     bar("REST search, CPU over gRPC's", "max", json.cpu_us_each / grpc.cpu_us_each, 1.5, "x");
 
+    await server.stop();
+    const hybridMicros = new Map(hybrid.map((one) => [one.filter ?? "", one.cpu_us_each]));
+    const pair = await measureHybridPair(bench, server.dataDir, collection, { hybridMicros, emptyMicros: empty });
+    await server.start();
+
     const snapshot = await bench.step(server, "snapshot", () => measureSnapshot(bench, server));
     parts.push(
       `### Snapshot of the collection\n\n${table(
@@ -167,6 +173,7 @@ export async function run(bench: Bench): Promise<SectionResult> {
     );
     bar("snapshot of the collection", "max", snapshot.create, 2, "s");
     bar("restore of it", "max", snapshot.restore, 3, "s");
+    parts.push(pair);
   });
   return { body: parts.join("\n\n"), bars };
 }

@@ -1,12 +1,11 @@
 /** The engine alone beside other libraries: CPU of one thread for a query at the same recall, in rounds that take turns. */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { once } from "node:events";
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import type { Bench, SectionResult } from "../bench.ts";
+import { LineProcess } from "../line-process.ts";
 import { preparePython, python } from "../python.ts";
 import { type Bar, table } from "../report.ts";
 import { root } from "../server.ts";
@@ -42,36 +41,15 @@ interface Pass {
 }
 
 /** A process that has built its index and measures a pass whenever it is asked. */
-class Peer {
+class Peer extends LineProcess {
   readonly name: string;
   readonly passes = new Map<number, Pass[]>();
   built: Built | undefined;
-  private readonly child: ChildProcess;
-  private readonly lines: AsyncIterator<string>;
-  private errors = "";
   private slowest = 0;
 
   constructor(name: string, command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    super(command, args, env);
     this.name = name;
-    this.child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
-    this.child.on("error", (error) => {
-      this.errors = error.message;
-    });
-    // A peer that died is told of by the read that follows.
-    this.child.stdin?.on("error", () => undefined);
-    this.child.stderr?.on("data", (part: Buffer) => {
-      this.errors = (this.errors + part.toString("utf8")).slice(-2000);
-    });
-    if (this.child.stdout === null) throw new Error("no output");
-    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
-  }
-
-  private async read<T>(): Promise<T> {
-    for (;;) {
-      const { done, value } = await this.lines.next();
-      if (done === true) throw new Error(this.errors.trim().split("\n").at(-1) ?? "ended");
-      if (value.startsWith("{")) return JSON.parse(value) as T;
-    }
   }
 
   async build(): Promise<void> {
@@ -80,8 +58,7 @@ class Peer {
 
   async pass(ef: number): Promise<void> {
     const start = performance.now();
-    this.child.stdin?.write(`${ef}\n`);
-    const pass = await this.read<Pass>();
+    const pass = await this.ask<Pass>(String(ef));
     this.slowest = Math.max(this.slowest, performance.now() - start);
     this.passes.set(ef, [...(this.passes.get(ef) ?? []), pass]);
   }
@@ -104,13 +81,6 @@ class Peer {
       return { ef, us: sorted[Math.floor(sorted.length / 2)] ?? Number.NaN, recall: passes[0]?.recall ?? 0 };
     }
     return undefined;
-  }
-
-  async end(): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    const ended = once(this.child, "exit");
-    this.child.kill("SIGKILL");
-    await ended;
   }
 }
 
