@@ -19,6 +19,7 @@ import {
   createMetrics,
   describeS5Config,
   type Logger,
+  LoggerControl,
   type Metrics,
   productVersion,
   type ServerConfig,
@@ -72,13 +73,14 @@ function addDatabaseMetrics(metrics: Metrics, { embedded, engine }: Database): v
 }
 
 /** The gRPC door: on this thread, or on threads of its own when there are several; this one then keeps what they share. */
-type Door = Omit<RpcThreads, "figures" | "end"> & Partial<RpcThreads>;
+type Door = Omit<RpcThreads, "figures" | "setLogLevel" | "end"> & Partial<RpcThreads>;
 
 /** The handlers of the gRPC tables for the REST door, for each kind of caller its own. */
 function restApi(
   { engine }: Database,
   { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
   { responses, methods, collections }: Pick<Metrics, "responses" | "methods" | "collections">,
+  logger: LoggerControl,
 ): RestApi {
   const engineFor = (access: Access) => (access === fullAccess ? engine : guardEngine(engine, access));
   const doorsOf = (tables: readonly ServiceBinding[]) => ({
@@ -99,6 +101,7 @@ function restApi(
     return doors;
   };
   return {
+    logger,
     responses,
     methods,
     collections,
@@ -166,6 +169,10 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const authenticator = createAuthenticator(config);
   const common = { host: config.host, authenticator, tls: config.tls, log };
   const tables = database.serve(shared);
+  const logger = new LoggerControl(config.logLevel, (level) => {
+    log.level = level;
+    door?.setLogLevel?.(level);
+  });
   try {
     door =
       config.rpcThreads > 1
@@ -177,7 +184,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       ready: () => ready,
       metrics: metrics.registry,
       portals: () => s5.health(),
-      api: restApi(database, tables, metrics),
+      api: restApi(database, tables, metrics, logger),
       cors: config.cors,
     });
   } catch (error) {

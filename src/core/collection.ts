@@ -170,6 +170,8 @@ export interface CollectionInfo {
   readonly vectorBytes: number;
   /** Of payloads in the store, about: what was overwritten counts until it is compacted. */
   readonly payloadBytes: number;
+  /** Snapshots of this name: those that are being written or restored now, and those written since the start. */
+  readonly snapshots: { readonly writing: number; readonly restoring: number; readonly written: number };
 }
 
 /** Where the bytes of a collection lie, by vector name and payload index. */

@@ -4,6 +4,7 @@ export { Durations, FigureBook, type MethodFigures, type ThreadFigures } from ".
 export * from "./identity.ts";
 export type { InferenceConfig } from "./inference-config.ts";
 export * from "./log.ts";
+export { LoggerControl } from "./logger-control.ts";
 export * from "./metrics.ts";
 export type { OnnxConfig } from "./onnx-config.ts";
 export { ResponseBook, type ResponseFigures } from "./responses.ts";

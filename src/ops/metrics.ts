@@ -45,7 +45,11 @@ export interface Metrics {
   /** Figures that differ by labels, all read at each scrape. */
   addGauges(name: string, help: string, read: () => Promise<readonly LabelledValue[]>): void;
   /** Counts that only grow and differ by labels. */
-  addCounters(name: string, help: string, read: () => readonly LabelledValue[]): void;
+  addCounters(
+    name: string,
+    help: string,
+    read: () => readonly LabelledValue[] | Promise<readonly LabelledValue[]>,
+  ): void;
   addHistogram(name: string, help: string, durations: Durations): void;
   close(): void;
 }

@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { reservePort } from "../api/grpc/index.ts";
 import type { AttachmentTable } from "../engine/index.ts";
-import { type Logger, type ServerConfig, type ThreadFigures, ThreadPort } from "../ops/index.ts";
+import { type Logger, type LogLevel, type ServerConfig, type ThreadFigures, ThreadPort } from "../ops/index.ts";
 import { type S5Backend, serveS5 } from "../s5/index.ts";
 import { type Streams, serveStreams } from "../services/index.ts";
 import { serveAttachments } from "./remote-attachments.ts";
@@ -22,6 +22,7 @@ export interface RpcThreads {
   drain(): Promise<boolean>;
   forceClose(): void;
   figures(): Promise<ThreadFigures[]>;
+  setLogLevel(level: LogLevel): void;
   /** Ends the threads; for after drain. */
   end(): Promise<void>;
 }
@@ -74,6 +75,9 @@ export async function startRpcThreads(options: RpcThreadsOptions): Promise<RpcTh
       for (const thread of threads) thread.port.tell("force");
     },
     figures: () => askAll<ThreadFigures>("figures"),
+    setLogLevel(level) {
+      for (const thread of threads) thread.port.tell("log level", level);
+    },
     end,
   };
 }

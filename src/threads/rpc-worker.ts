@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { startGrpcServer } from "../api/grpc/index.ts";
-import { createAuthenticator, createLog, FigureBook, ThreadPort } from "../ops/index.ts";
+import { createAuthenticator, createLog, FigureBook, type LogLevel, ThreadPort } from "../ops/index.ts";
 import { RemoteS5 } from "../s5/index.ts";
 import { RemoteStreams } from "../services/index.ts";
 import { openDatabase } from "./database.ts";
@@ -35,6 +35,9 @@ main.on("ready", async () => {
   await server;
 });
 main.on("figures", () => figures.read());
+main.on("log level", (level: LogLevel) => {
+  log.level = level;
+});
 main.on("drain", async () => (await server).drain());
 main.on("force", async () => (await server).forceClose());
 // The thread then ends by itself, after the last native call that its loop waits for: its memory may be such a call's message.

@@ -170,7 +170,20 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect(shards[0].local.payloads_size_bytes).toBeGreaterThan(0);
     expect(shards[0].local).not.toHaveProperty("segments");
     expect(shards[0].local).toMatchObject({ num_vectors_by_name: { "": count }, update_queue: { length: 0 } });
-    expect((await at(1)).collections.snapshots).toEqual([{ id: "state" }]);
+    expect((await at(1)).collections.snapshots).toEqual([]);
+    const { name } = (await call("POST", "/collections/state/snapshots")).json.result;
+    const idle = { running_snapshots: 0, running_snapshot_recovery: 0 };
+    expect((await at(2)).collections.snapshots).toEqual([{ id: "state", ...idle, total_snapshot_creations: 1 }]);
+    const scraped: string = (await call("GET", "/metrics")).json;
+    for (const line of [
+      'snapshot_created_total{id="state"} 1',
+      'snapshot_creation_running{id="state"} 0',
+      'snapshot_recovery_running{id="state"} 0',
+    ]) {
+      expect(scraped.split("\n")).toContain(line);
+    }
+    expect(scraped).toContain("# TYPE snapshot_created_total counter");
+    await call("DELETE", `/collections/state/snapshots/${name}`);
     const [fourth] = (await at(10)).collections.collections;
     const [segment] = fourth.shards[0].local.segments;
     expect(fourth.shards[0].local).toHaveProperty("indexed_only_excluded_vectors");
@@ -225,10 +238,12 @@ describe.skipIf(!addonBuilt)("state", () => {
     ] as const) {
       expect((await call(method, `/collections/nobody/${path}`)).code).toBe(code);
     }
+    expect((await call("POST", "/collections/nobody/points/batch", { operations: [] })).code).toBe(200);
     await call("GET", "/collections/state/exists");
     const grpc = connectTo(server.address, { "api-key": keys.main });
     await grpc.call(Points.method.count, { collectionName: "state" });
     await grpc.call(Points.method.count, { collectionName: "nobody" }).catch(() => undefined);
+    expect((await grpc.call(Points.method.updateBatch, { collectionName: "nobody" })).result).toEqual([]);
     grpc.close();
     const responses = (text: string) =>
       text.split("\n").filter((line) => /^(?:rest|grpc)_responses_total\{/.test(line));

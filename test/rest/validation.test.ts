@@ -26,13 +26,14 @@ async function call(
   method: string,
   path: string,
   body?: unknown,
-): Promise<{ code: number; result: Loose; error: string }> {
+): Promise<{ code: number; result: Loose; error: string; field: string | null }> {
   const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, {
     method,
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const json = (await response.json()) as Loose;
-  return { code: response.status, result: json.result, error: json.status?.error ?? "" };
+  const field = response.headers.get("x-sealpoint-field");
+  return { code: response.status, result: json.result, error: json.status?.error ?? "", field };
 }
 
 const ask = (body: object, path = "query", name = "dense") => call("POST", `/collections/${name}/points/${path}`, body);
@@ -95,9 +96,21 @@ describe.skipIf(!addonBuilt)("a validator's error", () => {
     expect(await write({ rows: [[1, 2, 3, 4], [1]] })).toMatchObject(
       invalid(text("data", "all vectors must have the same dimension, found vector with dimension 1")),
     );
-    expect(await write({ rows: [] })).toMatchObject({
+    const dimensions = (found: number) => ({
       code: 400,
-      error: expect.stringMatching(/^Wrong input: Vector dimension error: expected dim: 4, got 0/),
+      error: `Wrong input: Vector dimension error: expected dim: 4, got ${found}`,
+    });
+    expect(await write({ rows: [] })).toMatchObject(dimensions(0));
+    expect(await write({ rows: [[1, 2]] })).toMatchObject({ ...dimensions(2), field: "points[0].vectors.rows" });
+    expect(await write({ "wörd s": [1] })).toMatchObject({
+      code: 400,
+      error: "Wrong input: Not existing vector name error: wörd s",
+      field: "points[0].vectors.w%C3%B6rd%20s",
+    });
+    expect(await write({ words: [[1, 2, 3, 4]] })).toMatchObject({
+      code: 400,
+      error: "Wrong input: Conversion between multi and regular vectors failed",
+      field: "points[0].vectors.words",
     });
   });
 

@@ -1,5 +1,5 @@
 /** Qdrant's services over a socket and the embedded engine, with Qdrant's words for what is wrong. */
-import { status } from "@grpc/grpc-js";
+import { type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CollectionStatus, Distance } from "../../gen/qdrant/collections_pb.js";
 import { Collections } from "../../gen/qdrant/collections_service_pb.js";
@@ -49,13 +49,24 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-async function failure(promise: Promise<unknown>): Promise<{ code: number; details: string }> {
+async function refusal(promise: Promise<unknown>): Promise<ServiceError> {
   return promise.then(
     () => {
       throw new Error("it was accepted");
     },
-    (error: { code: number; details: string }) => ({ code: error.code, details: error.details }),
+    (error: ServiceError) => error,
   );
+}
+
+async function failure(promise: Promise<unknown>): Promise<{ code: number; details: string }> {
+  const { code, details } = await refusal(promise);
+  return { code, details };
+}
+
+/** Beside the text google.rpc.Status, whose strings can be read among its bytes. */
+async function wholeFailure(promise: Promise<unknown>): Promise<{ code: number; details: string; status: string }> {
+  const { code, details, metadata } = await refusal(promise);
+  return { code, details, status: String(metadata.get("grpc-status-details-bin")[0]) };
 }
 
 describe("collections", () => {
@@ -236,26 +247,28 @@ describe("points", () => {
   test("are refused in Qdrant's words, and nothing is stored", async () => {
     const collectionName = await makeCollection(4);
     const upsert = (...all: object[]) =>
-      failure(server.call(points.upsert, { collectionName, wait: true, points: all as never }));
+      wholeFailure(server.call(points.upsert, { collectionName, wait: true, points: all as never }));
     const good = { id: num(1), vectors: dense(1, 2, 3, 4) };
     const short = await upsert(good, { id: num(7), vectors: dense(1, 2, 3) });
     expect(short.code).toBe(status.INVALID_ARGUMENT);
-    expect(short.details).toMatch(/Vector dimension error: expected dim: 4, got 3/);
-    expect(short.details).toMatch(/point 7/);
-    expect(short.details).toMatch(/points\[1\]\.vectors/);
+    expect(short.details).toBe("Wrong input: Vector dimension error: expected dim: 4, got 3");
+    expect(short.status).toContain("points[1].vectors");
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
       expect((await upsert(good, { id: num(7), vectors: dense(1, bad, 3, 4) })).details).toMatch(
         /not finite.*points\[1\]/,
       );
     }
-    expect((await upsert({ id: num(7), vectors: dense() })).details).toMatch(
-      /Vector dimension error: expected dim: 4, got 0.*points\[0\]\.vectors/,
-    );
+    const none = await upsert({ id: num(7), vectors: dense() });
+    expect(none.details).toBe("Wrong input: Vector dimension error: expected dim: 4, got 0");
+    expect(none.status).toContain("points[0].vectors");
     const uuid = { pointIdOptions: { case: "uuid" as const, value: "not-a-uuid" } };
     expect((await upsert(good, { id: uuid, vectors: dense(1, 2, 3, 4) })).details).toMatch(/^Unable to parse UUID: /);
     expect((await upsert({ vectors: dense(1, 2, 3, 4) })).details).toBe("Empty ID is not allowed");
     const named = { vectorsOptions: { case: "vectors" as const, value: { vectors: { foo: { data: [1] } } } } };
-    expect((await upsert({ id: num(1), vectors: named })).details).toMatch(/Not existing vector name error: foo/);
+    expect(await upsert({ id: num(1), vectors: named })).toMatchObject({
+      details: "Wrong input: Not existing vector name error: foo",
+      status: expect.stringContaining("points[0].vectors.foo"),
+    });
     expect((await upsert()).details).toBe("Wrong input: Empty update request");
     expect((await server.call(points.count, { collectionName })).result?.count).toBe(0n);
 

@@ -28,6 +28,8 @@ export interface CallContext extends Cancellation {
   /** Response header; has no effect once the first message is out. */
   setResponseMetadata(name: string, value: string): void;
   setTrailingMetadata(name: string, value: string): void;
+  /** Nobody looked whether the collection that the request names is there: it is left out of the figures by collection. */
+  leaveOutCollection(): void;
 }
 
 export interface UnaryHandler<I, O> {

@@ -107,6 +107,10 @@ export class CallState implements CallContext {
     this.#trailers.set(name, value);
   }
 
+  leaveOutCollection(): void {
+    this.collection = undefined;
+  }
+
   /** What the handler set; most set nothing. */
   get trailers(): Metadata | undefined {
     return this.#trailers;

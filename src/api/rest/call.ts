@@ -15,6 +15,7 @@ export interface RestCallContext extends Cancellation {
   metadata(name: string): string | undefined;
   setResponseMetadata(name: string, value: string): void;
   setTrailingMetadata(name: string, value: string): void;
+  leaveOutCollection(): void;
 }
 
 export type RestCalls = ReadonlyMap<string, (request: Uint8Array, call: RestCallContext) => Promise<Uint8Array>>;
@@ -35,6 +36,13 @@ let count = 0;
 export function nextRequestId(): string {
   count += 1;
   return `${runPrefix}-${count.toString(36)}`;
+}
+
+/** Requests whose collection is left out of the figures by collection. */
+const leftOut = new WeakSet<FastifyRequest>();
+
+export function leavesOutCollection(request: FastifyRequest): boolean {
+  return leftOut.has(request);
 }
 
 export class RestCall implements RestCallContext {
@@ -93,6 +101,10 @@ export class RestCall implements RestCallContext {
 
   setResponseMetadata(name: string, value: string): void {
     this.#reply.header(name, value);
+  }
+
+  leaveOutCollection(): void {
+    leftOut.add(this.#request);
   }
 
   /** HTTP/1 has trailers that nobody reads. */

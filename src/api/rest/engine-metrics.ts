@@ -42,6 +42,12 @@ const qdrantFigures: readonly Figure[] = [
         ? Object.values(excludedVectors(info)).reduce((sum, vectors) => sum + vectors, 0)
         : 0,
   ],
+  ["snapshot_creation_running", "Snapshots of a collection that are being written.", (info) => info.snapshots.writing],
+  [
+    "snapshot_recovery_running",
+    "Snapshots that are being restored in place of a collection.",
+    (info) => info.snapshots.restoring,
+  ],
 ];
 
 /** One round over the collections serves all figures of a scrape. */
@@ -64,6 +70,9 @@ export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
       (await infos()).map((info): LabelledValue => ({ labels: { id: info.name }, value: read(info) })),
     );
   }
+  metrics.addCounters("snapshot_created_total", "Snapshots of a collection written since the start.", async () =>
+    (await infos()).map(({ name, snapshots }): LabelledValue => ({ labels: { id: name }, value: snapshots.written })),
+  );
   const byVector =
     (named: (info: CollectionInfo) => Readonly<Record<string, number>>, collection: "id" | "collection") =>
     async (): Promise<LabelledValue[]> =>

@@ -34,6 +34,8 @@ export interface Failure {
   readonly message: string;
   readonly retryAfterSeconds?: number;
   readonly reason?: string;
+  /** The part of the request that is at fault, as a header may hold it. */
+  readonly field?: string;
 }
 
 /** What the validator of the other door says of a `body` is said of the `JSON body` here, with a code of its own. */
@@ -53,7 +55,19 @@ export function toFailure(thrown: unknown, requestId: string, log: Logger, route
     message: toJsonFields(message, route?.method ?? "", route?.url),
     ...(details.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: details.retryAfterSeconds }),
     ...(details.reason === undefined ? {} : { reason: details.reason }),
+    ...(details.field === undefined ? {} : { field: headerText(details.field) }),
   };
+}
+
+const fieldCharactersMax = 256;
+
+/** Names of vectors are their maker's: what no header may hold is percent-encoded. */
+function headerText(field: string): string {
+  return field
+    .toWellFormed()
+    .slice(0, fieldCharactersMax)
+    .toWellFormed()
+    .replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 }
 
 /** The shape of Qdrant's REST errors. */

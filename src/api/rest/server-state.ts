@@ -12,13 +12,26 @@ import {
   requireManage,
 } from "../../core/index.ts";
 import { nativeRenderPoints } from "../../native/index.ts";
-import { apiVersion, type MethodFigures, type ResponseBook, type ResponseFigures } from "../../ops/index.ts";
+import {
+  apiVersion,
+  type LoggerControl,
+  type MethodFigures,
+  type ResponseBook,
+  type ResponseFigures,
+} from "../../ops/index.ts";
 import { TimeSlices } from "../../seal/index.ts";
 import { encodeRestRequest, renderRestAnswer } from "../../wire/index.ts";
 import { type CallsFor, RestCall } from "./call.ts";
+import { loggerRoutes, serveLogger } from "./logger.ts";
 import { memoryReport } from "./memory-report.ts";
 import { optimizationParts, optimizationsOf } from "./optimizations.ts";
-import { collectionTelemetry, memoryTelemetry, type ShownCollection, systemTelemetry } from "./telemetry.ts";
+import {
+  collectionTelemetry,
+  memoryTelemetry,
+  type ShownCollection,
+  snapshotTelemetry,
+  systemTelemetry,
+} from "./telemetry.ts";
 
 export interface StateRoute {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -44,12 +57,13 @@ const readRoutes: readonly StateRoute[] = [
   { method: "GET", url: "/collections/:name/memory", summary: "Where a collection's bytes lie" },
 ];
 
-export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...clusterRoutes];
+export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...loggerRoutes, ...clusterRoutes];
 
 export interface StateApi {
   readonly callsFor: CallsFor;
   readonly infoOf: (access: Access, collection: string) => Promise<CollectionInfo>;
   readonly memoryOf: (access: Access, collection: string) => Promise<CollectionMemoryParts>;
+  readonly logger: LoggerControl;
   readonly responses: ResponseBook;
   /** gRPC's calls so far, by method. */
   readonly methods: () => Promise<[string, MethodFigures][]>;
@@ -97,6 +111,7 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
     const whole = access.kind === "global";
     const level = detailsLevel(request);
     const names = await collectionNames(api.callsFor(access), request, reply, serving);
+    const shown = level < 1 ? [] : await collectionsTelemetry(api, request, reply, serving, names, level);
     return send(request, reply, {
       id,
       app: {
@@ -118,9 +133,8 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
         ...(level < 1
           ? {}
           : {
-              collections: await collectionsTelemetry(api, request, reply, serving, names, level),
-              // Snapshots are made within their calls, and not counted.
-              snapshots: names.map((name) => ({ id: name })),
+              collections: shown.map(({ collection }) => collection),
+              snapshots: level < 2 ? [] : shown.map(({ snapshots }) => snapshots),
             }),
       },
       cluster: { enabled: false },
@@ -128,6 +142,7 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
       ...(level < 1 || !whole ? {} : { memory: memoryTelemetry(), hardware: { collection_data: {} } }),
     });
   });
+  serveLogger(app, api.logger, serving);
   app.get("/collections/:name/optimizations", async (request, reply) => {
     const { name } = request.params as { readonly name: string };
     const asked = optimizationParts(request);
@@ -187,12 +202,12 @@ async function collectionsTelemetry(
   { accessOf, log, draining }: StateServing,
   names: readonly string[],
   level: number,
-): Promise<object[]> {
+): Promise<{ readonly collection: object; readonly snapshots: object }[]> {
   const access = accessOf(request);
   const method = "/qdrant.Collections/Get";
   const get = api.callsFor(access).get(method);
   const call = new RestCall(method, request, reply, log, draining);
-  const found: object[] = [];
+  const found: { collection: object; snapshots: object }[] = [];
   for (const name of names) {
     try {
       const asked = encodeRestRequest("getCollection", { path: { name }, query: {} }, undefined);
@@ -202,7 +217,8 @@ async function collectionsTelemetry(
         points: nativeRenderPoints,
       });
       const shown = JSON.parse(pieces.join("")) as ShownCollection;
-      found.push(collectionTelemetry(await api.infoOf(access, name), shown, level));
+      const info = await api.infoOf(access, name);
+      found.push({ collection: collectionTelemetry(info, shown, level), snapshots: snapshotTelemetry(info) });
     } catch (error) {
       // Deleted meanwhile.
       if (!(error instanceof DomainError && error.kind === "not_found")) throw error;

@@ -28,7 +28,7 @@ import {
 import { TimeSlices } from "../../seal/index.ts";
 import { renderRestAnswer, usageText } from "../../wire/index.ts";
 import { Bodies } from "./bodies.ts";
-import { nextRequestId, RestCall, type StreamsFor } from "./call.ts";
+import { leavesOutCollection, nextRequestId, RestCall, type StreamsFor } from "./call.ts";
 import { failureText, notOffered, toFailure } from "./errors.ts";
 import { openApi } from "./openapi.ts";
 import { type Route, routes } from "./routes.ts";
@@ -199,12 +199,13 @@ const tooLarge = "FST_ERR_CTP_BODY_TOO_LARGE";
 
 function fail(request: FastifyRequest, reply: FastifyReply, log: Logger, thrown: unknown): FastifyReply {
   const isTooLarge = (thrown as { readonly code?: unknown }).code === tooLarge;
-  const { code, message, retryAfterSeconds, reason } = toFailure(ofFastify(thrown), request.id, log, {
+  const { code, message, retryAfterSeconds, reason, field } = toFailure(ofFastify(thrown), request.id, log, {
     method: request.method,
     url: request.routeOptions.url,
   });
   if (retryAfterSeconds !== undefined) reply.header("retry-after", String(Math.ceil(retryAfterSeconds)));
   if (reason !== undefined) reply.header("x-sealpoint-reason", reason);
+  if (field !== undefined) reply.header("x-sealpoint-field", field);
   return reply
     .code(isTooLarge ? 413 : code)
     .type(json)
@@ -261,7 +262,7 @@ function serveBasics(app: FastifyInstance, { ready, metrics, portals, api }: Res
     reply.type(json).send(JSON.stringify({ title: serverTitle, version: apiVersion, commit: null })),
   );
   app.get("/healthz", (_request, reply) => reply.type(plainText).send("healthz check passed"));
-  app.get("/livez", (_request, reply) => reply.type(plainText).send("livez check passed"));
+  app.get("/livez", (_request, reply) => reply.type(plainText).send("healthz check passed"));
   app.get("/readyz", (_request, reply) =>
     ready()
       ? reply.type(plainText).send("all shards are ready")
@@ -321,7 +322,7 @@ function noteResponses(app: FastifyInstance, responses: ResponseBook): void {
       endpoints.set(url, endpoint);
     }
     const { name } = request.params as { readonly name?: string };
-    const collection = url.startsWith(collectionPath) ? name : undefined;
+    const collection = url.startsWith(collectionPath) && !leavesOutCollection(request) ? name : undefined;
     const seconds = reply.elapsedTime / 1_000;
     const found = reply.statusCode === 200 && !takesAnyName(request.method, url);
     responses.observe(request.method, endpoint, reply.statusCode, seconds, collection, found);

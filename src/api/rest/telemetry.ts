@@ -24,6 +24,15 @@ export function collectionTelemetry(info: CollectionInfo, shown: ShownCollection
     : { ...collection, shards: [shardOf(info, shown, level)], transfers: [], resharding: [] };
 }
 
+export function snapshotTelemetry({ name, snapshots }: CollectionInfo): object {
+  return {
+    id: name,
+    running_snapshots: snapshots.writing,
+    running_snapshot_recovery: snapshots.restoring,
+    total_snapshot_creations: snapshots.written,
+  };
+}
+
 /** Were every point to have all of its vectors: no count of them is kept. */
 function vectorsOf({ pointsCount, config }: CollectionInfo): number {
   return pointsCount * (Object.keys(config.vectors).length + Object.keys(config.sparseVectors ?? {}).length);

@@ -53,6 +53,7 @@ export function readCollectionInfo(reader: NativeReader): CollectionInfo {
   });
   const vectorBytes = reader.size();
   const payloadBytes = reader.size();
+  const snapshots = { writing: reader.u32(), restoring: reader.u32(), written: reader.size() };
   return {
     name: realName,
     config,
@@ -70,6 +71,7 @@ export function readCollectionInfo(reader: NativeReader): CollectionInfo {
     memory,
     vectorBytes,
     payloadBytes,
+    snapshots,
   };
 }
 

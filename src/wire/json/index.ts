@@ -1,4 +1,5 @@
 export { type RestAnswerName, renderRestAnswer } from "./answers.ts";
+export { readLoggerChange } from "./read-logger.ts";
 export {
   type EncodedRequest,
   encodeRestRequest,

@@ -185,6 +185,7 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
     updateBatch: rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const { collection, wait, operations } = decodeUpdateBatchPoints(bytes);
+      if (operations.length === 0) call.leaveOutCollection();
       const keyed = operations.map((operation) => withPublicKey(operation, call));
       const outcomes = await points.writeAll(collection, keyed, wait, call);
       tellSkipped(

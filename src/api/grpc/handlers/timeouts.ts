@@ -182,6 +182,7 @@ function derived(
       return ends.aborted;
     },
     throwIfAborted: () => ends.throwIfAborted(),
+    leaveOutCollection: () => call.leaveOutCollection(),
     draining: call.draining,
     get log() {
       return call.log;

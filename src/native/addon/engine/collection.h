@@ -76,6 +76,12 @@ struct CollectionStats {
   std::string optimizer_error;
 };
 
+// What was done to a name since the start, of snapshots: a restore hands it on to what takes the collection's place.
+struct SnapshotTally {
+  std::atomic<uint32_t> writing{0}, restoring{0};
+  std::atomic<uint64_t> written{0};
+};
+
 class Collection : public std::enable_shared_from_this<Collection> {
  public:
   // Makes the folders of a new collection, or loads an old one from the store.
@@ -88,6 +94,9 @@ class Collection : public std::enable_shared_from_this<Collection> {
   uint32_t cid() const { return cid_; }
   CollectionRecord record() const;
   CollectionStats stats() const;
+  std::shared_ptr<SnapshotTally> snapshot_tally() const { return snapshot_tally_; }
+  // To be called before anybody else has the collection.
+  void set_snapshot_tally(std::shared_ptr<SnapshotTally> tally) { snapshot_tally_ = std::move(tally); }
   std::vector<FieldIndexInfo> index_infos() const;
   std::vector<VectorMemory> vector_memory() const;
   // Deletes all of the store's that is this collection's in one batch, with what it holds already. Afterwards every write is refused.
@@ -319,6 +328,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   MemoryBudget& budget_;
   const std::string folder_;
   const uint32_t cid_;
+  std::shared_ptr<SnapshotTally> snapshot_tally_ = std::make_shared<SnapshotTally>();
   std::atomic<bool> dropped_{false};
 
   std::mutex write_mutex_;

@@ -133,16 +133,14 @@ void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& cha
     const uint32_t rows = multi ? in.u32() : 1;
     const char* bytes = in.span(size_t{dim} * (sparse ? 8 : 4) * rows);
     const int number = vector_number(name);
+    // The texts are Qdrant's and nothing more: which point is meant, the field says.
     if (number < 0) {
-      throw Error(ErrorKind::kBadInput,
-                  "Wrong input: Not existing vector name error: " + std::string(name) + " (point " + id_text(change.id) + ")", field(name));
+      throw Error(ErrorKind::kBadInput, "Wrong input: Not existing vector name error: " + std::string(name), field(name));
     }
     const VectorField& config = record_.vectors[static_cast<size_t>(number)];
     if (sparse != config.sparse || (multi && !config.multi)) {
       throw Error(ErrorKind::kBadInput,
-                  std::string("Wrong input: Conversion between ") + (multi ? "multi" : "sparse") + " and regular vectors failed (point " + id_text(change.id) +
-                      ", " + field(name) + ")",
-                  field(name));
+                  std::string("Wrong input: Conversion between ") + (multi ? "multi" : "sparse") + " and regular vectors failed", field(name));
     }
     if (sparse) {
       set_sparse(context, change, static_cast<uint16_t>(number), dim, bytes);
@@ -150,9 +148,7 @@ void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& cha
     }
     if (dim != config.dim) {
       throw Error(ErrorKind::kBadInput,
-                  "Wrong input: Vector dimension error: expected dim: " + std::to_string(config.dim) + ", got " + std::to_string(dim) +
-                      " (point " + id_text(change.id) + ", " + field(name) + ")",
-                  field(name));
+                  "Wrong input: Vector dimension error: expected dim: " + std::to_string(config.dim) + ", got " + std::to_string(dim), field(name));
     }
     const bool set = multi ? set_multi(context, change, static_cast<uint16_t>(number), rows, [&](size_t row) { return bytes + row * dim * 4; })
                            : set_vector(context, change, static_cast<uint16_t>(number), bytes);

@@ -195,6 +195,10 @@ std::string Engine::info(ByteReader& in) {
   }
   out.u64(stats.vector_bytes);
   out.u64(stats.payload_bytes);
+  const auto tally = collection->snapshot_tally();
+  out.u32(tally->writing);
+  out.u32(tally->restoring);
+  out.u64(tally->written);
   return std::move(out.bytes());
 }
 

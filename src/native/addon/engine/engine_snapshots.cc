@@ -9,6 +9,29 @@
 
 namespace sealpoint {
 
+namespace {
+
+using Tallies = std::vector<std::shared_ptr<SnapshotTally>>;
+
+// Counts work on some collections as long as it lasts.
+class Running {
+ public:
+  Running(std::atomic<uint32_t> SnapshotTally::*which, Tallies tallies) : which_(which), tallies_(std::move(tallies)) {
+    for (const auto& each : tallies_) ++(each.get()->*which_);
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() {
+    for (const auto& each : tallies_) --(each.get()->*which_);
+  }
+
+ private:
+  std::atomic<uint32_t> SnapshotTally::*which_;
+  const Tallies tallies_;
+};
+
+}  // namespace
+
 // text collection (empty: the whole storage), text path of the new file, text path of the snapshot that it is based on (empty: none). Answers
 // u64 size, text SHA-256.
 std::string Engine::create_snapshot(ByteReader& in) {
@@ -16,15 +39,23 @@ std::string Engine::create_snapshot(ByteReader& in) {
   std::optional<SnapshotBase> base;
   std::vector<SnapshotSource> sources;
   std::vector<std::pair<std::string, std::string>> aliases;
+  Tallies tallies;
   if (!name.empty()) {
-    sources.push_back(require(name)->snapshot_source());
+    const auto collection = require(name);
+    sources.push_back(collection->snapshot_source());
+    tallies.push_back(collection->snapshot_tally());
     if (!base_path.empty()) base = read_base(base_path, sources.front().record, closing_);
   } else {
     std::shared_lock lock(names_mutex_);
-    for (const auto& [each, collection] : collections_) sources.push_back(collection->snapshot_source());
+    for (const auto& [each, collection] : collections_) {
+      sources.push_back(collection->snapshot_source());
+      tallies.push_back(collection->snapshot_tally());
+    }
     aliases.assign(aliases_.begin(), aliases_.end());
   }
+  const Running running(&SnapshotTally::writing, tallies);
   const auto [size, sha256] = write_snapshot(*store_, sources, aliases, name.empty(), base, path, closing_);
+  for (const auto& each : tallies) ++each->written;
   ByteWriter out;
   out.u64(size);
   out.text(sha256);
@@ -52,11 +83,16 @@ std::string Engine::restore_snapshot(ByteReader& in) {
   if (paths.empty()) throw Error(ErrorKind::kInternal, "no snapshot to restore");
   std::string name(in.text());
   const std::string sha256(in.text());
+  Tallies tallies;
   {
     std::shared_lock lock(names_mutex_);
     const auto alias = aliases_.find(name);
     if (alias != aliases_.end()) name = alias->second;
+    // What a snapshot of the whole storage replaces is known only at the end, so nothing is counted there.
+    const auto replaced = collections_.find(name);
+    if (replaced != collections_.end()) tallies.push_back(replaced->second->snapshot_tally());
   }
+  const Running running(&SnapshotTally::restoring, std::move(tallies));
   std::vector<uint32_t> marked;
   std::vector<std::shared_ptr<Collection>> fresh;
   const auto discard = [&] {
@@ -126,9 +162,13 @@ void Engine::put_in_place(const StagedSnapshot& staged, const std::vector<std::s
   std::vector<std::shared_ptr<Collection>> replaced;
   rocksdb::WriteBatch batch;
   auto aliases = aliases_;
-  for (const StagedCollection& one : staged.collections) {
+  for (size_t i = 0; i < fresh.size(); ++i) {
+    const StagedCollection& one = staged.collections[i];
     const auto found = collections_.find(one.record.name);
-    if (found != collections_.end()) replaced.push_back(found->second);
+    if (found != collections_.end()) {
+      replaced.push_back(found->second);
+      fresh[i]->set_snapshot_tally(found->second->snapshot_tally());
+    }
     // In a snapshot of the whole storage the names of its collections win over aliases that came later.
     if (aliases.erase(one.record.name) != 0) batch.Delete(store_->meta(), "a" + one.record.name);
     one.commit(*store_, batch);
