@@ -1,6 +1,7 @@
 export * from "./access.ts";
 export * from "./cancellation.ts";
 export * from "./collection.ts";
+export * from "./collections.ts";
 export * from "./datetime.ts";
 export * from "./errors.ts";
 export * from "./explanation.ts";
@@ -10,4 +11,3 @@ export * from "./limits.ts";
 export * from "./payload.ts";
 export * from "./query.ts";
 export * from "./strict.ts";
-export * from "./young-memory.ts";

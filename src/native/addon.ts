@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { type Cancellation, DomainError, type ErrorKind, limits } from "../core/index.ts";
+import { beginCollectionsWith, type Cancellation, DomainError, type ErrorKind, limits } from "../core/index.ts";
 import { NativeReader, NativeWriter } from "./bytes.ts";
 import { TicketBook } from "./tickets.ts";
 
@@ -113,6 +113,7 @@ interface Addon {
   ): Promise<ArrayBuffer>;
   takeS5Vectors(json: Uint8Array, dimensions: number, rows: number, vectors: Uint8Array): ArrayBuffer | undefined;
   simdLevel(): string;
+  beginCollection(): void;
 }
 
 let loaded: Addon | undefined;
@@ -124,7 +125,9 @@ function load(): Addon {
   if (!existsSync(path)) {
     throw new DomainError("unavailable", `the native addon is not built (${path} is missing): run \`make native\``);
   }
-  loaded = createRequire(import.meta.url)(path) as Addon;
+  const addon = createRequire(import.meta.url)(path) as Addon;
+  loaded = addon;
+  beginCollectionsWith(() => addon.beginCollection());
   return loaded;
 }
 

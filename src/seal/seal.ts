@@ -77,10 +77,12 @@ export async function sealBatch(items: readonly SealItem[], options: SealBatchOp
   const leaveOut = clearFields === undefined || clearFields.size === 0 ? sealedKeyOnly : withSealedKey(clearFields);
   const envelopes: Uint8Array[] = [];
   const slices = new TimeSlices();
-  let rows = new RowBatch();
+  // Beside its payload a row takes its id and a few lengths, some padding, and the names of the payload's types.
+  const rowBytes = items.reduce((sum, { payload }) => sum + payload.length + 64, 0);
+  let rows = new RowBatch(rowBytes);
   const seal = async () => {
     const full = rows;
-    rows = new RowBatch();
+    rows = new RowBatch(rowBytes);
     await full.seal(sealingId, freshEphemeral, envelopes);
   };
   try {
@@ -100,11 +102,21 @@ export async function sealBatch(items: readonly SealItem[], options: SealBatchOp
   return envelopes;
 }
 
+/** Large memories are used again: V8 runs a full collection for every few fresh ones. */
+function writerOf(bytes: number): NativeWriter {
+  return bytes < 64 * 1024 ? new NativeWriter(bytes) : NativeWriter.reusing(bytes);
+}
+
 /** Rows on their way to a native thread. */
 class RowBatch {
-  private readonly rows = new NativeWriter(64 * 1024);
+  private readonly rows: NativeWriter;
   private readonly recipients = new Map<PublicKey, number>();
   count = 0;
+
+  /** Of about so many bytes. */
+  constructor(bytes: number) {
+    this.rows = writerOf(Math.min(bytes, nativeBatchBytesMax));
+  }
 
   get bytes(): number {
     return this.rows.size;
@@ -122,7 +134,7 @@ class RowBatch {
 
   async seal(sealingId: Uint8Array, fresh: boolean, envelopes: Uint8Array[]): Promise<void> {
     const rows = this.rows.done();
-    const message = new NativeWriter(256 + this.recipients.size * 96 + rows.length)
+    const message = writerOf(256 + this.recipients.size * 96 + rows.length)
       .blob(sealingId)
       .u8(fresh ? 1 : 0)
       .u32(this.recipients.size);
@@ -133,11 +145,14 @@ class RowBatch {
       const answer = new NativeReader(await nativeSealBatch(bytes));
       for (let left = answer.u32(); left > 0; left--) envelopes.push(answer.blob());
     } finally {
-      bytes.fill(0);
+      message.wipe();
+      message.release();
     }
   }
 
+  /** Wipes the rows and gives their memory back; they take no more. */
   wipe(): void {
     this.rows.wipe();
+    this.rows.release();
   }
 }

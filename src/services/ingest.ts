@@ -42,6 +42,8 @@ export interface BulkChunk {
   readonly places: readonly number[] | undefined;
   /** Points that could not be read. */
   readonly refused: readonly RefusedPoint[];
+  /** Gives the memory of the points back, once they are stored. */
+  release(): void;
 }
 
 /** A chunk whose points are read only when they have to be. */
@@ -50,8 +52,8 @@ export interface EncodedBulkChunk {
   readonly sequence: bigint;
   readonly points: EncodedUpsert;
   read(): Promise<BulkChunk>;
-  /** Called when the points were stored without reading them here: nobody needs their bytes any more. */
-  release(): void;
+  /** Called when the points were stored: nobody needs their bytes any more, nor what read() gave. "read": they may have been sealed. */
+  release(stored: "encoded" | "read"): void;
 }
 
 export interface BulkMessage {
@@ -366,7 +368,11 @@ class BulkStream {
       const ack = await this.#writeEncoded(chunk, turn, previous, room);
       if (ack !== undefined) return ack;
     }
-    return this.#writeRead(await chunk.read(), turn, previous, room);
+    const read = await chunk.read();
+    const ack = await this.#writeRead(read, turn, previous, room);
+    read.release();
+    chunk.release("read");
+    return ack;
   }
 
   /** Undefined when the chunk's points have to be read. */
@@ -384,7 +390,7 @@ class BulkStream {
       try {
         const result = await this.#engine.writeEncoded(this.#collection, points, { wait: true, stream, turn });
         if (result === undefined) return undefined;
-        chunk.release();
+        chunk.release("encoded");
         return result.applied
           ? { kind: "ack", sequence, applied: true, pointsApplied: points.count, refused: [] }
           : repeated(sequence);

@@ -94,20 +94,6 @@ export function splitStored(stored: Uint8Array, field = "$sealpoint"): Uint8Arra
   return envelopes;
 }
 
-export function joinStored(envelopes: readonly Uint8Array[]): Uint8Array {
-  let size = 0;
-  for (const envelope of envelopes) size += 4 + envelope.length;
-  const out = new Uint8Array(size);
-  const view = new DataView(out.buffer);
-  let pos = 0;
-  for (const envelope of envelopes) {
-    view.setUint32(pos, envelope.length);
-    out.set(envelope, pos + 4);
-    pos += 4 + envelope.length;
-  }
-  return out;
-}
-
 /** The documented JSON object of one envelope. */
 export function envelopeToJson(envelope: Uint8Array, field?: string): { readonly [key: string]: PayloadValue } {
   const parts = splitEnvelope(envelope, field);

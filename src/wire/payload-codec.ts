@@ -13,7 +13,7 @@ import {
   sealedValueField,
 } from "../core/index.ts";
 import { envelopeToJson, splitStored } from "./envelope.ts";
-import { BackwardWriter, ByteReader, WireFault } from "./proto-bytes.ts";
+import { BackwardWriter, type ByteArena, ByteReader, WireFault } from "./proto-bytes.ts";
 
 export const entryTag = 0x12;
 export const keyTag = 0x0a;
@@ -50,11 +50,11 @@ export function encodePayload(object: PayloadObject, field = "payload"): Encoded
   return finishWriter(field);
 }
 
-export function finishWriter(field: string): EncodedPayload {
+export function finishWriter(field: string, arena?: ByteArena): EncodedPayload {
   if (writer.length > limits.payloadBytesMax) {
     throw badInput(`${field}: larger than ${limits.payloadBytesMax} bytes`, field);
   }
-  return writer.finish();
+  return writer.finish(arena);
 }
 
 export function writeEntry(

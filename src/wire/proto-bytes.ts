@@ -126,6 +126,41 @@ export class ByteReader {
   }
 }
 
+const arenaBlockBytes = 64 * 1024;
+
+/**
+ * One memory for many results, taken in blocks: one of its own for each would cost more than making it, and V8 has to look after each. What lies in it stays until all
+ * of a block is unused, or until release().
+ */
+export class ByteArena {
+  readonly #blocks: Uint8Array<ArrayBuffer>[] = [];
+  #block = new Uint8Array(0);
+  #used = 0;
+
+  /** So many bytes, not zeroed. `expected`: how many more will be asked for, with them; what a block is at most, unless one result is larger. */
+  take(count: number, expected: number, blockBytesMax: number): Uint8Array<ArrayBuffer> {
+    if (this.#used + count > this.#block.length) {
+      const size = Math.max(count, Math.min(expected, blockBytesMax));
+      this.#block = new Uint8Array(Buffer.allocUnsafeSlow(size).buffer as ArrayBuffer);
+      this.#blocks.push(this.#block);
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used = at + count;
+    return this.#block.subarray(at, this.#used);
+  }
+
+  /** Wipes what was taken and gives the memory back at once; results are empty from then on. */
+  release(): void {
+    for (const block of this.#blocks.splice(0)) {
+      block.fill(0);
+      block.buffer.transfer(0);
+    }
+    this.#block = new Uint8Array(0);
+    this.#used = 0;
+  }
+}
+
 /**
  * Writes from the end of a buffer towards its start, so that the length of a nested message is known when its header is
  * written and nothing is measured twice.
@@ -150,9 +185,10 @@ export class BackwardWriter {
     this.pos = this.buffer.length;
   }
 
-  finish(): Uint8Array {
+  /** A copy, in memory of its own or in `arena`'s. */
+  finish(arena?: ByteArena): Uint8Array {
     // A plain array, not a Buffer: Buffer's slice() shares memory, which surprises whoever takes this for a Uint8Array.
-    const out = new Uint8Array(this.length);
+    const out = arena?.take(this.length, arenaBlockBytes, arenaBlockBytes) ?? new Uint8Array(this.length);
     out.set(this.buffer.subarray(this.pos));
     return out;
   }

@@ -1,6 +1,6 @@
 /** Envelopes inside payloads: the stored form (docs of core/payload.ts) and the documented JSON form, and the way between. */
 import { badInput, DomainError, type EncodedPayload, limits, type PayloadValue, sealedKey } from "../core/index.ts";
-import { envelopeFromJson, envelopeToJson, joinStored, splitStored } from "./envelope.ts";
+import { envelopeFromJson, envelopeToJson, splitStored } from "./envelope.ts";
 import {
   decodeValueAt,
   entryTag,
@@ -14,7 +14,7 @@ import {
   writeEntry,
   writer,
 } from "./payload-codec.ts";
-import { ByteReader } from "./proto-bytes.ts";
+import { type ByteArena, ByteReader } from "./proto-bytes.ts";
 
 const sealedKeyBytes = Buffer.from(sealedKey, "latin1");
 
@@ -87,14 +87,22 @@ export function readEnvelopes(payload: EncodedPayload, field = "payload"): Uint8
   return value.map((item, i) => envelopeFromJson(item, `${name}[${i}]`));
 }
 
-/** A payload in stored form: the envelopes first, then the clear entries as they are. */
-export function buildSealed(envelopes: readonly Uint8Array[], clear: EncodedPayload): EncodedPayload {
-  const stored = joinStored(envelopes);
+/** A payload in stored form: the envelopes first, then the clear entries as they are. In `arena`'s memory where there is one. */
+export function buildSealed(
+  envelopes: readonly Uint8Array[],
+  clear: EncodedPayload,
+  arena?: ByteArena,
+): EncodedPayload {
   writer.reset();
   writer.raw(clear);
   const end = writer.length;
-  writer.raw(stored);
-  writer.uint32(stored.length);
+  for (let at = envelopes.length - 1; at >= 0; at--) {
+    const envelope = envelopes[at] as Uint8Array;
+    writer.raw(envelope);
+    // u32, big endian.
+    for (let rest = envelope.length, byte = 0; byte < 4; byte++, rest >>>= 8) writer.byte(rest & 255);
+  }
+  writer.uint32(writer.length - end);
   writer.byte(sealedTag);
   writer.uint32(writer.length - end);
   writer.byte(valueTag);
@@ -102,7 +110,7 @@ export function buildSealed(envelopes: readonly Uint8Array[], clear: EncodedPayl
   writer.byte(keyTag);
   writer.uint32(writer.length - end);
   writer.byte(entryTag);
-  return finishWriter("payload");
+  return finishWriter("payload", arena);
 }
 
 const sealedKeyOnly: ReadonlySet<string> = new Set([sealedKey]);

@@ -7,6 +7,7 @@ import { mapFilter } from "./filter.ts";
 import { decodePieces } from "./messages.ts";
 import { checkOrdering } from "./ordering.ts";
 import { readPointId, requirePointId } from "./point-id.ts";
+import { ByteArena } from "./proto-bytes.ts";
 import { fieldMask, joinPieces, MessageReader } from "./reader.ts";
 import { decodingSteps, runAtOnce, runInSlices, type Steps } from "./steps.ts";
 import { decodeVectors, FloatArena, type GivenVectors, readVectors } from "./vectors.ts";
@@ -38,6 +39,8 @@ export interface UpsertRequest {
   readonly condition: WireCondition | undefined;
   readonly publicKey: string | undefined;
   readonly freshEphemeral: boolean;
+  /** Gives the memory of the points back, once they are stored. */
+  release(): void;
 }
 
 export const tagPublicKey = ((50_001 << 3) | 2) >>> 0;
@@ -53,8 +56,7 @@ const pointMask = fieldMask(1, 3, 4);
 export class PointReader {
   readonly #floats: FloatArena;
   readonly #field: string;
-  #payloads = new Uint8Array(0);
-  #payloadsUsed = 0;
+  readonly #payloads = new ByteArena();
   readonly #entryStarts: number[] = [];
 
   constructor(bytesMax: number, field = "points") {
@@ -139,6 +141,12 @@ export class PointReader {
     return { id: id as PointId, payload: payload ?? emptyPayload, vectors: vectors ?? [], publicKey };
   }
 
+  /** Wipes and gives back what the points lie in: payloads and vectors that were read are empty from then on. */
+  release(): void {
+    this.#payloads.release();
+    this.#floats.release();
+  }
+
   /** Where the vectors stand that `read` took last. */
   #vectorsAt = 0;
 
@@ -158,15 +166,7 @@ export class PointReader {
       const length = r.length();
       r.pos += length;
     }
-    const size = r.pos - first;
-    if (this.#payloadsUsed + size > this.#payloads.length) {
-      const left = bytes.length - first;
-      this.#payloads = new Uint8Array(Buffer.allocUnsafeSlow(Math.max(size, Math.min(left, payloadArenaBytes))).buffer);
-      this.#payloadsUsed = 0;
-    }
-    const at = this.#payloadsUsed;
-    this.#payloadsUsed = at + size;
-    const run = this.#payloads.subarray(at, at + size);
+    const run = this.#payloads.take(r.pos - first, bytes.length - first, payloadArenaBytes);
     run.set(bytes.subarray(first, r.pos));
     for (const start of starts) run[start] = tagStoredEntry;
     return run;
@@ -241,7 +241,7 @@ function* readUpsert(bytes: Uint8Array): Steps<UpsertRequest> {
   }
   decodePieces(ShardKeySelectorSchema, shardKeys);
   const condition = mapWriteCondition(decodePieces(FilterSchema, updateFilter), mode, "");
-  return { collection, wait, points, condition, publicKey, freshEphemeral };
+  return { collection, wait, points, condition, publicKey, freshEphemeral, release: () => reader.release() };
 }
 
 export function append(pieces: Uint8Array[] | undefined, piece: Uint8Array): Uint8Array[] {
@@ -287,6 +287,8 @@ export interface BulkChunk {
   /** Places in the chunk of `points`, when some were refused. */
   readonly places: readonly number[] | undefined;
   readonly refused: readonly RefusedPoint[];
+  /** Gives the memory of the points back, once they are stored. */
+  release(): void;
 }
 
 const bulkName = "sealpoint.v1.BulkUpsertRequest";
@@ -355,9 +357,11 @@ function* readChunk(pieces: readonly Uint8Array[]): Steps<BulkChunk> {
   let places: number[] | undefined;
   let sequence = 0n;
   let index = 0;
+  const readers: PointReader[] = [];
   for (const piece of pieces) {
     const r = new MessageReader(piece);
     const reader = new PointReader(piece.length);
+    readers.push(reader);
     while (r.pos < r.end) {
       const tag = r.tag();
       if (tag === 0x08) {
@@ -380,5 +384,8 @@ function* readChunk(pieces: readonly Uint8Array[]): Steps<BulkChunk> {
       }
     }
   }
-  return { kind: "chunk", sequence, points, places, refused };
+  const release = () => {
+    for (const reader of readers) reader.release();
+  };
+  return { kind: "chunk", sequence, points, places, refused, release };
 }

@@ -2,6 +2,7 @@
  * Dense vectors: qdrant.Vector, DenseVector, Vectors and NamedVectors. The usual shapes are read here, floats copied
  * out (they stand unaligned on the wire); whatever else the encoding allows goes to the generated code.
  */
+
 import type { DenseVector, Vector, VectorInput, Vectors } from "../../gen/qdrant/points_pb.js";
 import { VectorsSchema } from "../../gen/qdrant/points_pb.js";
 import {
@@ -13,6 +14,7 @@ import {
   type VectorValue,
 } from "../core/index.ts";
 import { decodePieces } from "./messages.ts";
+import { ByteArena } from "./proto-bytes.ts";
 import { Malformed, type MessageReader } from "./reader.ts";
 import { mapFlat, mapInference, mapMulti, mapSparse } from "./vector-values.ts";
 
@@ -29,9 +31,7 @@ const arenaFloatsMax = 1 << 16;
 
 /** One memory for the vectors of one request: an allocation of its own for each would cost more than reading it. */
 export class FloatArena {
-  #floats = new Float32Array(0);
-  #bytes = new Uint8Array(0);
-  #used = 0;
+  readonly #arena = new ByteArena();
   #left: number;
 
   /** `bytesMax` bounds what the request can hold in floats. */
@@ -41,18 +41,15 @@ export class FloatArena {
 
   /** Copies little-endian floats from the wire. */
   copy(bytes: Uint8Array, at: number, count: number): Float32Array {
-    if (this.#used + count > this.#floats.length) {
-      const size = Math.max(count, Math.min(this.#left, arenaFloatsMax));
-      const buffer = Buffer.allocUnsafeSlow(size * 4).buffer;
-      this.#floats = new Float32Array(buffer);
-      this.#bytes = new Uint8Array(buffer);
-      this.#used = 0;
-    }
-    const from = this.#used;
-    this.#used += count;
+    const into = this.#arena.take(count * 4, this.#left * 4, arenaFloatsMax * 4);
     this.#left -= count;
-    this.#bytes.set(bytes.subarray(at, at + count * 4), from * 4);
-    return this.#floats.subarray(from, from + count);
+    into.set(bytes.subarray(at, at + count * 4));
+    return new Float32Array(into.buffer, into.byteOffset, count);
+  }
+
+  /** Vectors that were read are empty from then on. */
+  release(): void {
+    this.#arena.release();
   }
 }
 

@@ -103,3 +103,13 @@ test("the server's calls are received by it", async () => {
     server.forceClose();
   }
 });
+
+test("what may have been sealed is wiped before its memory is used again", () => {
+  for (const size of [100, 700_000]) {
+    const [message] = new MessageAssembler(-1).write(framed(Buffer.alloc(size, 0x5a))) as [Buffer];
+    const body = message.subarray(5);
+    expect(body.every((byte) => byte === 0x5a)).toBe(true);
+    releaseRequest(body, true);
+    expect(body.every((byte) => byte === 0)).toBe(true);
+  }
+});

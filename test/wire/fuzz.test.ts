@@ -141,11 +141,14 @@ function isPlain({ prefetch, query, lookupFrom, params }: QueryRequest): boolean
   return prefetch.length === 0 && lookupFrom === undefined && plainQuery && plainParams;
 }
 
+/** Damage can make a prefetch of other bytes, which is not what is compared here. */
+class HasPrefetch extends Error {}
+
 /** Odd encodings come as universal queries, which say the same. */
 function ourSearch(given: SearchRequest | WireQuery): unknown {
   const { query, prefetch, params, using, filter, limit, offset, scoreThreshold, payload, vectors } =
     toUniversal(given);
-  expect(prefetch).toEqual([]);
+  if (prefetch.length > 0) throw new HasPrefetch();
   const vector = query?.kind === "nearest" ? query.vector : undefined;
   const { hnswEf, exact, indexedOnly } = params;
   return {
@@ -342,7 +345,7 @@ const cases = [
     schema: UpsertPointsSchema,
     arbitrary: upsert,
     ours: (bytes) => {
-      const request = decodeUpsertPoints(bytes);
+      const { release: _, ...request } = decodeUpsertPoints(bytes);
       return { ...request, points: ourPoints(request.points) };
     },
     plain: (message) => ({
@@ -480,6 +483,7 @@ describe(`hot readers against the generated code (seed ${seed})`, () => {
           const bytes = damage(toBinary(schema, create(schema, withoutPayloads(init) as never)), random);
           const mine = attempt(() => ours(bytes));
           if ("error" in mine) {
+            if (mine.error instanceof HasPrefetch) return;
             expect(mine.error).toBeInstanceOf(DomainError);
             expect(["bad_input", "unimplemented"]).toContain((mine.error as DomainError).kind);
             return;

@@ -4,7 +4,7 @@
  * them, and one of 60 MB is copied in one go. Here frames are copied as they come, and memories of large messages are used again.
  */
 import type { ServerInterceptingCall, ServerInterceptor } from "@grpc/grpc-js";
-import { limits, noteReceived } from "../../core/index.ts";
+import { limits, noteCall, noteReceived } from "../../core/index.ts";
 
 /** gRPC over HTTP/2, Length-Prefixed-Message: compressed flag, length. */
 const headerBytes = 5;
@@ -32,10 +32,11 @@ function takeMemory(bytes: number): Buffer {
 }
 
 /**
- * Lets the memory of a request that was received here be used again; nothing may read the request's bytes any more. Not for what was to be sealed: it
- * would keep the plaintext around.
+ * Lets the memory of a request that was received here be used again; nothing may read the request's bytes any more. What may have been sealed is wiped
+ * first, so that no plaintext lies around.
  */
-export function releaseRequest(bytes: Uint8Array): void {
+export function releaseRequest(bytes: Uint8Array, wipe = false): void {
+  if (wipe) bytes.fill(0);
   const { buffer } = bytes;
   if (!taken.delete(buffer) || buffer.byteLength > limits.spareRequestBytesMax) return;
   if (spares.length < limits.spareRequestsMax) spares.push(Buffer.from(buffer as ArrayBuffer));
@@ -112,6 +113,7 @@ interface CallInternals {
 
 /** Has to come first, where it sees grpc-js's own call. Where that has no decoder (another version) everything stays as it is. */
 export const receiveInterceptor: ServerInterceptor = (_method, call) => {
+  noteCall();
   const internals = call as ServerInterceptingCall & CallInternals;
   if (internals.decoder !== undefined && typeof internals.maxReceiveMessageSize === "number") {
     internals.decoder = new MessageAssembler(internals.maxReceiveMessageSize);

@@ -20,6 +20,7 @@ import {
   validateEnvelopes,
 } from "../../seal/index.ts";
 import {
+  ByteArena,
   buildSealed,
   encodePayload,
   findSealed,
@@ -191,6 +192,7 @@ async function admitUpsert(policy: AdmissionPolicy, operation: Upsert): Promise<
     }
   }
   const envelopes = await seal(policy, items, operation.freshEphemeral);
+  const arena = new ByteArena();
   for (let k = 0; k < places.length; k++) {
     if (slices.due()) await slices.yield();
     const place = places[k] as number;
@@ -198,7 +200,7 @@ async function admitUpsert(policy: AdmissionPolicy, operation: Upsert): Promise<
     points[place] = {
       id: point.id,
       vectors: point.vectors,
-      payload: buildSealed([envelopes[k] as Uint8Array], clearPart(policy, point.payload)),
+      payload: buildSealed([envelopes[k] as Uint8Array], clearPart(policy, point.payload), arena),
     };
   }
   return { kind: "upsert", points, condition: operation.condition };

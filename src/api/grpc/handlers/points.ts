@@ -173,6 +173,11 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
         request.wait,
         call,
       );
+      // What was to be sealed may still be on its way to it.
+      if (outcome.timedOut !== true) {
+        request.release();
+        releaseRequest(bytes, true);
+      }
       return withUsage(encodeUpdateResponse([outcome], secondsSince(startMs)), outcome.usage);
     }),
     delete: write(decodeDeletePoints),
