@@ -9,10 +9,17 @@ import {
   type ServiceBinding,
   startGrpcServer,
 } from "./api/grpc/index.ts";
-import { addEngineMetrics, addS5Metrics, type RestApi, type RestServer, startRestServer } from "./api/rest/index.ts";
+import {
+  addEngineMetrics,
+  addQuotaMetric,
+  addS5Metrics,
+  type RestApi,
+  type RestServer,
+  startRestServer,
+} from "./api/rest/index.ts";
 import { type Access, fullAccess, limits } from "./core/index.ts";
 import { SealedIndexes } from "./engine/embedded/index.ts";
-import { AttachmentTable, createSharedChanges, guardEngine } from "./engine/index.ts";
+import { AttachmentTable, createSharedChanges, guardEngine, Quota } from "./engine/index.ts";
 import {
   createAuthenticator,
   createLog,
@@ -80,7 +87,7 @@ function restApi(
   { engine }: Database,
   { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
   { responses, methods, collections }: Pick<Metrics, "responses" | "methods" | "collections">,
-  logger: LoggerControl,
+  own: Pick<RestApi, "logger" | "quota">,
 ): RestApi {
   const engineFor = (access: Access) => (access === fullAccess ? engine : guardEngine(engine, access));
   const doorsOf = (tables: readonly ServiceBinding[]) => ({
@@ -101,7 +108,7 @@ function restApi(
     return doors;
   };
   return {
-    logger,
+    ...own,
     responses,
     methods,
     collections,
@@ -137,8 +144,11 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const begunMs = performance.now();
   const changes = createSharedChanges();
   const attachments = new AttachmentTable();
-  const database = openDatabase(config, changes, attachments);
+  const quota = new Quota(config.dataDir);
+  const database = openDatabase(config, changes, attachments, quota);
+  quota.load(config.quota);
   addDatabaseMetrics(metrics, database);
+  addQuotaMetric(metrics, quota);
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
   const nameLeftOut = leftOutLogger(database, log);
   await nameLeftOut();
@@ -176,7 +186,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   try {
     door =
       config.rpcThreads > 1
-        ? await startRpcThreads({ config, log, changes, attachments, ...shared })
+        ? await startRpcThreads({ config, log, changes, attachments, quota, ...shared })
         : await startGrpcServer({ ...common, port: config.grpcPort, metrics, ...tables });
     rest = await startRestServer({
       ...common,
@@ -184,7 +194,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       ready: () => ready,
       metrics: metrics.registry,
       portals: () => s5.health(),
-      api: restApi(database, tables, metrics, logger),
+      api: restApi(database, tables, metrics, { logger, quota }),
       cors: config.cors,
     });
   } catch (error) {

@@ -10,4 +10,5 @@ export * from "./ids.ts";
 export * from "./limits.ts";
 export * from "./payload.ts";
 export * from "./query.ts";
+export * from "./quota.ts";
 export * from "./strict.ts";

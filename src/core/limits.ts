@@ -172,6 +172,8 @@ export const limits = {
   spareRequestBytesMax: 1024 * 1024,
   /** Milliseconds between two looks which callers have given up their reads. */
   cancellationLookMs: 20,
+  /** Milliseconds for which a reading of the memory and disk that quotas limit is good. */
+  quotaReadingMs: 1_000,
   /** Write batches waiting natively per process; more are refused as exhausted. */
   nativeQueueMax: 4_096,
   /** Milliseconds between two syncs under the fsync policy "interval": all that a power failure may lose. */

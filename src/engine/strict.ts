@@ -2,7 +2,6 @@
  * Strict mode as a decorator of the engine's contract, under every door: a collection whose configuration sets limits refuses what goes
  * beyond them, in Qdrant's words. It lies over the sealing, so that it judges what callers ask for and not what the sealing reads.
  */
-import { totalmem } from "node:os";
 import {
   badInput,
   type CollectionInfo,
@@ -17,6 +16,7 @@ import {
   type StrictMode,
 } from "../core/index.ts";
 import type { AdmittedWrite, NearestQuery, SealedEngine, WriteOperation } from "./engine.ts";
+import { residentMemoryPercent } from "./quota.ts";
 import {
   checkExpression,
   checkFilter,
@@ -399,7 +399,7 @@ function checkVectors(
 
 function checkResidentMemory({ maxResidentMemoryPercent: most }: StrictMode): void {
   if (most === undefined) return;
-  const used = Math.floor((process.memoryUsage.rss() / totalmem()) * 100);
+  const used = residentMemoryPercent();
   if (used < most) return;
   throw strictError(
     `Resident memory usage is at ${used}% of total memory, exceeding the configured limit of ${most}%`,

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { isIP } from "node:net";
 import { totalmem } from "node:os";
 import { join, resolve } from "node:path";
-import { type CollectionDefaults, limits } from "../core/index.ts";
+import { type CollectionDefaults, limits, type QuotaConfig } from "../core/index.ts";
 import { readCollectionDefaults } from "./collection-defaults.ts";
 import { type InferenceConfig, readInferenceConfig } from "./inference-config.ts";
 import { type OnnxConfig, readOnnxConfig } from "./onnx-config.ts";
@@ -51,6 +51,8 @@ export interface ServerConfig {
   /** MiB that writes leave free on the disk; the engine decides when absent. */
   readonly diskReserveMegabytes?: number;
   readonly collectionDefaults: CollectionDefaults;
+  /** Until others are set by a call. */
+  readonly quota: QuotaConfig;
   /** Absent: as many as the engine can have. */
   readonly collectionsMax?: number | undefined;
   /** Threads that serve reads and writes natively, and those that build graphs; 0: one per core. */
@@ -135,6 +137,7 @@ export function readConfig(
     collectionDefaults: readCollectionDefaults(text, (message) => {
       throw new ConfigError(message);
     }),
+    quota: readQuota(text),
     collectionsMax: parseCount(text, "SEALPOINT_COLLECTIONS_MAX", 0, limits.collectionsMax),
     readThreads: parseCount(text, "SEALPOINT_READ_THREADS", 0, limits.nativeThreadsMax) ?? 0,
     buildThreads: parseCount(text, "SEALPOINT_BUILD_THREADS", 0, limits.nativeThreadsMax) ?? 0,
@@ -251,6 +254,17 @@ function parseCount(
   const count = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
   if (count >= least && count <= most) return count;
   throw new ConfigError(`${name}: ${JSON.stringify(value)} is not a whole number from ${least} to ${most}`);
+}
+
+function readQuota(text: (name: string) => string | undefined): QuotaConfig {
+  const percent = (name: string, least: number) => parseCount(text, `SEALPOINT_QUOTA_${name}_PERCENT`, least, 100);
+  const [memory, disk, margin] = [percent("MEMORY", 1), percent("DISK", 1), percent("RELEASE_MARGIN", 0)];
+  return {
+    enabled: parseFlag("SEALPOINT_QUOTAS", text("SEALPOINT_QUOTAS")),
+    ...(memory === undefined ? {} : { maxResidentMemoryPercent: memory }),
+    ...(disk === undefined ? {} : { maxDiskUsagePercent: disk }),
+    ...(margin === undefined ? {} : { releaseMarginPercent: margin }),
+  };
 }
 
 function parseMegabytes(name: string, value: string | undefined): number | undefined {

@@ -6,6 +6,8 @@ import {
   type Attachments,
   attachedEngine,
   guardEngine,
+  type Quota,
+  quotaEngine,
   sealEngine,
   strictEngine,
   unextendedEngine,
@@ -26,9 +28,15 @@ export interface Database {
 }
 
 /** `changes`: of createSharedChanges, the same for every thread. The first thread to open waits until all is loaded; the others find it open. */
-export function openDatabase(config: ServerConfig, changes: SharedArrayBuffer, attachments: Attachments): Database {
+export function openDatabase(
+  config: ServerConfig,
+  changes: SharedArrayBuffer,
+  attachments: Attachments,
+  quota: Quota,
+): Database {
   const embedded = openEmbeddedEngine(config);
-  const extended = strictEngine(sealEngine(attachedEngine(embedded, attachments), changes), changes);
+  const sealed = sealEngine(attachedEngine(embedded, attachments), changes);
+  const extended = quotaEngine(strictEngine(sealed, changes), quota);
   const engine = config.extensions ? extended : unextendedEngine(extended);
   const offered = (services: readonly ServiceBinding[]): readonly ServiceBinding[] =>
     config.extensions ? services : services.filter(({ service }) => !service.typeName.startsWith("sealpoint."));

@@ -1,7 +1,7 @@
 /** Starts, asks and ends the threads that serve the gRPC port together. */
 import { Worker } from "node:worker_threads";
 import { reservePort } from "../api/grpc/index.ts";
-import type { AttachmentTable } from "../engine/index.ts";
+import type { AttachmentTable, Quota } from "../engine/index.ts";
 import { type Logger, type LogLevel, type ServerConfig, type ThreadFigures, ThreadPort } from "../ops/index.ts";
 import { type S5Backend, serveS5 } from "../s5/index.ts";
 import { type Streams, serveStreams } from "../services/index.ts";
@@ -14,6 +14,8 @@ export interface RpcWorkerData {
   readonly changes: SharedArrayBuffer;
   /** Of what is attached (AttachmentTable). */
   readonly attached: SharedArrayBuffer;
+  /** What the Quota of the main thread shares. */
+  readonly quota: SharedArrayBuffer;
 }
 
 export interface RpcThreads {
@@ -34,6 +36,7 @@ export interface RpcThreadsOptions {
   readonly s5: S5Backend;
   readonly streams: Streams;
   readonly attachments: AttachmentTable;
+  readonly quota: Quota;
 }
 
 /** Young generation of a thread: bin/sealpoint.mjs gives the whole process 4 MB semi-spaces, three of which make one of these. */
@@ -82,11 +85,12 @@ export async function startRpcThreads(options: RpcThreadsOptions): Promise<RpcTh
   };
 }
 
-function startThread({ config, log, changes, s5, streams, attachments }: RpcThreadsOptions, name: string): Thread {
+function startThread(options: RpcThreadsOptions, name: string): Thread {
+  const { config, log, changes, s5, streams, attachments, quota } = options;
   const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
   const worker = new Worker(new URL(`./rpc-worker${extension}`, import.meta.url), {
     name,
-    workerData: { config, name, changes, attached: attachments.changes } satisfies RpcWorkerData,
+    workerData: { config, name, changes, attached: attachments.changes, quota: quota.shared } satisfies RpcWorkerData,
     // The process's own flags (a test runner's loaders) are not for this thread; V8's are the whole process's anyway.
     execArgv: [],
     env: {},

@@ -4,6 +4,7 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { startGrpcServer } from "../api/grpc/index.ts";
+import { Quota } from "../engine/index.ts";
 import { createAuthenticator, createLog, FigureBook, type LogLevel, ThreadPort } from "../ops/index.ts";
 import { RemoteS5 } from "../s5/index.ts";
 import { RemoteStreams } from "../services/index.ts";
@@ -13,11 +14,11 @@ import type { RpcWorkerData } from "./rpc-threads.ts";
 
 if (parentPort === null) throw new Error("rpc-worker.ts runs in a worker thread only");
 const own = parentPort;
-const { config, name, changes, attached } = workerData as RpcWorkerData;
+const { config, name, changes, attached, quota } = workerData as RpcWorkerData;
 const main = new ThreadPort(own);
 const log = createLog(config.logLevel).child({ thread: name });
 const figures = new FigureBook(name);
-const database = openDatabase(config, changes, new RemoteAttachments(main, attached));
+const database = openDatabase(config, changes, new RemoteAttachments(main, attached), new Quota(config.dataDir, quota));
 const server = startGrpcServer({
   host: config.host,
   port: config.grpcPort,

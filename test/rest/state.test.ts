@@ -73,7 +73,6 @@ describe.skipIf(!addonBuilt)("state", () => {
     });
     expect(await result("/issues")).toEqual({ issues: [] });
     expect((await call("DELETE", "/issues")).json.result).toBe(true);
-    expect(await result("/quotas")).toEqual({ config: { enabled: false }, usage: {} });
     expect(await result("/collections/state/cluster")).toMatchObject({
       shard_count: 1,
       local_shards: [{ shard_id: 0, points_count: count, state: "Active" }],
@@ -118,7 +117,6 @@ describe.skipIf(!addonBuilt)("state", () => {
     for (const [method, path] of [
       ["POST", "/cluster/recover"],
       ["DELETE", "/cluster/peer/1"],
-      ["PUT", "/quotas"],
     ] as const) {
       const { code, json } = await call(method, path);
       expect([path, code, json.status.error]).toEqual([path, 405, expect.stringContaining("standalone mode")]);
@@ -153,7 +151,7 @@ describe.skipIf(!addonBuilt)("state", () => {
     const at = async (level: number): Promise<Loose> =>
       (await call("GET", `/telemetry?details_level=${level}`)).json.result;
     const least = await at(0);
-    expect(Object.keys(least).sort()).toEqual(["app", "cluster", "collections", "id", "requests"]);
+    expect(Object.keys(least).sort()).toEqual(["app", "cluster", "collections", "id", "quota", "requests"]);
     expect(least.collections).toEqual({ number_of_collections: 1 });
     const [first] = (await at(1)).collections.collections;
     expect(first).toEqual({
@@ -317,6 +315,59 @@ describe.skipIf(!addonBuilt)("state", () => {
     expect(Object.keys(whole).sort()).toEqual(["completed", "idle_segments", "queued", "running", "summary"]);
     expect(whole.idle_segments).toEqual([{ uuid: expect.any(String), points_count: expect.any(Number) }]);
     expect((await call("GET", `${path}?with=everything`)).code).toBe(400);
+  });
+
+  test("quotas are set, shown, kept and held, on both doors", async () => {
+    const used = { resident_memory_percent: expect.any(Number), disk_usage_percent: expect.any(Number) };
+    const put = (body: unknown, key = keys.main) => call("PUT", "/quotas?wait=true", body, key);
+    expect((await call("GET", "/quotas")).json.result).toEqual({ config: { enabled: false }, usage: used });
+    expect((await put({ enabled: true }, keys.reader)).code).toBe(403);
+    const error = async (body: unknown) => {
+      const { code, json } = await put(body);
+      return [code, json.status.error];
+    };
+    expect(await error({ max_disk_usage_percent: 0 })).toEqual([
+      422,
+      "Validation error in JSON body: [max_disk_usage_percent: value 0 invalid, must be from 1 to 100]",
+    ]);
+    expect(await error({ release_margin_percent: 101 })).toEqual([
+      422,
+      expect.stringContaining("must be from 0 to 100"),
+    ]);
+    for (const wrong of [undefined, [], { enabled: 1 }, { max_disk_usage_percent: 300 }, { disk: 1 }]) {
+      expect(await error(wrong)).toEqual([400, expect.stringMatching(/^Format error in JSON body: /)]);
+    }
+    const config = { enabled: true, max_disk_usage_percent: 1, max_resident_memory_percent: 100 };
+    expect((await put(config)).json.result).toBe(true);
+    try {
+      expect((await call("GET", "/quotas")).json.result).toEqual({ config, usage: used });
+      expect((await call("GET", "/telemetry")).json.result.quota).toEqual({
+        config,
+        exceeded: { resident_memory: false, disk_usage: true },
+      });
+      const metrics = (await call("GET", "/metrics")).json as string;
+      expect(metrics).toContain('quota_exceeded{resource="disk"} 1');
+      expect(metrics).toContain('quota_exceeded{resource="memory"} 0');
+      const points = [{ id: 1, vector: [1, 1] }];
+      const full = await call("PUT", "/collections/state/points?wait=true", { points });
+      expect([full.code, full.json.status.error]).toEqual([
+        507,
+        expect.stringMatching(/^Disk usage is at \d+% of total/),
+      ]);
+      const client = connectTo(server.address, { "api-key": keys.main });
+      const upsert = {
+        collectionName: "state",
+        points: [{ id: { pointIdOptions: { case: "num" as const, value: 1n } } }],
+      };
+      const refused = await client.call(Points.method.upsert, upsert).catch((thrown: { code: number }) => thrown);
+      expect(refused).toMatchObject({ code: 8, details: expect.stringMatching(/^Disk usage is at/) });
+      client.close();
+      const deleted = await call("POST", "/collections/state/points/delete?wait=true", { points: [999_999] });
+      expect(deleted.code).toBe(200);
+    } finally {
+      expect((await put({ enabled: false })).code).toBe(200);
+    }
+    expect((await call("GET", "/metrics")).json).not.toContain("quota_exceeded{");
   });
 });
 

@@ -164,6 +164,26 @@ describe("settings", () => {
     expect(refusal(() => readSettings({}))).toContain(name);
   });
 
+  test("quotas, by Qdrant's names and by ours", () => {
+    const qdrants = {
+      QDRANT__STORAGE__QUOTAS__ENABLED: "true",
+      QDRANT__STORAGE__QUOTAS__MAX_DISK_USAGE_PERCENT: "90",
+      QDRANT__STORAGE__QUOTAS__RELEASE_MARGIN_PERCENT: "0",
+    };
+    expect(readSettings({}).config.quota).toEqual({ enabled: false });
+    const { config, ignored } = readSettings({ ...qdrants, SEALPOINT_QUOTA_MEMORY_PERCENT: "80" });
+    expect(config.quota).toEqual({
+      enabled: true,
+      maxResidentMemoryPercent: 80,
+      maxDiskUsagePercent: 90,
+      releaseMarginPercent: 0,
+    });
+    expect(ignored).toEqual([]);
+    expect(refusal(() => readSettings({ SEALPOINT_QUOTA_DISK_PERCENT: "0" }))).toContain(
+      "SEALPOINT_QUOTA_DISK_PERCENT",
+    );
+  });
+
   test("defaults of new collections, in Qdrant's words and in ours", () => {
     const qdrants = {
       QDRANT__STORAGE__HNSW_INDEX__FULL_SCAN_THRESHOLD_KB: "500",

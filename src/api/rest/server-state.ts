@@ -11,6 +11,7 @@ import {
   requireGlobalRead,
   requireManage,
 } from "../../core/index.ts";
+import type { Quota } from "../../engine/index.ts";
 import { nativeRenderPoints } from "../../native/index.ts";
 import {
   apiVersion,
@@ -25,6 +26,7 @@ import { type CallsFor, RestCall } from "./call.ts";
 import { loggerRoutes, serveLogger } from "./logger.ts";
 import { memoryReport } from "./memory-report.ts";
 import { optimizationParts, optimizationsOf } from "./optimizations.ts";
+import { quotaStatus, quotaTelemetry, readQuota } from "./quotas.ts";
 import {
   collectionTelemetry,
   memoryTelemetry,
@@ -43,7 +45,6 @@ export interface StateRoute {
 const clusterRoutes: readonly StateRoute[] = [
   { method: "POST", url: "/cluster/recover", summary: "Recover the cluster's consensus: refused" },
   { method: "DELETE", url: "/cluster/peer/:peer", summary: "Remove a peer: refused" },
-  { method: "PUT", url: "/quotas", summary: "Change quotas: refused" },
 ];
 
 const readRoutes: readonly StateRoute[] = [
@@ -51,7 +52,8 @@ const readRoutes: readonly StateRoute[] = [
   { method: "GET", url: "/cluster/telemetry", summary: "Telemetry of the cluster: this node's" },
   { method: "GET", url: "/issues", summary: "Issues: none" },
   { method: "DELETE", url: "/issues", summary: "Forget all issues" },
-  { method: "GET", url: "/quotas", summary: "Quotas: none" },
+  { method: "GET", url: "/quotas", summary: "Quotas of memory and disk, and what is used of them" },
+  { method: "PUT", url: "/quotas", summary: "Set the quotas" },
   { method: "GET", url: "/telemetry", summary: "Telemetry" },
   { method: "GET", url: "/collections/:name/optimizations", summary: "Optimizations of a collection" },
   { method: "GET", url: "/collections/:name/memory", summary: "Where a collection's bytes lie" },
@@ -60,6 +62,7 @@ const readRoutes: readonly StateRoute[] = [
 export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...loggerRoutes, ...clusterRoutes];
 
 export interface StateApi {
+  readonly quota: Quota;
   readonly callsFor: CallsFor;
   readonly infoOf: (access: Access, collection: string) => Promise<CollectionInfo>;
   readonly memoryOf: (access: Access, collection: string) => Promise<CollectionMemoryParts>;
@@ -103,7 +106,12 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
   });
   app.get("/quotas", async (request, reply) => {
     requireGlobalRead(accessOf(request));
-    return send(request, reply, { config: { enabled: false }, usage: {} });
+    return send(request, reply, quotaStatus(api.quota));
+  });
+  app.put("/quotas", async (request, reply) => {
+    requireManage(accessOf(request));
+    await api.quota.set(readQuota(request.body as Buffer | undefined));
+    return send(request, reply, true);
   });
   app.get("/telemetry", async (request, reply) => {
     const access = accessOf(request);
@@ -138,6 +146,7 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
             }),
       },
       cluster: { enabled: false },
+      ...(whole ? { quota: quotaTelemetry(api.quota) } : {}),
       ...(whole ? { requests: await requestsTelemetry(api, asksPerCollection(request)) } : {}),
       ...(level < 1 || !whole ? {} : { memory: memoryTelemetry(), hardware: { collection_data: {} } }),
     });
