@@ -299,7 +299,7 @@ export interface Snapshots {
     collection: string | undefined,
     snapshot: string,
     shard?: number,
-  ): Promise<{ readonly info: SnapshotInfo; read(from: number): AsyncIterable<Uint8Array> }>;
+  ): Promise<{ readonly info: SnapshotInfo; readonly path: string; read(from: number): AsyncIterable<Uint8Array> }>;
   /** Whether the caller may restore at all: asked before anything is fetched or looked for. Throws forbidden. */
   admitRestore(): Promise<void>;
   /** Whether a path, its links followed, lies in the folder of snapshots. */

@@ -11,6 +11,8 @@ export interface RecoverOptions {
   /** Sent as `api-key` to the server that a URL names. */
   readonly apiKey?: string;
   readonly signal?: AbortSignal;
+  /** Of a shard: then a location that is no URL names one of its snapshots. */
+  readonly shard?: number;
 }
 
 export class SnapshotsService {
@@ -52,7 +54,16 @@ export class SnapshotsService {
     const url = URL.canParse(location) ? new URL(location) : undefined;
     if (url?.protocol === "file:") return this.recoverFromFile(collection, filePathOf(url), options);
     if (url?.protocol === "http:" || url?.protocol === "https:") return this.recoverFromUrl(collection, url, options);
+    if (url === undefined && options.shard !== undefined) {
+      return this.#recoverOwn(collection, location, options.shard, options.checksum);
+    }
     throw badInput("Wrong input: location: must be a URL of http, https or file", "location");
+  }
+
+  async #recoverOwn(collection: string, name: string, shard: number, checksum: string | undefined): Promise<void> {
+    await this.#admit(collection, checksum);
+    const { path } = await this.#snapshots.open(collection, name, shard);
+    await this.#snapshots.restore(collection, [path], checksum);
   }
 
   async recoverFromFile(collection: string, path: string, { checksum }: RecoverOptions = {}): Promise<void> {

@@ -57,13 +57,22 @@ describe.skipIf(!addonBuilt)("a shard's snapshots", () => {
     expect((await call("PUT", `${folder}/recover`, { location, checksum })).json.result).toBe(true);
     expect(await count()).toBe(3);
 
+    // A location that is no URL names one of the shard's own.
+    for (const priority of ["replica", "snapshot", "no_sync"]) {
+      await fill(4, 5);
+      const own = { location: name, priority, checksum };
+      expect((await call("PUT", `${folder}/recover`, own)).json.result).toBe(true);
+      expect(await count()).toBe(3);
+    }
+
     const stream = await fetch(url("/collections/copied/shards/0/snapshot"));
     const streamed = Buffer.from(await stream.arrayBuffer());
     expect(streamed.length).toBe(Number(stream.headers.get("content-length")));
     const form = new FormData();
     form.set("snapshot", new Blob([streamed]), "streamed.snapshot");
     await fill(6);
-    expect((await fetch(url(`${folder}/upload`), { method: "POST", body: form })).status).toBe(200);
+    expect((await fetch(url(`${folder}/upload?priority=first`), { method: "POST", body: form })).status).toBe(400);
+    expect((await fetch(url(`${folder}/upload?priority=replica`), { method: "POST", body: form })).status).toBe(200);
     expect(await count()).toBe(3);
     expect((await call("DELETE", `${folder}/${name}`)).json.result).toBe(true);
     expect(await namesIn(folder)).toEqual([]);
@@ -79,6 +88,17 @@ describe.skipIf(!addonBuilt)("a shard's snapshots", () => {
       expect((await call("GET", path)).code).toBe(404);
       expect((await call("PUT", `${path}/recover`, { location })).code).toBe(404);
     }
+    for (const name of ["none.snapshot", "../copied.snapshot", "/etc/passwd", "..%2Fx"]) {
+      expect(await call("PUT", `${folder}/recover`, { location: name })).toMatchObject({
+        code: 404,
+        error: `Not found: Snapshot ${name} not found`,
+      });
+    }
+    expect(await call("PUT", `${folder}/recover`, { location: "x", priority: "first" })).toMatchObject({
+      code: 400,
+      error: expect.stringMatching(/^Format error in JSON body: priority: unknown variant/),
+    });
+    expect((await call("PUT", "/collections/copied/snapshots/recover", { location: "none.snapshot" })).code).toBe(400);
     expect((await call("GET", "/collections/nowhere/exists")).json.result.exists).toBe(false);
     for (const name of ["none", "..%2F..%2Fx", "%2Fetc%2Fpasswd"]) {
       expect((await call("GET", `${folder}/${name}`)).code).toBe(404);

@@ -4,7 +4,7 @@ import multipart from "@fastify/multipart";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Access, badInput, limits } from "../../core/index.ts";
 import type { SnapshotsService } from "../../services/index.ts";
-import { readRecovery } from "../../wire/index.ts";
+import { checkSnapshotPriority, readRecovery } from "../../wire/index.ts";
 
 export type SnapshotsFor = (access: Access) => SnapshotsService;
 type SnapshotInfo = Awaited<ReturnType<SnapshotsService["create"]>>;
@@ -102,7 +102,7 @@ export async function serveSnapshotFiles(
     if (one !== undefined) await service(request).checkShard(name, one);
     const body = (request.body as Buffer | undefined)?.toString("utf8") ?? "";
     const { location, checksum, apiKey } = readRecovery(body);
-    const work = service(request).recover(name, location, { checksum, apiKey });
+    const work = service(request).recover(name, location, { checksum, apiKey, shard: one });
     return finish(
       request,
       reply,
@@ -113,10 +113,11 @@ export async function serveSnapshotFiles(
     const { name = "" } = request.params as Parameters;
     const one = shardOf(request);
     if (one !== undefined) await service(request).checkShard(name, one);
+    const { checksum, priority } = request.query as { readonly checksum?: string; readonly priority?: string };
+    checkSnapshotPriority(priority, "query parameters");
     const part = request.isMultipart() ? await request.file() : undefined;
     if (part === undefined)
       throw badInput("Bad request: a multipart form with the file `snapshot` is needed", "snapshot");
-    const { checksum } = request.query as { readonly checksum?: string };
     try {
       await service(request).recoverFromBytes(name, part.file, { checksum });
     } finally {

@@ -90,6 +90,7 @@ export class EmbeddedSnapshots implements Snapshots {
     const info = await describe(dirname(path), snapshot);
     return {
       info,
+      path,
       async *read(from) {
         const file = await open(path).catch((error: unknown) => {
           throw isMissing(error) ? noSnapshot(snapshot) : error;

@@ -23,6 +23,10 @@ export function formatError(text: string, at: string): DomainError {
   return badInput(`Format error in JSON body: ${at === "" ? "" : `${at}: `}${text}`, at === "" ? "body" : at);
 }
 
+export function missing(field: string): never {
+  throw formatError(`missing field \`${field}\``, "");
+}
+
 const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
 
 /** What may stand behind a number: white space, a comma, a closing bracket or brace, or the end (NaN). */

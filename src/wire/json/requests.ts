@@ -13,6 +13,7 @@ import {
   type Json,
   type JsonObject,
   member,
+  missing,
   parseJson,
   toFloats,
   toList,
@@ -173,10 +174,6 @@ const batch =
       searches.map((search) => shows(search, false)),
     );
   };
-
-function missing(field: string): never {
-  throw formatError(`missing field \`${field}\``, "");
-}
 
 const readQuery =
   (desc: DescMessage): ReadOne =>
@@ -469,20 +466,6 @@ const builders = {
 } as const satisfies Readonly<Record<string, Build>>;
 
 export type RestRequestName = keyof typeof builders;
-
-/** The body of a recovery from a snapshot. Throws bad_input. */
-export function readRecovery(body: string): {
-  readonly location: string;
-  readonly checksum?: string;
-  readonly apiKey?: string;
-} {
-  const json = parseJson(body);
-  const text = (key: string): string | undefined => {
-    const value = part(json, key);
-    return value === undefined ? undefined : toText(value, key);
-  };
-  return { location: text("location") ?? missing("location"), checksum: text("checksum"), apiKey: text("api_key") };
-}
 
 /** Throws bad_input. `body`: the JSON text; undefined for a request that has none. */
 export function encodeRestRequest(name: RestRequestName, params: RestParams, body: string | undefined): EncodedRequest {
