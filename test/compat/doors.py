@@ -65,6 +65,15 @@ def formulas_take_null_for_a_value(client, name):
             assert "Expected number value for x in the payload and/or in the formula defaults. Error: Value is not a number" in str(refused), refused
             scores.append(None)
     assert scores == [None, None, 7, 7, 3], scores
+    # A field with an index has the values that the index takes, and no others.
+    client.create_payload_index(name, "x", field_schema="integer", wait=True)
+    client.upsert(name, [models.PointStruct(id=5, vector=[1, 1], payload={"x": [None, "y", 4]}), models.PointStruct(id=6, vector=[1, 1], payload={"x": 1.5})], wait=True)
+    hits = client.query_points(
+        name,
+        prefetch=models.Prefetch(query=[1, 1], filter=models.Filter(must_not=[models.HasIdCondition(has_id=[1])])),
+        query=models.FormulaQuery(formula="x", defaults={"x": 7}),
+    ).points
+    assert {hit.id: hit.score for hit in hits} == {0: 7, 2: 7, 3: 7, 4: 3, 5: 4, 6: 7}, hits
 
 
 def samples_have_no_pages(client, name):

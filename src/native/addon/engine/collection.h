@@ -19,6 +19,7 @@
 #include "../core/cancellation.h"
 #include "../core/fair_mutex.h"
 #include "../filter/filter.h"
+#include "../query/formula.h"
 #include "../sparse/sparse_index.h"
 #include "../store/store.h"
 #include "../vector/max_sim.h"
@@ -313,6 +314,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   }
   // Weights a sparse query by how rare its dimensions are, where the field asks for it: among all points that have such a vector, or those of `corpus`.
   void weigh(size_t number, const uint32_t* indices, std::vector<float>& values, const Bitset* corpus = nullptr) const;
+  IndexedTypes indexed_types() const;  // [shared lock held]
   // Multivectors; collection_multi.cc. [shared lock held]
   using VisitRows = std::function<void(uint32_t slot, const float* rows, size_t count)>;
   void visit_rows(size_t number, const Bitset* allowed, size_t allowed_count, const VisitRows& visit) const;

@@ -102,6 +102,12 @@ WriteOutcome Collection::drop_index(const std::string& key) {
   return outcome;
 }
 
+IndexedTypes Collection::indexed_types() const {
+  IndexedTypes types;
+  for (const IndexedField& field : record_.indexes) types.emplace(field.key, field.type);
+  return types;
+}
+
 std::vector<FieldIndexInfo> Collection::index_infos() const {
   std::shared_lock lock(state_mutex_);
   std::vector<FieldIndexInfo> infos = indexes_->infos();

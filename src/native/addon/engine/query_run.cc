@@ -433,6 +433,7 @@ std::vector<Scored> Collection::QueryRun::evaluate(const QueryStage& stage, cons
   }
   std::vector<Scored> found;
   const LockedContext context(collection_);
+  const IndexedTypes indexed = collection_.indexed_types();
   std::vector<rocksdb::PinnableSlice> payloads(kReadBatch);
   std::vector<rocksdb::Status> statuses(kReadBatch);
   for (size_t from = 0; from < slots.size(); from += kReadBatch) {
@@ -449,7 +450,7 @@ std::vector<Scored> Collection::QueryRun::evaluate(const QueryStage& stage, cons
       const uint32_t slot = slots[from + i];
       const PointId id = collection_.ids_.id(slot);
       const FilterPoint point{id, slot, statuses[i].ok() ? payloads[i].ToStringView() : std::string_view()};
-      found.push_back({slot, stage.formula->evaluate({point, scores[from + i], context})});
+      found.push_back({slot, stage.formula->evaluate({point, scores[from + i], context, indexed})});
       payloads[i].Reset();
     }
   }

@@ -267,12 +267,40 @@ class FormulaImpl final : public Formula {
     return has_lon && has_lat;
   }
 
+  // Whether an index of that type takes the value. A text index keeps words and not values, so Qdrant reads the payload there.
+  static bool takes(FieldType type, const Value& value) {
+    switch (type) {
+      case FieldType::kKeyword:
+      case FieldType::kUuid:
+        return value.kind == Kind::kString;
+      case FieldType::kInteger:
+        return value.kind == Kind::kInteger;
+      case FieldType::kFloat:
+        return value.kind == Kind::kInteger || value.kind == Kind::kDouble;
+      case FieldType::kBool:
+        return value.kind == Kind::kBool;
+      case FieldType::kGeo: {
+        filter::GeoPoint ignored;
+        return geo_of(value, ignored);
+      }
+      case FieldType::kDatetime: {
+        int64_t ignored = 0;
+        return value.kind == Kind::kString && filter::parse_datetime(value.body, ignored);
+      }
+      case FieldType::kText:
+        return true;
+    }
+    return true;
+  }
+
   // What is at the node's path, or its default. A list of one stands for its element, a longer one for itself, and null is a value, as
   // in Qdrant: neither is a number.
   Value find(const Node& node, const FormulaPoint& point, const char* what) const {
     size_t count = 0;
     Value found;
+    const auto index = point.indexed.find(node.key);
     const auto take = [&](const Value& value) {
+      if (index != point.indexed.end() && !takes(index->second, value)) return;
       if (count++ == 0) found = value;
     };
     payload::for_each_value(point.point.payload, payload::kRootField, node.path, [&](const Value& value) {

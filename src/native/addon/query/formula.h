@@ -1,5 +1,6 @@
 // Formulas over a point's scores and payload (qdrant.Formula). Evaluated in double precision, as Qdrant does.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,12 +11,17 @@
 
 namespace sealpoint {
 
+// The types of payload indexes by key.
+using IndexedTypes = std::map<std::string, FieldType, std::less<>>;
+
 // One point as a formula sees it.
 struct FormulaPoint {
   const FilterPoint& point;
   // Score of the point in each prefetch; NaN where the prefetch has not found it.
   const std::vector<float>& scores;
   const FilterContext& context;
+  // A field with an index has the values that the index takes, and no others: Qdrant reads them from there.
+  const IndexedTypes& indexed;
 };
 
 class Formula {
