@@ -14,7 +14,10 @@ export const name = "peers";
 export const title = "The engine beside other libraries (in process, one thread)";
 
 const efs = [16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 112, 128, 160, 192, 256, 384];
+/** At the ef that the table shows. */
 const rounds = 3;
+/** Of a query: whoever takes longer is measured once, by 100 queries, which take seconds. */
+const slowMicros = 10_000;
 const recalls = [0.95, 0.99] as const;
 const kernels = ["avx512vnni", "avx2", "baseline"] as const;
 const packages: Readonly<Record<string, string>> = {
@@ -43,9 +46,11 @@ interface Pass {
 /** A process that has built its index and measures a pass whenever it is asked. */
 class Peer extends LineProcess {
   readonly name: string;
-  readonly passes = new Map<number, Pass[]>();
   built: Built | undefined;
-  private slowest = 0;
+  /** The first pass of each ef, which says its recall. */
+  private readonly first = new Map<number, Pass>();
+  /** Microseconds a query in the rounds that take turns. */
+  private readonly rounds = new Map<number, number[]>();
 
   constructor(name: string, command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     super(command, args, env);
@@ -56,31 +61,35 @@ class Peer extends LineProcess {
     this.built = await this.read<Built>();
   }
 
-  async pass(ef: number): Promise<void> {
-    const start = performance.now();
-    const pass = await this.ask<Pass>(String(ef));
-    this.slowest = Math.max(this.slowest, performance.now() - start);
-    this.passes.set(ef, [...(this.passes.get(ef) ?? []), pass]);
+  async sweep(ef: number): Promise<void> {
+    this.first.set(ef, await this.ask<Pass>(String(ef)));
   }
 
-  /** Whether its figures need this pass: not beyond the recall that the table shows, and once where a pass takes a minute. */
-  isAsked(ef: number, round: number): boolean {
-    const best = Math.max(
-      0,
-      ...[...this.passes].filter(([passed]) => passed < ef).map(([, [first]]) => first?.recall ?? 0),
-    );
-    return best < recalls[1] && (round === 0 || this.slowest < 60_000);
+  async round(ef: number): Promise<void> {
+    const { us } = await this.ask<Pass>(String(ef));
+    this.rounds.set(ef, [...(this.rounds.get(ef) ?? []), us]);
+  }
+
+  /** Whether one of the recalls that the table shows is still to be found. */
+  get isSearching(): boolean {
+    return this.leastEf(recalls[1]) === undefined;
+  }
+
+  get isSlow(): boolean {
+    return [...this.first.values()].some(({ us }) => us > slowMicros);
+  }
+
+  leastEf(recall: number): number | undefined {
+    return efs.find((ef) => (this.first.get(ef)?.recall ?? 0) >= recall);
   }
 
   /** The least ef that reaches the recall, with the median of its rounds. */
   at(recall: number): { ef: number; us: number; recall: number } | undefined {
-    for (const ef of efs) {
-      const passes = this.passes.get(ef) ?? [];
-      if (passes.length === 0 || (passes[0]?.recall ?? 0) < recall) continue;
-      const sorted = passes.map(({ us }) => us).sort((a, b) => a - b);
-      return { ef, us: sorted[Math.floor(sorted.length / 2)] ?? Number.NaN, recall: passes[0]?.recall ?? 0 };
-    }
-    return undefined;
+    const ef = this.leastEf(recall);
+    const pass = ef === undefined ? undefined : this.first.get(ef);
+    if (ef === undefined || pass === undefined) return undefined;
+    const sorted = (this.rounds.get(ef) ?? [pass.us]).sort((a, b) => a - b);
+    return { ef, us: sorted[(sorted.length - 1) >> 1] ?? Number.NaN, recall: pass.recall };
   }
 }
 
@@ -119,16 +128,21 @@ async function measure(bench: Bench, folder: string, missing: readonly string[],
         ]),
       );
   }
+  const asked = async (peer: Peer, ef: number, pass: Promise<void>): Promise<void> =>
+    await pass.catch((error: Error) => {
+      left.push(`${peer.name} at ef ${ef} (${error.message.slice(0, 160)})`);
+      peers.splice(peers.indexOf(peer), 1);
+      return peer.end();
+    });
   try {
     for (const ef of efs) {
+      for (const peer of [...peers]) if (peer.isSearching) await asked(peer, ef, peer.sweep(ef));
+    }
+    for (const recall of recalls) {
       for (let round = 0; round < rounds; round++) {
         for (const peer of [...peers]) {
-          if (!peer.isAsked(ef, round)) continue;
-          await peer.pass(ef).catch((error: Error) => {
-            left.push(`${peer.name} at ef ${ef} (${error.message.slice(0, 160)})`);
-            peers.splice(peers.indexOf(peer), 1);
-            return peer.end();
-          });
+          const ef = peer.leastEf(recall);
+          if (ef !== undefined && !peer.isSlow) await asked(peer, ef, peer.round(ef));
         }
       }
     }
@@ -188,7 +202,7 @@ export async function run(bench: Bench): Promise<SectionResult> {
   }
   const out = left.length === 0 ? "" : ` Left out: ${left.join("; ")}.`;
   return {
-    body: `${table(head, rows)}\n\nM 16, efConstruction 128, one thread, CPU time, the median of ${rounds} rounds in which the libraries take turns (one where a pass takes a minute); the least ef that reaches the recall. Python's own cost of a call is in the figures of the Python libraries; milvus-lite and lancedb choose some of these settings themselves.${out}`,
+    body: `${table(head, rows)}\n\nM 16, efConstruction 128, one thread, CPU time, the median of ${rounds} rounds in which the libraries take turns (one where a query takes more than 10 ms); the least ef that reaches the recall. Python's own cost of a call is in the figures of the Python libraries; lancedb chooses some of these settings itself.${out}`,
     bars,
   };
 }
