@@ -19,7 +19,7 @@ import {
 } from "./api/rest/index.ts";
 import { type Access, fullAccess, limits } from "./core/index.ts";
 import { SealedIndexes } from "./engine/embedded/index.ts";
-import { AttachmentTable, createSharedChanges, guardEngine, Quota } from "./engine/index.ts";
+import { AttachmentTable, createSharedChanges, guardEngine, IssueBook, Quota } from "./engine/index.ts";
 import {
   createAuthenticator,
   createLog,
@@ -87,7 +87,7 @@ function restApi(
   { engine }: Database,
   { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
   { responses, methods, collections }: Pick<Metrics, "responses" | "methods" | "collections">,
-  own: Pick<RestApi, "logger" | "quota">,
+  own: Pick<RestApi, "logger" | "quota" | "issues">,
 ): RestApi {
   const engineFor = (access: Access) => (access === fullAccess ? engine : guardEngine(engine, access));
   const doorsOf = (tables: readonly ServiceBinding[]) => ({
@@ -145,7 +145,8 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const changes = createSharedChanges();
   const attachments = new AttachmentTable();
   const quota = new Quota(config.dataDir);
-  const database = openDatabase(config, changes, attachments, quota);
+  const issues = new IssueBook();
+  const database = openDatabase(config, changes, attachments, quota, issues);
   quota.load(config.quota);
   addDatabaseMetrics(metrics, database);
   addQuotaMetric(metrics, quota);
@@ -186,7 +187,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   try {
     door =
       config.rpcThreads > 1
-        ? await startRpcThreads({ config, log, changes, attachments, quota, ...shared })
+        ? await startRpcThreads({ config, log, changes, attachments, quota, issues, ...shared })
         : await startGrpcServer({ ...common, port: config.grpcPort, metrics, ...tables });
     rest = await startRestServer({
       ...common,
@@ -194,7 +195,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       ready: () => ready,
       metrics: metrics.registry,
       portals: () => s5.health(),
-      api: restApi(database, tables, metrics, { logger, quota }),
+      api: restApi(database, tables, metrics, { logger, quota, issues }),
       cors: config.cors,
     });
   } catch (error) {

@@ -140,6 +140,8 @@ export const limits = {
   snapshotTransferMs: 6 * 60 * 60 * 1000,
   /** Collections with lines of their own in /metrics: each line is a time series of whoever scrapes. */
   metricsCollectionsMax: 200,
+  /** Fields without an index that /issues tells of. */
+  issuesMax: 1_000,
   aliasesMax: 10_000,
   fieldIndexesPerCollectionMax: 256,
   /** MiB that the indexes which the server makes for itself may take, all collections together; and the most that may be set. */

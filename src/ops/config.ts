@@ -60,6 +60,8 @@ export interface ServerConfig {
   readonly buildThreads: number;
   /** Of reads that name no timeout of their own; 0: none. */
   readonly searchTimeoutSeconds: number;
+  /** A search that takes longer shows the fields without an index that it filters by in /issues. */
+  readonly slowQuerySeconds: number;
   /** Absent: the built-in models only. */
   readonly inference?: InferenceConfig | undefined;
   /** Models on this machine. */
@@ -141,6 +143,7 @@ export function readConfig(
     collectionsMax: parseCount(text, "SEALPOINT_COLLECTIONS_MAX", 0, limits.collectionsMax),
     readThreads: parseCount(text, "SEALPOINT_READ_THREADS", 0, limits.nativeThreadsMax) ?? 0,
     buildThreads: parseCount(text, "SEALPOINT_BUILD_THREADS", 0, limits.nativeThreadsMax) ?? 0,
+    slowQuerySeconds: parseSeconds("SEALPOINT_SLOW_QUERY_SECONDS", text("SEALPOINT_SLOW_QUERY_SECONDS")) ?? 1.2,
     searchTimeoutSeconds: parseCount(text, "SEALPOINT_SEARCH_TIMEOUT_SECONDS", 0, limits.timeoutSecondsMax) ?? 0,
   };
   if (config.grpcPort !== 0 && config.grpcPort === config.httpPort) {
@@ -254,6 +257,12 @@ function parseCount(
   const count = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
   if (count >= least && count <= most) return count;
   throw new ConfigError(`${name}: ${JSON.stringify(value)} is not a whole number from ${least} to ${most}`);
+}
+
+function parseSeconds(name: string, value: string | undefined): number | undefined {
+  if (value === undefined || /^\d{1,6}(?:\.\d{1,9})?$/.test(value))
+    return value === undefined ? undefined : Number(value);
+  throw new ConfigError(`${name}: ${JSON.stringify(value)} is no number of seconds`);
 }
 
 function readQuota(text: (name: string) => string | undefined): QuotaConfig {

@@ -6,6 +6,8 @@ import {
   type Attachments,
   attachedEngine,
   guardEngine,
+  type IssueSink,
+  issuesEngine,
   type Quota,
   quotaEngine,
   sealEngine,
@@ -33,10 +35,12 @@ export function openDatabase(
   changes: SharedArrayBuffer,
   attachments: Attachments,
   quota: Quota,
+  issues: IssueSink,
 ): Database {
   const embedded = openEmbeddedEngine(config);
   const sealed = sealEngine(attachedEngine(embedded, attachments), changes);
-  const extended = quotaEngine(strictEngine(sealed, changes), quota);
+  const watched = issuesEngine(strictEngine(sealed, changes), issues, config.slowQuerySeconds * 1_000);
+  const extended = quotaEngine(watched, quota);
   const engine = config.extensions ? extended : unextendedEngine(extended);
   const offered = (services: readonly ServiceBinding[]): readonly ServiceBinding[] =>
     config.extensions ? services : services.filter(({ service }) => !service.typeName.startsWith("sealpoint."));

@@ -1,11 +1,12 @@
 /** Starts, asks and ends the threads that serve the gRPC port together. */
 import { Worker } from "node:worker_threads";
 import { reservePort } from "../api/grpc/index.ts";
-import type { AttachmentTable, Quota } from "../engine/index.ts";
+import type { AttachmentTable, IssueSink, Quota } from "../engine/index.ts";
 import { type Logger, type LogLevel, type ServerConfig, type ThreadFigures, ThreadPort } from "../ops/index.ts";
 import { type S5Backend, serveS5 } from "../s5/index.ts";
 import { type Streams, serveStreams } from "../services/index.ts";
 import { serveAttachments } from "./remote-attachments.ts";
+import { serveIssues } from "./remote-issues.ts";
 
 export interface RpcWorkerData {
   /** With the port that is served, never 0. */
@@ -37,6 +38,7 @@ export interface RpcThreadsOptions {
   readonly streams: Streams;
   readonly attachments: AttachmentTable;
   readonly quota: Quota;
+  readonly issues: IssueSink;
 }
 
 /** Young generation of a thread: bin/sealpoint.mjs gives the whole process 4 MB semi-spaces, three of which make one of these. */
@@ -86,7 +88,7 @@ export async function startRpcThreads(options: RpcThreadsOptions): Promise<RpcTh
 }
 
 function startThread(options: RpcThreadsOptions, name: string): Thread {
-  const { config, log, changes, s5, streams, attachments, quota } = options;
+  const { config, log, changes, s5, streams, attachments, quota, issues } = options;
   const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
   const worker = new Worker(new URL(`./rpc-worker${extension}`, import.meta.url), {
     name,
@@ -100,6 +102,7 @@ function startThread(options: RpcThreadsOptions, name: string): Thread {
   serveS5(port, s5);
   serveAttachments(port, attachments);
   serveStreams(port, streams);
+  serveIssues(port, issues);
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   const thread: Thread = { name, worker, port, ended, ending: false };
   // Half a server would go on answering for a part of its connections only: what ends one thread ends the process, as it would with one thread.

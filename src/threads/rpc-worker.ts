@@ -10,6 +10,7 @@ import { RemoteS5 } from "../s5/index.ts";
 import { RemoteStreams } from "../services/index.ts";
 import { openDatabase } from "./database.ts";
 import { RemoteAttachments } from "./remote-attachments.ts";
+import { RemoteIssues } from "./remote-issues.ts";
 import type { RpcWorkerData } from "./rpc-threads.ts";
 
 if (parentPort === null) throw new Error("rpc-worker.ts runs in a worker thread only");
@@ -18,7 +19,13 @@ const { config, name, changes, attached, quota } = workerData as RpcWorkerData;
 const main = new ThreadPort(own);
 const log = createLog(config.logLevel).child({ thread: name });
 const figures = new FigureBook(name);
-const database = openDatabase(config, changes, new RemoteAttachments(main, attached), new Quota(config.dataDir, quota));
+const database = openDatabase(
+  config,
+  changes,
+  new RemoteAttachments(main, attached),
+  new Quota(config.dataDir, quota),
+  new RemoteIssues(main),
+);
 const server = startGrpcServer({
   host: config.host,
   port: config.grpcPort,

@@ -11,7 +11,7 @@ import {
   requireGlobalRead,
   requireManage,
 } from "../../core/index.ts";
-import type { Quota } from "../../engine/index.ts";
+import type { IssueBook, Quota } from "../../engine/index.ts";
 import { nativeRenderPoints } from "../../native/index.ts";
 import {
   apiVersion,
@@ -23,6 +23,7 @@ import {
 import { TimeSlices } from "../../seal/index.ts";
 import { encodeRestRequest, renderRestAnswer } from "../../wire/index.ts";
 import { type CallsFor, RestCall } from "./call.ts";
+import { issueRoutes, serveIssueRoutes } from "./issues.ts";
 import { loggerRoutes, serveLogger } from "./logger.ts";
 import { memoryReport } from "./memory-report.ts";
 import { optimizationParts, optimizationsOf } from "./optimizations.ts";
@@ -50,8 +51,6 @@ const clusterRoutes: readonly StateRoute[] = [
 const readRoutes: readonly StateRoute[] = [
   { method: "GET", url: "/cluster", summary: "Cluster status: disabled" },
   { method: "GET", url: "/cluster/telemetry", summary: "Telemetry of the cluster: this node's" },
-  { method: "GET", url: "/issues", summary: "Issues: none" },
-  { method: "DELETE", url: "/issues", summary: "Forget all issues" },
   { method: "GET", url: "/quotas", summary: "Quotas of memory and disk, and what is used of them" },
   { method: "PUT", url: "/quotas", summary: "Set the quotas" },
   { method: "GET", url: "/telemetry", summary: "Telemetry" },
@@ -59,10 +58,11 @@ const readRoutes: readonly StateRoute[] = [
   { method: "GET", url: "/collections/:name/memory", summary: "Where a collection's bytes lie" },
 ];
 
-export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...loggerRoutes, ...clusterRoutes];
+export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...issueRoutes, ...loggerRoutes, ...clusterRoutes];
 
 export interface StateApi {
   readonly quota: Quota;
+  readonly issues: IssueBook;
   readonly callsFor: CallsFor;
   readonly infoOf: (access: Access, collection: string) => Promise<CollectionInfo>;
   readonly memoryOf: (access: Access, collection: string) => Promise<CollectionMemoryParts>;
@@ -96,13 +96,6 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
   // Whoever sees a part of the collections is told as little as there is to tell.
   app.get("/cluster/telemetry", async (request, reply) => {
     return send(request, reply, { collections: {}, cluster: { enabled: false, number_of_peers: 0, peers: {} } });
-  });
-  app.get("/issues", async (request, reply) => {
-    return send(request, reply, { issues: [] });
-  });
-  app.delete("/issues", async (request, reply) => {
-    requireManage(accessOf(request));
-    return send(request, reply, true);
   });
   app.get("/quotas", async (request, reply) => {
     requireGlobalRead(accessOf(request));
@@ -151,6 +144,7 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
       ...(level < 1 || !whole ? {} : { memory: memoryTelemetry(), hardware: { collection_data: {} } }),
     });
   });
+  serveIssueRoutes(app, api.issues, serving);
   serveLogger(app, api.logger, serving);
   app.get("/collections/:name/optimizations", async (request, reply) => {
     const { name } = request.params as { readonly name: string };

@@ -103,22 +103,34 @@ function indexRequired({ key, types }: Lacking, help: string): Error {
 
 const anyIndex: readonly FieldIndexType[] = ["bool", "datetime", "float", "geo", "integer", "keyword", "text", "uuid"];
 
+/** By key: the types of which an index would serve the conditions that have none. */
+export function unindexedFields(indexes: Indexes, filter: Filter): ReadonlyMap<string, ReadonlySet<FieldIndexType>> {
+  const found = new Map<string, Set<FieldIndexType>>();
+  for (const { key, types } of lackingOf(indexes, filter, "")) {
+    found.set(key, new Set([...(found.get(key) ?? []), ...types]));
+  }
+  return found;
+}
+
 /** The first key of the filter that has no index which serves its condition. */
 function unindexed(indexes: Indexes, filter: Filter, prefix: string): Lacking | undefined {
+  for (const lacking of lackingOf(indexes, filter, prefix)) return lacking;
+  return undefined;
+}
+
+function* lackingOf(indexes: Indexes, filter: Filter, prefix: string): Iterable<Lacking> {
   for (const condition of conditionsOf(filter)) {
     if (condition.kind === "filter" || condition.kind === "nested") {
       const under = condition.kind === "filter" ? prefix : `${prefix}${condition.key.replace(/\[\]$/, "")}[].`;
-      const lacking = unindexed(indexes, condition.filter, under);
-      if (lacking !== undefined) return lacking;
+      yield* lackingOf(indexes, condition.filter, under);
       continue;
     }
     const types = requiredIndexes(condition);
     if (types.length === 0 || !("key" in condition)) continue;
     const key = prefix + condition.key;
     const index = indexes.get(key);
-    if (index === undefined || !types.includes(index.type) || !serves(index, condition)) return { key, types };
+    if (index === undefined || !types.includes(index.type) || !serves(index, condition)) yield { key, types };
   }
-  return undefined;
 }
 
 /** An integer index may be made without one of its two halves, a text index without places. */
