@@ -98,7 +98,10 @@ describe.each(openers)("conditional writes, %s", (_name, open) => {
     const condition = { mode: "insert_only" } as const;
     const points = [point(4, [1]), point(1, [1, 2])];
     const error = await failure(engine.write(name, { kind: "upsert", points, condition }, wait));
-    expect(error.message).toMatch(/expected dim: 1, got 2.*points\[1\]\.vectors/);
+    expect(error).toMatchObject({
+      message: "Wrong input: Vector dimension error: expected dim: 1, got 2",
+      details: { field: "points[1].vectors" },
+    });
     expect(await engine.count(name, undefined, true)).toBe(3);
   });
 
