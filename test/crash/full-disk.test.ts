@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Collections } from "../../gen/qdrant/collections_service_pb.js";
 import { Points } from "../../gen/qdrant/points_service_pb.js";
 import { Snapshots } from "../../gen/qdrant/snapshots_service_pb.js";
 import { byIds, countOf, dense, enable, makeCollection, nearest, num, text } from "../e2e/messages.ts";
@@ -127,7 +128,9 @@ async function writesGoOn(id: number): Promise<void> {
 
 const refusal = {
   code: status.RESOURCE_EXHAUSTED,
-  details: expect.stringMatching(/^the disk is full: [0-9.]+ MB free .* are kept free \(SEALPOINT_DISK_RESERVE_MB\)/),
+  details: expect.stringMatching(
+    /^No space left on device: [0-9.]+ MB free .* are kept free \(SEALPOINT_DISK_RESERVE_MB\)/,
+  ),
 };
 
 /** Fillings of the disk; `make soak` has more of them. */
@@ -177,6 +180,7 @@ describe.skipIf(reason !== undefined)("a full disk", () => {
       )
       .toBe("deleted");
     acknowledged.delete(3);
+    await client.call(Collections.method.update, { collectionName, optimizersConfig: { indexingThreshold: 10n } });
 
     // Now another program takes what was left.
     fill();

@@ -338,7 +338,8 @@ void Collection::replace_record(uint64_t expected, const std::string* config, co
   ++next.epoch;
   rocksdb::WriteBatch batch;
   batch.Put(store_.meta(), Store::collection_key('c', cid_), next.encode());
-  store_.write(batch);
+  // Settings are small, and some of them are the way out of a full disk.
+  store_.write(batch, WriteUse::kMakesRoom);
   std::unique_lock lock(state_mutex_);
   record_ = std::move(next);
   if (vectors != nullptr) {

@@ -217,7 +217,7 @@ void DiskGuard::admit(uint64_t bytes, WriteUse use, const std::function<uint64_t
     room = free >= needed;
   }
   if (room) return;
-  throw Error(ErrorKind::kExhausted, "the disk is full: " + (free == UINT64_MAX ? "a quota is used up" : megabytes(free) + " MB free") + " where " +
+  throw Error(ErrorKind::kExhausted, "No space left on device: " + (free == UINT64_MAX ? "a quota is used up" : megabytes(free) + " MB free") + " where " +
                                          folder_ + " lies, and " + megabytes(reserve_) +
                                          " MB are kept free (SEALPOINT_DISK_RESERVE_MB); nothing was written: make room and try again");
 }

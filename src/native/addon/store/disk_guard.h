@@ -18,7 +18,7 @@
 
 namespace sealpoint {
 
-// What a write is for: those that take data away may use most of the reserve.
+// What a write is for: those that take data away, or change settings alone, may use most of the reserve.
 enum class WriteUse : uint8_t { kGrows, kMakesRoom };
 
 class DiskGuard {

@@ -276,7 +276,7 @@ void Store::note_mark(uint64_t sequence) {
 
 void Store::write(rocksdb::WriteBatch& batch, WriteUse use) {
   const char* refusal = "the store takes no writes: the disk failed earlier; restart the server when it is well";
-  const char* full = "the disk is full: nothing was written; make room and try again";
+  const char* full = "No space left on device: nothing was written; make room and try again";
   if (failed()) throw Error(ErrorKind::kUnavailable, refusal);
   admit(batch.GetDataSize(), use);
   rocksdb::WriteOptions options;
