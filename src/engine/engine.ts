@@ -121,6 +121,8 @@ export type WriteOperation =
 export interface WriteOptions {
   /** False: answer once the write is ordered and in the log; true: once it is durable and visible. */
   readonly wait: boolean;
+  /** With `wait`: done without the disk's word for it, because the caller's next write, which it waits for, gets that for both. */
+  readonly confirmedByNext?: boolean;
   /**
    * Refused with `aborted` when the collection's epoch has moved on: the policy that admitted the write is stale. No two
    * collections of a data folder ever share an epoch, or an alias that moved would let a write through on another's policy.

@@ -134,11 +134,17 @@ export class PointsService {
     given: GivenWrite,
     wait: boolean,
     context: InferenceContext,
+    confirmedByNext = false,
   ): Promise<UpdateOutcome> {
     const { signal } = context;
     if (given.kind === "upsert" || given.kind === "update_vectors") checkPoints(given.points);
     const { operation, usage, admittedEpoch } = await this.#resolve(collection, given, context);
-    const { operationId } = await this.#engine.write(collection, operation, { wait, signal, admittedEpoch });
+    const { operationId } = await this.#engine.write(collection, operation, {
+      wait,
+      confirmedByNext,
+      signal,
+      admittedEpoch,
+    });
     const filter = "selector" in operation && operation.selector.kind === "filter" && operation.selector.filter;
     // The write stands, whatever became of the collection and its policy since.
     const sealedSkipped = filter === false ? 0 : await this.#engine.sealedSkipped(collection, filter).catch(() => 0);
@@ -186,7 +192,9 @@ export class PointsService {
     await this.#engine.admit(collection, { writes: operations });
     const outcomes: UpdateOutcome[] = [];
     for (const [index, operation] of operations.entries()) {
-      const writing = this.#write(collection, operation, wait, context);
+      // The disk is waited for once, with the last of them: nobody hears of the others before, unless time runs out.
+      const confirmedByNext = context.waitSeconds === undefined && index + 1 < operations.length;
+      const writing = this.#write(collection, operation, wait, context, confirmedByNext);
       const outcome = await withinWait(writing, context);
       outcomes.push(outcome);
       if (outcome.timedOut !== true) continue;

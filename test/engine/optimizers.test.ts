@@ -120,4 +120,25 @@ describe("embedded: when graphs are built", () => {
     expect(after.pointsCount).toBe(count / 2);
     expect(await recall("dead")).toBe(1);
   });
+
+  test("a build ends when its collection is deleted", async () => {
+    const config = configOf(
+      { "": [dimensions, "cosine"] },
+      { indexingThreshold: 100, hnsw: { ...hnsw, m: 64, efConstruct: 1_500 } },
+    );
+    await engine.createCollection("gone", config, sealingOff);
+    for (let part = 0; part < 4; part++) await fill("gone", part * count);
+    const usedMs = async (durationMs: number) => {
+      const before = process.cpuUsage();
+      await new Promise((resolve) => setTimeout(resolve, durationMs));
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1_000;
+    };
+    for (let tries = 0; tries < 100 && (await usedMs(100)) < 60; tries++);
+    expect((await engine.collectionInfo("gone")).status).toBe("yellow");
+    await engine.deleteCollection("gone");
+    let used = Number.POSITIVE_INFINITY;
+    for (let tries = 0; tries < 10 && used > 60; tries++) used = await usedMs(100);
+    expect(used).toBeLessThanOrEqual(60);
+  });
 });

@@ -205,7 +205,7 @@ const reusedBytesMin = 64 * 1024;
 function writeHead(out: NativeWriter, name: string, options: WriteOptions): NativeWriter {
   return out
     .text(name)
-    .u8(options.wait ? 1 : 0)
+    .u8(options.wait ? (options.confirmedByNext === true ? 2 : 1) : 0)
     .u64(BigInt(options.admittedEpoch ?? 0))
     .text(options.stream?.id ?? "")
     .u64(options.stream?.sequence ?? 0n);

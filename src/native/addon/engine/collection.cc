@@ -308,6 +308,7 @@ void Collection::drop(rocksdb::WriteBatch& batch) {
   }
   store_.write(batch, WriteUse::kMakesRoom);
   dropped_ = true;
+  stop_builds();
 }
 
 void Collection::retire(bool retired) {

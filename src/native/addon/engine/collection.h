@@ -163,12 +163,14 @@ class Collection : public std::enable_shared_from_this<Collection> {
 
   // Builds what wants building, and when `idle` also what is worth it only while nothing else is to do. True when something was built, false when
   // nothing was or it failed. Called by one thread.
-  bool optimize(const std::atomic<bool>& cancel, unsigned threads, bool idle);
+  bool optimize(unsigned threads, bool idle);
+  // Ends builds that run and lets none be finished any more.
+  void stop_builds() { stop_builds_ = true; }
   bool wants_build(bool idle) const;
   // Who cuts tails that grow too long; without one they grow on. Set before the collection is used.
   void set_cutter(TailCutter* cutter);
   // For the cutter.
-  void cut_tails(const std::atomic<bool>& cancel);
+  void cut_tails();
   // Writes rows whose checksums were found bad anew from the store; the number of them.
   size_t repair();
   // Whether a search or a build met rows that want repair().
@@ -258,8 +260,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // The next operation, in the store and in the change log; `points` are the log's entries of those that it changes. Under the writers' mutex.
   WriteOutcome begin_change(rocksdb::WriteBatch& batch, std::string_view points = {}) const;
   void touch(size_t points);
-  bool build(size_t vector, const std::shared_ptr<VectorIndex>& vectors, VectorIndex::BuildKind kind, const std::atomic<bool>& cancel, unsigned threads,
-             std::string& error);
+  bool build(size_t vector, const std::shared_ptr<VectorIndex>& vectors, VectorIndex::BuildKind kind, unsigned threads, std::string& error);
   bool tails_want_cut() const;
   uint64_t block_fields(size_t vector) const;
   void configure_blocks();
@@ -387,6 +388,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   bool uncounted_ = false;
   std::atomic<uint64_t> changes_{1};
   std::atomic<bool> building_{false};
+  std::atomic<bool> stop_builds_{false};
   TailCutter* cutter_ = nullptr;
   std::atomic<bool> cut_requested_{false};
   std::atomic<int64_t> cut_after_ms_{0};

@@ -26,8 +26,8 @@ bool Collection::wants_build(bool idle) const {
 }
 
 // True when something was built; otherwise there was nothing to do, or `error` tells why it failed.
-bool Collection::build(size_t vector, const std::shared_ptr<VectorIndex>& vectors, VectorIndex::BuildKind kind, const std::atomic<bool>& cancel,
-                       unsigned threads, std::string& error) {
+bool Collection::build(size_t vector, const std::shared_ptr<VectorIndex>& vectors, VectorIndex::BuildKind kind, unsigned threads,
+                       std::string& error) {
   std::unique_ptr<VectorIndex::Build> build;
   // The name may be deleted meanwhile, and its folder with it.
   const auto gone = [&] { return dropped_ || vectors_[vector] != vectors; };
@@ -57,7 +57,7 @@ bool Collection::build(size_t vector, const std::shared_ptr<VectorIndex>& vector
     // A segment must hold nothing that a power cut could undo: the operation's number would be given again, and the row be taken for its vector.
     store_.sync();
     store_.require_room(build->memory_bytes());
-    succeeded = build->run(cancel, threads);
+    succeeded = build->run(stop_builds_, threads);
     if (succeeded) {
       // Whoever deletes the name empties the folder, and waits here.
       std::lock_guard files(files_mutex_);
@@ -86,7 +86,7 @@ bool Collection::build(size_t vector, const std::shared_ptr<VectorIndex>& vector
   return succeeded;
 }
 
-bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, bool idle) {
+bool Collection::optimize(unsigned threads, bool idle) {
   bool built = false;
   for (size_t vector = 0;; ++vector) {
     std::shared_ptr<VectorIndex> vectors;
@@ -100,7 +100,7 @@ bool Collection::optimize(const std::atomic<bool>& cancel, unsigned threads, boo
     }
     building_ = true;
     std::string error;
-    built = build(vector, vectors, VectorIndex::BuildKind::kFull, cancel, threads, error) || built;
+    built = build(vector, vectors, VectorIndex::BuildKind::kFull, threads, error) || built;
     building_ = false;
     std::lock_guard lock(error_mutex_);
     optimizer_error_ = error;
@@ -137,7 +137,7 @@ void Collection::request_cut() {
   cutter_->post(weak_from_this());
 }
 
-void Collection::cut_tails(const std::atomic<bool>& cancel) {
+void Collection::cut_tails() {
   cut_requested_ = false;
   for (size_t vector = 0;; ++vector) {
     std::shared_ptr<VectorIndex> vectors;
@@ -148,7 +148,7 @@ void Collection::cut_tails(const std::atomic<bool>& cancel) {
       vectors = vectors_[vector];
     }
     std::string error;
-    if (!build(vector, vectors, VectorIndex::BuildKind::kCut, cancel, 1, error)) cut_after_ms_ = now_ms() + kCutDelayMs;
+    if (!build(vector, vectors, VectorIndex::BuildKind::kCut, 1, error)) cut_after_ms_ = now_ms() + kCutDelayMs;
     ++changes_;
   }
 }

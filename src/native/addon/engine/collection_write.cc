@@ -1,6 +1,6 @@
 // Writes: an operation is parsed and judged as a whole, then committed as one batch (collection_commit.cc), so it is there wholly or not at all.
 //
-// An operation, behind the collection's name: u8 wait, u64 admitted epoch (0: any), text stream id (empty: none), u64 stream sequence, u8 kind:
+// An operation, behind the collection's name: u8 wait (2: see waits_for_disk), u64 admitted epoch (0: any), text stream id (empty: none), u64 stream sequence, u8 kind:
 //   1 upsert            u32 n, each: id, text payload, vectors
 //   2 delete            selector
 //   3 update vectors    u32 n, each: id, vectors

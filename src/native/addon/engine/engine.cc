@@ -54,11 +54,11 @@ std::string_view name_of(std::string_view message) {
   return size <= message.size() ? message.substr(0, size) : std::string_view();
 }
 
-// Who does not wait for a write hears of it once it is in the log. The flag stands right behind the name.
+// Who does not wait for a write (0), or for the disk's word only with the next one (2), hears of it once it is in the log. The flag stands right behind the name.
 bool waits_for_disk(Operation operation, std::string_view message) {
   if (operation != Operation::kWrite) return true;
   const size_t at = sizeof(uint32_t) + name_of(message).size();
-  return at >= message.size() || message[at] != 0;
+  return at >= message.size() || message[at] == 1;
 }
 
 // glibc keeps freed memory per thread and raises its own thresholds as it goes; a server that loads 100,000 points would keep
@@ -446,6 +446,10 @@ void Engine::close() {
     closed_ = true;
   }
   closing_ = stop_optimizer_ = true;
+  {
+    std::shared_lock lock(names_mutex_);
+    for (const auto& [name, collection] : collections_) collection->stop_builds();
+  }
   store_->give_up();
   optimize_wake_.notify_all();
   if (optimizer_.joinable()) optimizer_.join();

@@ -1,12 +1,9 @@
 #include "index_filler.h"
 
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 
+#include "../core/priority.h"
 #include "collection.h"
 
 namespace sealpoint {
@@ -62,7 +59,7 @@ void IndexFiller::loop() {
       // Filling gives way to searches and writes, but for what a start has left: filters wait for that.
       if (collection != nullptr && !collection->restoring() && !gives_way) {
         gives_way = true;
-        setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 5);
+        give_way();
       }
       if (collection != nullptr) collection->fill_indexes(stopping_);
       lock.lock();

@@ -1,13 +1,11 @@
 // The background thread: builds graphs when the load allows it, repairs what searches and builds found damaged, and gives memory back in quiet moments.
 #include <malloc.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <optional>
 #include <unordered_map>
 
+#include "../core/priority.h"
 #include "engine.h"
 
 namespace sealpoint {
@@ -110,7 +108,7 @@ bool Engine::attend(Watched& watched, Collection& collection, Clock::time_point 
   if (rate > kBusyPointsPerSecond && now - *watched.wanted_since < kBuildDelayMax && !budget_.tight()) return false;
   if (watched.failed_at && now - *watched.failed_at < kFailureDelay) return false;
   watched.wanted_since.reset();
-  if (collection.optimize(stop_optimizer_, threads, idle)) {
+  if (collection.optimize(threads, idle)) {
     watched.failed_at.reset();
     return true;
   }
@@ -122,7 +120,7 @@ bool Engine::attend(Watched& watched, Collection& collection, Clock::time_point 
 
 void Engine::optimize_loop() {
   // Builds give way to searches and writes.
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 5);
+  give_way();
   const unsigned threads = options_.build_threads != 0 ? options_.build_threads : std::max(1u, std::thread::hardware_concurrency());
   std::vector<Watched> watched;
   uint64_t collections = 0, booked_most = 0, trimmed = anonymous_bytes();

@@ -32,7 +32,7 @@ void TailCutter::loop() {
     const auto collection = waiting_.front().lock();
     waiting_.pop_front();
     lock.unlock();
-    if (collection != nullptr) collection->cut_tails(stopping_);
+    if (collection != nullptr) collection->cut_tails();
     lock.lock();
   }
 }
