@@ -88,6 +88,7 @@ function restApi(
   { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
   { responses, methods, collections }: Pick<Metrics, "responses" | "methods" | "collections">,
   own: Pick<RestApi, "logger" | "quota" | "issues">,
+  recoversFromUrls: boolean,
 ): RestApi {
   const engineFor = (access: Access) => (access === fullAccess ? engine : guardEngine(engine, access));
   const doorsOf = (tables: readonly ServiceBinding[]) => ({
@@ -115,7 +116,7 @@ function restApi(
     infoOf: (access, collection) => engineFor(access).collectionInfo(collection),
     memoryOf: (access, collection) => engineFor(access).collectionMemory(collection),
     exists: guarded.exists,
-    snapshotsFor: (access) => new SnapshotsService(engineFor(access)),
+    snapshotsFor: (access) => new SnapshotsService(engineFor(access), { recoversFromUrls }),
     callsFor: (access) => doorsFor(access).calls,
     streamsFor: (access) => doorsFor(access).streams,
   };
@@ -195,7 +196,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       ready: () => ready,
       metrics: metrics.registry,
       portals: () => s5.health(),
-      api: restApi(database, tables, metrics, { logger, quota, issues }),
+      api: restApi(database, tables, metrics, { logger, quota, issues }, config.recoversFromUrls),
       cors: config.cors,
     });
   } catch (error) {

@@ -62,6 +62,8 @@ export interface ServerConfig {
   readonly searchTimeoutSeconds: number;
   /** A search that takes longer shows the fields without an index that it filters by in /issues. */
   readonly slowQuerySeconds: number;
+  /** Whether snapshots are fetched from URLs. */
+  readonly recoversFromUrls: boolean;
   /** Absent: the built-in models only. */
   readonly inference?: InferenceConfig | undefined;
   /** Models on this machine. */
@@ -129,6 +131,7 @@ export function readConfig(
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
     extensions: parseFlag("SEALPOINT_EXTENSIONS", text("SEALPOINT_EXTENSIONS") ?? "1"),
     cors: parseFlag("SEALPOINT_CORS", text("SEALPOINT_CORS") ?? "1"),
+    recoversFromUrls: parseFlag("SEALPOINT_SNAPSHOT_URL_RECOVERY", text("SEALPOINT_SNAPSHOT_URL_RECOVERY") ?? "1"),
     fsync: parseFsync(text("SEALPOINT_FSYNC"), text("SEALPOINT_FSYNC_INTERVAL_MS")),
     memoryLimitMegabytes:
       parseMegabytes("SEALPOINT_MEMORY_LIMIT_MB", text("SEALPOINT_MEMORY_LIMIT_MB")) ?? defaultMemoryLimit(),

@@ -36,6 +36,7 @@ const qdrantKeys: ReadonlyMap<string, Translation> = new Map<string, Translation
   ["service.alt_api_key", same("SEALPOINT_ALT_API_KEY")],
   ["service.read_only_api_key", same("SEALPOINT_READ_ONLY_API_KEY")],
   ["service.enable_cors", flag("SEALPOINT_CORS")],
+  ["service.enable_snapshot_url_recovery", flag("SEALPOINT_SNAPSHOT_URL_RECOVERY")],
   ["service.jwt_rbac", flag("SEALPOINT_JWT_RBAC")],
   ["inference.address", same("SEALPOINT_INFERENCE_QDRANT_URL")],
   ["inference.token", same("SEALPOINT_INFERENCE_API_KEY")],

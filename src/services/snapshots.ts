@@ -17,9 +17,11 @@ export interface RecoverOptions {
 
 export class SnapshotsService {
   readonly #snapshots: Snapshots;
+  readonly #recoversFromUrls: boolean;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, { recoversFromUrls = true }: { readonly recoversFromUrls?: boolean } = {}) {
     this.#snapshots = engine.snapshots;
+    this.#recoversFromUrls = recoversFromUrls;
   }
 
   /** `collection` undefined, here and below: the whole storage. `shard`: 0 is the only one. */
@@ -53,7 +55,13 @@ export class SnapshotsService {
   async recover(collection: string, location: string, options: RecoverOptions = {}): Promise<void> {
     const url = URL.canParse(location) ? new URL(location) : undefined;
     if (url?.protocol === "file:") return this.recoverFromFile(collection, filePathOf(url), options);
-    if (url?.protocol === "http:" || url?.protocol === "https:") return this.recoverFromUrl(collection, url, options);
+    if (url?.protocol === "http:" || url?.protocol === "https:") {
+      if (this.#recoversFromUrls) return this.recoverFromUrl(collection, url, options);
+      throw new DomainError(
+        "forbidden",
+        "Forbidden: Snapshot recovery from remote URLs is disabled in the configuration",
+      );
+    }
     if (url === undefined && options.shard !== undefined) {
       return this.#recoverOwn(collection, location, options.shard, options.checksum);
     }

@@ -45,6 +45,7 @@ service:
   http_port: 7333
   grpc_port: 7334
   enable_cors: true
+  enable_snapshot_url_recovery: false
   enable_tls: false
   api_key: a-key-from-the-file
   jwt_rbac: true
@@ -56,7 +57,7 @@ tls: { cert: ./tls/cert.pem, key: ./tls/key.pem, cert_ttl: 3600 }
 describe("settings", () => {
   test("nothing said: the defaults, no file, nothing ignored", () => {
     const { config, files, ignored } = readSettings({});
-    expect(config).toMatchObject({ grpcPort: 6334, httpPort: 6333, host: "127.0.0.1" });
+    expect(config).toMatchObject({ grpcPort: 6334, httpPort: 6333, host: "127.0.0.1", recoversFromUrls: true });
     expect({ files, ignored }).toEqual({ files: [], ignored: [] });
   });
 
@@ -69,6 +70,7 @@ describe("settings", () => {
       logLevel: "warn",
       apiKeys: ["a-key-from-the-file"],
       jwtRbac: true,
+      recoversFromUrls: false,
     });
     expect(config.tls).toBeUndefined();
     expect(config.dataDir.endsWith("/kept")).toBe(true);

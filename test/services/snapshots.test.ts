@@ -271,6 +271,15 @@ test("a URL is fetched, and what it does not give is said", async () => {
   await expect(service.recover("from-web-2", "http://127.0.0.1:1/x")).rejects.toThrow("Failed to download");
   await expect(service.recover("from-web-2", "ftp://x/y")).rejects.toThrow("location");
   await expect(service.recover("from-web-2", "file:///none/at/all")).rejects.toThrow("does not exist");
+  // A server may be told to fetch none; files it takes all the same.
+  const closed = new SnapshotsService(engine, { recoversFromUrls: false });
+  for (const url of [`${base}/sound`, "https://example.invalid/s.snapshot"]) {
+    await expect(closed.recover("from-web-2", url, { apiKey: "a-key-of-theirs" })).rejects.toMatchObject({
+      kind: "forbidden",
+      message: "Forbidden: Snapshot recovery from remote URLs is disabled in the configuration",
+    });
+  }
+  await expect(closed.recover("from-web-2", "file:///none/at/all")).rejects.toThrow("does not exist");
   expect(await engine.collectionExists("from-web-2")).toBe(false);
   web.close();
 });
