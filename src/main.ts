@@ -141,6 +141,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const metrics = createMetrics(
     (code) => status[code] ?? String(code),
     async () => (await door?.figures?.()) ?? [],
+    config.metricsPrefix,
   );
   const begunMs = performance.now();
   const changes = createSharedChanges();

@@ -62,6 +62,8 @@ export interface ServerConfig {
   readonly searchTimeoutSeconds: number;
   /** A search that takes longer shows the fields without an index that it filters by in /issues. */
   readonly slowQuerySeconds: number;
+  /** Of the names of all metrics. */
+  readonly metricsPrefix: string;
   /** Whether snapshots are fetched from URLs. */
   readonly recoversFromUrls: boolean;
   /** Absent: the built-in models only. */
@@ -131,6 +133,7 @@ export function readConfig(
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
     extensions: parseFlag("SEALPOINT_EXTENSIONS", text("SEALPOINT_EXTENSIONS") ?? "1"),
     cors: parseFlag("SEALPOINT_CORS", text("SEALPOINT_CORS") ?? "1"),
+    metricsPrefix: parseMetricsPrefix(text("SEALPOINT_METRICS_PREFIX") ?? ""),
     recoversFromUrls: parseFlag("SEALPOINT_SNAPSHOT_URL_RECOVERY", text("SEALPOINT_SNAPSHOT_URL_RECOVERY") ?? "1"),
     fsync: parseFsync(text("SEALPOINT_FSYNC"), text("SEALPOINT_FSYNC_INTERVAL_MS")),
     memoryLimitMegabytes:
@@ -194,6 +197,13 @@ function parseFlag(name: string, value: string | undefined): boolean {
   if (value === undefined || value === "0" || value === "false") return false;
   if (value === "1" || value === "true") return true;
   throw new ConfigError(`${name}: ${JSON.stringify(value)} is neither 1 nor 0`);
+}
+
+function parseMetricsPrefix(value: string): string {
+  if (/^(?:[A-Za-z_][A-Za-z0-9_]{0,63})?$/.test(value)) return value;
+  throw new ConfigError(
+    `SEALPOINT_METRICS_PREFIX: ${JSON.stringify(value)} is no start of a metric's name (letters, digits and _)`,
+  );
 }
 
 function parseLogLevel(value: string): LogLevel {

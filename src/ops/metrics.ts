@@ -54,10 +54,14 @@ export interface Metrics {
   close(): void;
 }
 
-/** `readOthers`: the figures of the other threads that serve, asked for at each scrape. */
+/** Of the text format, each line that names a metric. */
+const namedLines = /^(?:# (?:HELP|TYPE) )?(?=[A-Za-z_:])/gm;
+
+/** `readOthers`: the figures of the other threads that serve, asked for at each scrape. `prefix`: of all names. */
 export function createMetrics(
   codeName: (code: number) => string,
   readOthers: () => Promise<readonly ThreadFigures[]> = async () => [],
+  prefix = "",
 ): Metrics {
   const registry = new Registry();
   const own = new FigureBook("main");
@@ -113,7 +117,8 @@ export function createMetrics(
           const others = await readOthers();
           threads = [own.read(), ...others];
           mode.perCollection = perCollection;
-          return registry.metrics();
+          const text = await registry.metrics();
+          return prefix === "" ? text : text.replace(namedLines, (start) => start + prefix);
         });
         last = scrape.catch(() => undefined);
         return scrape;

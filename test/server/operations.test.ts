@@ -200,6 +200,21 @@ describe("shutdown", () => {
   });
 });
 
+test("a prefix starts the names of all metrics", async () => {
+  const metrics = createMetrics(String, undefined, "qdrant_");
+  metrics.addGauges("sealpoint_test_gauge", "A figure\nof the test.", async () => [
+    { labels: { name: "one\ntwo" }, value: 42 },
+  ]);
+  const text = await metrics.registry.metrics();
+  expect(text).toContain("# TYPE qdrant_sealpoint_test_gauge gauge\nqdrant_sealpoint_test_gauge{");
+  expect(text).toContain("# TYPE qdrant_process_cpu_user_seconds_total counter\n");
+  for (const line of text.split("\n").filter((each) => each !== "")) {
+    expect(line).toMatch(/^(?:# (?:HELP|TYPE) )?qdrant_/);
+    expect(line).not.toContain("qdrant_qdrant_");
+  }
+  metrics.close();
+});
+
 describe("the HTTP port", () => {
   test("identity, health, readiness, metrics with a key, 404 in JSON", async () => {
     const metrics = createMetrics((code) => status[code] ?? String(code));

@@ -46,6 +46,8 @@ service:
   grpc_port: 7334
   enable_cors: true
   enable_snapshot_url_recovery: false
+  metrics_prefix: qdrant_
+  hide_jwt_dashboard: true
   enable_tls: false
   api_key: a-key-from-the-file
   jwt_rbac: true
@@ -71,6 +73,7 @@ describe("settings", () => {
       apiKeys: ["a-key-from-the-file"],
       jwtRbac: true,
       recoversFromUrls: false,
+      metricsPrefix: "qdrant_",
     });
     expect(config.tls).toBeUndefined();
     expect(config.dataDir.endsWith("/kept")).toBe(true);
@@ -82,6 +85,8 @@ describe("settings", () => {
     });
     expect(ignored).not.toContain("storage.wal.wal_capacity_mb in config/config.yaml");
     expect(ignored).toContain("tls.cert in config/config.yaml");
+    expect(ignored).toContain("service.hide_jwt_dashboard in config/config.yaml");
+    expect(refusal(() => readSettings({ QDRANT__SERVICE__METRICS_PREFIX: "a-b" }))).toContain("METRICS_PREFIX");
     expect(ignored.join()).not.toContain("a-key");
   });
 
