@@ -45,7 +45,7 @@ import { mapDatatype, mapMemory, mapQuantization, validationError } from "./quan
 import { mapSealingPolicy, toSealingState } from "./sealing.ts";
 import { toCount } from "./selectors.ts";
 import { mapStrictMode } from "./strict.ts";
-import { checkVectorName } from "./vector-names.ts";
+import { checkNewNames } from "./vector-names.ts";
 
 /** Qdrant 1.19's, which its clients expect to read back. */
 export const collectionDefaults = {
@@ -147,7 +147,6 @@ function mapVectorsConfig(message: CreateCollection): Record<string, VectorParam
     }
     for (const [name, params] of entries) {
       const field = `vectors_config.params_map.${name.slice(0, 64)}`;
-      checkVectorName(name, field);
       Object.defineProperty(vectors, name, { value: mapVectorParams(params, field), enumerable: true });
     }
   }
@@ -167,12 +166,11 @@ function mapSparseVectors(message: CreateCollection, dense: object): Record<stri
   if (entries.length + Object.keys(dense).length > limits.vectorNamesMax) {
     throw badInput(`sparse_vectors_config: more than ${limits.vectorNamesMax} vectors`, "sparse_vectors_config");
   }
+  checkNewNames(
+    Object.keys(dense),
+    entries.map(([name]) => name),
+  );
   for (const [name, { modifier }] of entries) {
-    const field = `sparse_vectors_config.map.${name.slice(0, 64)}`;
-    checkVectorName(name, field);
-    if (Object.hasOwn(dense, name)) {
-      throw badInput(`Wrong input: Dense and sparse vectors have the same name: ${name}`, field);
-    }
     const value: SparseVectorParams = { modifier: modifier === Modifier.Idf ? "idf" : "none" };
     Object.defineProperty(sparse, name, { value, enumerable: true });
   }

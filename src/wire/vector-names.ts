@@ -29,13 +29,40 @@ export interface VectorNameRequest {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const forbidden = /[<>:"/\\|?*\u0000-\u001f\u007f]/u;
 
-/** For a name that is made; `field` is what the caller calls it. */
-export function checkVectorName(name: string, field: string): void {
+/** Of a name that is made. */
+function faultOfName(name: string): string | undefined {
   if (Buffer.byteLength(name) > limits.vectorNameLengthMax) {
-    throw validationError(field, `vector name must be at most ${limits.vectorNameLengthMax} bytes long`);
+    return `vector name must be at most ${limits.vectorNameLengthMax} bytes long`;
   }
   const found = forbidden.exec(name)?.[0];
-  if (found !== undefined) throw validationError(field, `vector name cannot contain ${JSON.stringify(found)} char`);
+  return found === undefined ? undefined : `vector name cannot contain ${JSON.stringify(found)} char`;
+}
+
+/** The names of a new collection: Qdrant checks them apart from the request's form, in other words than the name of a vector that is added. */
+export function checkNewNames(dense: readonly string[], sparse: readonly string[]): void {
+  for (const [kind, names, map] of [
+    ["dense", dense, "vectors_config.params_map"],
+    ["sparse", sparse, "sparse_vectors_config.map"],
+  ] as const) {
+    for (const name of names) {
+      const fault = faultOfName(name);
+      if (fault === undefined) continue;
+      throw badInput(
+        `Wrong input: Invalid ${kind} vector name \`${name.slice(0, 256)}\`: ${fault}`,
+        `${map}.${name.slice(0, 64)}`,
+      );
+    }
+  }
+  if (sparse.includes("")) {
+    throw badInput("Wrong input: Sparse vector name cannot be empty", "sparse_vectors_config.map");
+  }
+  const twice = dense.find((name) => sparse.includes(name));
+  if (twice !== undefined) {
+    throw badInput(
+      `Wrong input: Dense and sparse vector names must be unique - duplicate found with '${twice}'`,
+      `sparse_vectors_config.map.${twice}`,
+    );
+  }
 }
 
 export function mapCreateVectorName(
@@ -43,7 +70,8 @@ export function mapCreateVectorName(
 ): VectorNameRequest & { readonly definition: WireVectorDefinition } {
   checkOrdering(message.ordering);
   const { collectionName: collection, vectorName: name, vectorConfig } = message;
-  checkVectorName(name, "vector_name");
+  const fault = faultOfName(name);
+  if (fault !== undefined) throw validationError("vector_name", fault);
   const head = { collection, wait: message.wait ?? false, name };
   if (vectorConfig.case === "denseConfig") {
     const { size, distance, multivectorConfig, datatype } = vectorConfig.value;

@@ -114,6 +114,30 @@ describe.skipIf(!addonBuilt)("a validator's error", () => {
     });
   });
 
+  test("says what is wrong with the names of a new collection's vectors", async () => {
+    const refused = async (body: object, error: string) =>
+      expect(await call("PUT", "/collections/named", body)).toMatchObject({
+        code: 400,
+        error: `Wrong input: ${error}`,
+      });
+    const dense = { size: 4, distance: "Dot" };
+    await refused(
+      { vectors: { image: dense }, sparse_vectors: { image: {} } },
+      "Dense and sparse vector names must be unique - duplicate found with 'image'",
+    );
+    for (const vectors of [undefined, dense, { text: dense }]) {
+      await refused({ vectors, sparse_vectors: { "": {}, words: {} } }, "Sparse vector name cannot be empty");
+    }
+    const slash = 'vector name cannot contain "/" char';
+    await refused({ vectors: { "a/b": dense } }, `Invalid dense vector name \`a/b\`: ${slash}`);
+    await refused({ sparse_vectors: { "a/b": {} } }, `Invalid sparse vector name \`a/b\`: ${slash}`);
+    const long = "é".repeat(101);
+    const bytes = "vector name must be at most 200 bytes long";
+    await refused({ vectors: { [long]: dense } }, `Invalid dense vector name \`${long}\`: ${bytes}`);
+    expect((await call("PUT", `/collections/dense/vectors/${long}`, { dense })).code).toBe(422);
+    expect((await call("GET", "/collections/named")).code).toBe(404);
+  });
+
   test("tells an empty condition from a slice that JSON cannot mean", async () => {
     const filtered = (condition: object) => ask({ filter: { must: [condition] } }, "scroll");
     expect(await filtered({ key: "rank" })).toMatchObject(
