@@ -40,7 +40,7 @@ Collection::Collection(Store& store, MemoryBudget& budget, std::string folder, C
   vector_versions_.resize(record_.vectors.size());
   sparse_.resize(record_.vectors.size());
   multi_.resize(record_.vectors.size());
-  for (size_t vector = 0; vector < record_.vectors.size(); ++vector) multi_[vector].keep_in_memory(record_.vectors[vector].multi_in_memory());
+  for (size_t vector = 0; vector < record_.vectors.size(); ++vector) configure_multi(vector);
   load();
   book_memory();
 }
@@ -161,6 +161,7 @@ void Collection::load() {
       load_values(field.datatype, stored.data(), field.dim, values.data());
       vectors_[vector]->upsert(point.slot, point.version, values.data());
     }
+    if (field.multi && !field.removed) load_multi(vector);
   }
   load_indexes(loaded);
   note_segments();
@@ -271,6 +272,11 @@ CollectionStats Collection::stats() const {
     stats.segments += index.segments + 1;
     stats.wants_build = stats.wants_build || (index.waits && index.may_build);
     stats.build_pending = stats.build_pending || index.waits;
+    if (!record_.vectors[vector].multi) continue;
+    const MultiIndex& multi = multi_[vector];
+    stats.indexed += multi.graph_count();
+    stats.wants_build = stats.wants_build || multi.wants_build();
+    stats.build_pending = stats.build_pending || multi.build_pending();
   }
   stats.building = building_;
   stats.payload_bytes = store_.payload_bytes(cid_);
@@ -346,7 +352,7 @@ void Collection::replace_record(uint64_t expected, const std::string* config, co
   if (vectors != nullptr) {
     for (size_t vector = 0; vector < vectors_.size(); ++vector) {
       vectors_[vector]->reconfigure(index_config(vector));
-      multi_[vector].keep_in_memory(record_.vectors[vector].multi_in_memory());
+      configure_multi(vector);
     }
   }
   ++changes_;

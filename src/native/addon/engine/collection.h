@@ -323,6 +323,14 @@ class Collection : public std::enable_shared_from_this<Collection> {
   uint64_t vector_bytes(size_t number, uint64_t live) const;
   MaxSimQuery max_sim(size_t number, const float* rows, size_t count) const;
   std::vector<VectorHit> nearest_multi(size_t number, MaxSimQuery query, const VectorSearch& search) const;
+  bool walk_multi(size_t number, MaxSimQuery& query, const VectorSearch& search, std::vector<VectorHit>& found) const;
+  // Their graphs; collection_multi_builds.cc.
+  void configure_multi(size_t number);
+  std::string multi_graph_path(size_t number) const;
+  void write_multi(size_t number, const MultiGraphBuild& build, const MultiGraph& graph);
+  void load_multi(size_t number);
+  bool build_multi(size_t number, bool idle, const std::atomic<bool>& cancel, unsigned threads, std::string& error);
+  bool optimize_multi(const std::atomic<bool>& cancel, unsigned threads, bool idle);
   // The vectors of a point as they are stored, as floats; empty when it has none.
   std::vector<float> stored_multi(size_t number, uint32_t slot) const;
   std::vector<uint16_t> selected_vectors(const VectorsSelector& selector) const;

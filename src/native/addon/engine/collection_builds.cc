@@ -22,7 +22,7 @@ bool Collection::wants_build(bool idle) const {
   for (const auto& vectors : vectors_) {
     if (vectors->wants_build() || (idle && vectors->wants_build_when_idle())) return true;
   }
-  return false;
+  return std::any_of(multi_.begin(), multi_.end(), [&](const MultiIndex& multi) { return idle ? multi.wants_build_when_idle() : multi.wants_build(); });
 }
 
 // True when something was built; otherwise there was nothing to do, or `error` tells why it failed.
@@ -105,7 +105,7 @@ bool Collection::optimize(unsigned threads, bool idle) {
     std::lock_guard lock(error_mutex_);
     optimizer_error_ = error;
   }
-  return built;
+  return optimize_multi(cancel, threads, idle) || built;
 }
 
 // Which fields make blocks of this vector's rows.

@@ -20,7 +20,10 @@ CollectionMemory Collection::memory() const {
     memory.mapped += index.mapped;
   }
   for (const auto& sparse : sparse_) memory.tail += sparse.memory_bytes();
-  for (const auto& multi : multi_) memory.tail += multi.memory_bytes();
+  for (const auto& multi : multi_) {
+    memory.tail += multi.memory_bytes();
+    memory.graph += multi.graph_bytes();
+  }
   for (const auto& info : indexes_->infos()) memory.payload_indexes += info.bytes;
   for (const auto& info : indexes_->temporaries()) memory.payload_indexes += info.bytes;
   memory.payload_indexes += plans_.bytes();
@@ -37,7 +40,10 @@ std::vector<VectorMemory> Collection::vector_memory() const {
     const VectorIndexStats index = vectors_[number]->stats();
     VectorMemory memory{field.name, field.sparse, index.tail, index.graph, index.mapped};
     if (number < sparse_.size()) memory.graph += sparse_[number].memory_bytes();
-    if (number < multi_.size()) memory.tail += multi_[number].memory_bytes();
+    if (number < multi_.size()) {
+      memory.tail += multi_[number].memory_bytes();
+      memory.graph += multi_[number].graph_bytes();
+    }
     told.push_back(std::move(memory));
     resident.push_back(vectors_[number]->resident_bytes());
   }
@@ -60,6 +66,7 @@ uint64_t Collection::build_room() const {
   std::shared_lock lock(state_mutex_);
   uint64_t room = 0;
   for (size_t vector = 0; vector < vectors_.size(); ++vector) {
+    room = std::max(room, multi_[vector].build_room());
     if (!vectors_[vector]->wants_build()) continue;
     const VectorIndexStats index = vectors_[vector]->stats();
     const uint64_t rows = std::min(index.live, (index.live - std::min(index.live, index.indexed)) * kMerged);

@@ -1,4 +1,4 @@
-// Multivectors of a collection: read from memory or from the store, and compared exactly.
+// Multivectors of a collection: found by their graph, or read from memory or the store and compared one by one.
 #include <algorithm>
 #include <cmath>
 
@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kReadBatch = 32;
 // From this share of a collection on its rows are read in their order and not one by one.
 constexpr size_t kWalkedShare = 4;
+// Points that a walk compares for each unit of ef, without a mask (check/multi_graph_check.cc, "time").
+constexpr double kRowsPerEf = 20;
 
 std::string_view checked(std::string_view row, const VectorField& field) {
   if (!is_multi_row(row, field.stored_bytes())) throw Error(ErrorKind::kDataLoss, "a multivector in the store has the wrong size");
@@ -107,14 +109,36 @@ MaxSimQuery Collection::max_sim(size_t number, const float* rows, size_t count) 
   return {field.distance, field.datatype, field.dim, rows, count};
 }
 
+// False when all that may be found is to be compared: that costs less, finds more, or was asked for.
+bool Collection::walk_multi(size_t number, MaxSimQuery& query, const VectorSearch& search, std::vector<VectorHit>& found) const {
+  const MultiIndex& multi = multi_[number];
+  const MultiGraph* const graph = multi.graph();
+  const VectorIndexConfig& config = multi.config();
+  if (graph == nullptr || search.exact || multi.kilobytes() < config.full_scan_threshold_kb) return false;
+  // As at Qdrant: matches of fewer kilobytes than the threshold are compared, whatever a walk would cost.
+  if (search.allowed != nullptr && multi.kilobytes_of(search.allowed_count) < config.full_scan_threshold_kb) return false;
+  const auto live = static_cast<double>(multi.graph_count());
+  double matches = live;
+  if (search.allowed != nullptr) matches *= std::min(1.0, static_cast<double>(search.allowed_count) / static_cast<double>(multi.count()));
+  const size_t ef = std::max(search.ef != 0 ? search.ef : config.ef_construct, search.k);
+  const double cost = static_cast<double>(ef) * kRowsPerEf * live / std::max(matches, 1.0);
+  if (cost >= matches) return false;
+  VectorSearchReport unread;
+  VectorSearchReport& report = search.report == nullptr ? unread : *search.report;
+  const bool passes_over = search.allowed != nullptr || graph->rows.size() > multi.graph_count();
+  ++(passes_over ? report.walked_masked : report.walked);
+  if (graph->walk({query, ef, search.k, search.allowed, &multi.written(), passes_over, static_cast<size_t>(matches)}, found)) return true;
+  ++report.walks_given_up;
+  return false;
+}
+
 std::vector<VectorHit> Collection::nearest_multi(size_t number, MaxSimQuery query, const VectorSearch& search) const {
   const Distance distance = record_.vectors[number].distance;
   const bool is_similarity = distance == Distance::kCosine || distance == Distance::kDot;
   if (search.k == 0) return {};
   // The worst of the best k on top.
   std::vector<Scored> best;
-  visit_rows(number, search.allowed, search.allowed_count, [&](uint32_t slot, const float* rows, size_t count) {
-    const Scored one{slot, query.similarity(rows, count)};
+  const auto offer = [&](const Scored& one) {
     if (best.size() == search.k && !better(one, best.front())) return;
     if (search.has_threshold) {
       const float score = MaxSimQuery::score(distance, one.score);
@@ -126,9 +150,32 @@ std::vector<VectorHit> Collection::nearest_multi(size_t number, MaxSimQuery quer
     }
     best.push_back(one);
     std::push_heap(best.begin(), best.end(), better);
-  });
+  };
+  const auto compare = [&](uint32_t slot, const float* rows, size_t count) { offer({slot, query.similarity(rows, count)}); };
+  const MultiIndex& multi = multi_[number];
+  // "Indexed only" spares the caller long scans, not small ones.
+  const bool passes_tail = search.indexed_only && multi.indexes() && multi.tail_kilobytes() > multi.config().indexing_threshold_kb;
+  if (passes_tail && multi.graph() == nullptr) return {};
+  std::vector<VectorHit> found;
+  if (walk_multi(number, query, search, found)) {
+    for (const VectorHit& one : found) offer({one.slot, one.score});
+    if (multi.tail_count() > 0 && !passes_tail) {
+      Bitset tail = multi.written();
+      if (search.allowed != nullptr) tail.and_with(*search.allowed);
+      if (search.report != nullptr) ++search.report->tails_scanned;
+      visit_rows(number, &tail, multi.tail_count(), compare);
+    }
+  } else {
+    if (search.report != nullptr && search.report->walks_given_up == 0) search.report->rows_scanned = 1;
+    if (passes_tail) {
+      Bitset indexed = search.allowed != nullptr ? *search.allowed : ids_.live();
+      indexed.and_not(multi.written());
+      visit_rows(number, &indexed, indexed.count(), compare);
+    } else {
+      visit_rows(number, search.allowed, search.allowed_count, compare);
+    }
+  }
   std::sort_heap(best.begin(), best.end(), better);
-  if (search.report != nullptr) search.report->rows_scanned = 1;
   std::vector<VectorHit> hits;
   hits.reserve(best.size());
   for (const Scored& one : best) hits.push_back({one.slot, MaxSimQuery::score(distance, one.score)});

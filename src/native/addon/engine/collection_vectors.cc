@@ -81,7 +81,7 @@ WriteOutcome Collection::change_vectors(uint64_t expected, const std::string& co
     vectors_.push_back(std::move(index));
     sparse_.emplace_back();
     multi_.emplace_back();
-    multi_.back().keep_in_memory(record_.vectors.back().multi_in_memory());
+    configure_multi(place);
     vector_versions_.emplace_back(versions_.size());
     configure_blocks();
   } else {

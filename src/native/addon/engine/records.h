@@ -34,7 +34,7 @@ struct VectorField {
   // A sparse field has no dimensions and always the dot product; `idf`: queries are weighted by how rare their dimensions are.
   bool sparse = false;
   bool idf = false;
-  // A point has several vectors, compared by MaxSim (vector/max_sim.h); no graph is built over them.
+  // A point has several vectors, compared by MaxSim (vector/max_sim.h, vector/multi_graph.h).
   bool multi = false;
   // The name was deleted with its vectors. The entry stays, since its number is never given again.
   bool removed = false;

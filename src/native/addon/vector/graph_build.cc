@@ -93,36 +93,74 @@ void export_graph(const faiss::HNSW& hnsw, uint32_t rows, uint32_t m, Graph& gra
   }
 }
 
-}  // namespace
-
-bool build_graph(const GraphInput& input, unsigned threads, const std::atomic<bool>& cancel, Graph& graph) {
-  if (input.rows == 0 || input.rows > static_cast<uint32_t>(std::numeric_limits<int32_t>::max())) {
-    throw Error(ErrorKind::kInternal, "a graph of " + std::to_string(input.rows) + " rows cannot be built");
+// What export_graph made, before others are added to it. The levels of all rows are known.
+void import_graph(const Graph& graph, uint32_t rows, uint32_t m, faiss::HNSW& hnsw) {
+  for (uint32_t row = 0; row < rows; ++row) {
+    const auto* from = graph.links.data() + static_cast<size_t>(row) * 2 * m;
+    std::copy(from, from + 2 * m, hnsw.neighbors.begin() + static_cast<ptrdiff_t>(hnsw.offsets[row]));  // kNoRow becomes -1
   }
-  faiss::HNSW hnsw(static_cast<int>(input.m));
-  hnsw.efConstruction = static_cast<int>(input.ef_construct);
-  hnsw.prepare_level_tab(input.rows);
+  for (const UpperNode& node : graph.upper_nodes) {
+    const auto* from = graph.upper_links.data() + node.first;
+    std::copy(from, from + static_cast<size_t>(node.level) * m, hnsw.neighbors.begin() + static_cast<ptrdiff_t>(hnsw.offsets[node.row] + 2 * m));
+  }
+  hnsw.entry_point = static_cast<int>(graph.entry);
+  hnsw.max_level = static_cast<int>(graph.max_level);
+}
+
+class RowDistanceComputer final : public faiss::DistanceComputer {
+ public:
+  explicit RowDistanceComputer(std::unique_ptr<RowDistance> distance) : distance_(std::move(distance)) {}
+  void set_row(uint32_t row) { distance_->set_row(row); }
+  void set_query(const float*) override {}
+  float operator()(idx_t i) override { return distance_->to(static_cast<uint32_t>(i)); }
+  float symmetric_dis(idx_t i, idx_t j) override { return distance_->between(static_cast<uint32_t>(i), static_cast<uint32_t>(j)); }
+
+ private:
+  std::unique_ptr<RowDistance> distance_;
+};
+
+template <typename MakeDistance, typename Cancelled>
+bool build(const GraphPlan& plan, unsigned threads, const Cancelled& cancelled, const MakeDistance& make_distance, Graph& graph) {
+  if (plan.rows == 0 || plan.rows > static_cast<uint32_t>(std::numeric_limits<int32_t>::max()) || plan.base_rows > plan.rows) {
+    throw Error(ErrorKind::kInternal, "a graph of " + std::to_string(plan.rows) + " rows cannot be built");
+  }
+  faiss::HNSW hnsw(static_cast<int>(plan.m));
+  hnsw.efConstruction = static_cast<int>(plan.ef_construct);
+  const uint32_t first = plan.base == nullptr ? 0 : plan.base_rows;
+  if (first > 0) {
+    hnsw.levels.assign(first, 1);
+    for (const UpperNode& node : plan.base->upper_nodes) hnsw.levels[node.row] = static_cast<int>(node.level) + 1;
+    hnsw.prepare_level_tab(first, true);
+    import_graph(*plan.base, first, plan.m, hnsw);
+    // Or each addition would draw the levels that the first rows have.
+    hnsw.rng = faiss::RandomGenerator(first);
+  }
+  if (first == plan.rows) {
+    export_graph(hnsw, plan.rows, plan.m, graph);
+    return true;
+  }
+  hnsw.prepare_level_tab(plan.rows - first);
 
   // The highest first, so that the entry point never changes, and shuffled, so that neighbours in the data are not
   // inserted at once. Slots come in order of time, which clusters by topic more often than not.
-  std::vector<uint32_t> order(input.rows);
-  for (uint32_t i = 0; i < input.rows; ++i) order[i] = i;
-  std::mt19937 random(input.rows);
+  std::vector<uint32_t> order(plan.rows - first);
+  for (uint32_t i = 0; i < order.size(); ++i) order[i] = first + i;
+  std::mt19937 random(plan.rows);
   std::shuffle(order.begin(), order.end(), random);
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return hnsw.levels[a] > hnsw.levels[b]; });
 
-  Locks locks(input.rows);
+  Locks locks(plan.rows);
   std::atomic<size_t> next{0};
   std::atomic<bool> failed{false};
   std::exception_ptr failure;
   std::mutex failure_mutex;
   auto work = [&](size_t limit) {
     try {
-      CodeDistance distance(input);
-      faiss::VisitedTable visited(static_cast<int>(input.rows));
+      auto distance = make_distance();
+      faiss::VisitedTable visited(static_cast<int>(plan.rows));
       for (;;) {
         const size_t i = next.fetch_add(1, std::memory_order_relaxed);
-        if (i >= limit || failed.load(std::memory_order_relaxed) || cancel.load(std::memory_order_relaxed)) return;
+        if (i >= limit || failed.load(std::memory_order_relaxed) || cancelled()) return;
         const uint32_t row = order[i];
         distance.set_row(row);
         hnsw.add_with_locks(distance, hnsw.levels[row] - 1, static_cast<int>(row), locks.all(), visited);
@@ -138,11 +176,11 @@ bool build_graph(const GraphInput& input, unsigned threads, const std::atomic<bo
   next.store(1);
   std::vector<std::thread> others;
   try {
-    for (unsigned i = 1; i < threads; ++i) others.emplace_back(work, input.rows);
+    for (unsigned i = 1; i < threads; ++i) others.emplace_back(work, order.size());
   } catch (const std::system_error&) {
     // Fewer threads than wished for: those that started, and this one, do it all.
   }
-  work(input.rows);
+  work(order.size());
   for (auto& thread : others) thread.join();
   if (failure) {
     try {
@@ -153,9 +191,21 @@ bool build_graph(const GraphInput& input, unsigned threads, const std::atomic<bo
       throw Error(ErrorKind::kInternal, std::string("building a graph failed: ") + error.what());
     }
   }
-  if (cancel.load()) return false;
-  export_graph(hnsw, input.rows, input.m, graph);
+  if (cancelled()) return false;
+  export_graph(hnsw, plan.rows, plan.m, graph);
   return true;
+}
+
+}  // namespace
+
+bool build_graph(const GraphInput& input, unsigned threads, const std::atomic<bool>& cancel, Graph& graph) {
+  const GraphPlan plan{input.rows, input.m, input.ef_construct, nullptr, 0};
+  return build(plan, threads, [&] { return cancel.load(std::memory_order_relaxed); }, [&] { return CodeDistance(input); }, graph);
+}
+
+bool build_graph(const GraphPlan& plan, unsigned threads, const std::function<bool()>& cancelled,
+                 const std::function<std::unique_ptr<RowDistance>()>& distance_of_thread, Graph& graph) {
+  return build(plan, threads, cancelled, [&] { return RowDistanceComputer(distance_of_thread()); }, graph);
 }
 
 }  // namespace sealpoint

@@ -1,8 +1,10 @@
-// Builds an HNSW graph over int8 codes. The only file that knows FAISS is graph_build.cc.
+// Builds an HNSW graph over int8 codes, or over anything that tells how far two rows are apart. The only file that knows FAISS is graph_build.cc.
 #pragma once
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "vector_index.h"
@@ -39,5 +41,28 @@ struct Graph {
 
 // False when `cancel` became true.
 bool build_graph(const GraphInput& input, unsigned threads, const std::atomic<bool>& cancel, Graph& graph);
+
+// How far rows are apart, smaller being nearer: of one thread's. It must not throw.
+class RowDistance {
+ public:
+  virtual ~RowDistance() = default;
+  // The row that is being inserted; to() measures from it.
+  virtual void set_row(uint32_t row) = 0;
+  virtual float to(uint32_t row) = 0;
+  virtual float between(uint32_t from, uint32_t to) = 0;
+};
+
+struct GraphPlan {
+  uint32_t rows = 0;
+  uint32_t m = 16;
+  uint32_t ef_construct = 128;
+  // Of the first `base_rows` rows, made with the same m; the others are added to it. nullptr: all are.
+  const Graph* base = nullptr;
+  uint32_t base_rows = 0;
+};
+
+// False when `cancelled` became true, which is asked before each row.
+bool build_graph(const GraphPlan& plan, unsigned threads, const std::function<bool()>& cancelled,
+                 const std::function<std::unique_ptr<RowDistance>()>& distance_of_thread, Graph& graph);
 
 }  // namespace sealpoint

@@ -225,8 +225,14 @@ SEALPOINT_AVX512 inline void best_of(const float* queries, size_t dim, const flo
 template <uint32_t kDistance, size_t kBlocks>
 SEALPOINT_AVX512 inline void best_of_blocks(const float* queries, size_t dim, const float* rows, size_t count, float* best) {
   size_t r = 0;
-  for (; r + 4 <= count; r += 4) best_of<kDistance, 4, kBlocks>(queries, dim, rows + r * dim, best);
-  for (; r < count; ++r) best_of<kDistance, 1, kBlocks>(queries, dim, rows + r * dim, best);
+  // Eight sums at once are what hides the latency of one.
+  constexpr size_t kRows = 8 / kBlocks;
+  for (; r + kRows <= count; r += kRows) best_of<kDistance, kRows, kBlocks>(queries, dim, rows + r * dim, best);
+  if constexpr (kRows > 4) {
+    if (r + 4 <= count) best_of<kDistance, 4, kBlocks>(queries, dim, rows + r * dim, best), r += 4;
+  }
+  if (r + 2 <= count) best_of<kDistance, 2, kBlocks>(queries, dim, rows + r * dim, best), r += 2;
+  if (r < count) best_of<kDistance, 1, kBlocks>(queries, dim, rows + r * dim, best);
 }
 
 template <uint32_t kDistance>

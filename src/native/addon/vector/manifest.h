@@ -6,6 +6,8 @@
 namespace sealpoint {
 
 constexpr const char* kManifestName = "manifest";
+// Multivectors have no segments: in their folder lies the graph over them (multi_graph_file.h).
+constexpr const char* kMultiGraphName = "multivectors.graph";
 // Follows the name where the manifest's whole folder has lost what it held.
 constexpr const char* kAllMissing = ": is missing, and all segments with it";
 

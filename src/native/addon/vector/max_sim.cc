@@ -29,19 +29,19 @@ MaxSimQuery::MaxSimQuery(Distance distance, Datatype datatype, size_t dim, const
     return;
   }
   const size_t blocks = (count + kMaxSimLanes - 1) / kMaxSimLanes;
+  in_lanes_ = true;
   rows_.resize(blocks * kMaxSimLanes * dim);
-  best_.resize(blocks * kMaxSimLanes);
   for (size_t row = 0; row < count; ++row) {
     float* const lane = rows_.data() + row / kMaxSimLanes * kMaxSimLanes * dim + row % kMaxSimLanes;
     for (size_t d = 0; d < dim; ++d) lane[d * kMaxSimLanes] = plain[row * dim + d];
   }
 }
 
-float MaxSimQuery::similarity(const float* rows, size_t count) {
+float MaxSimQuery::similarity(const float* rows, size_t count, std::vector<float>& best_of_lanes) const {
   constexpr float kLeast = -std::numeric_limits<float>::infinity();
   const Kernels& kernel = kernels();
   float sum = 0;
-  if (best_.empty()) {
+  if (!in_lanes_) {
     for (size_t q = 0; q < count_; ++q) {
       const float* const query = rows_.data() + q * dim_;
       float best = kLeast;
@@ -55,9 +55,10 @@ float MaxSimQuery::similarity(const float* rows, size_t count) {
       sum += best;
     }
   } else {
-    std::fill(best_.begin(), best_.end(), kLeast);
-    kernel.best_rows(static_cast<uint32_t>(distance_), rows_.data(), best_.size() / kMaxSimLanes, dim_, rows, count, best_.data());
-    for (size_t q = 0; q < count_; ++q) sum += best_[q];
+    const size_t blocks = (count_ + kMaxSimLanes - 1) / kMaxSimLanes;
+    best_of_lanes.assign(blocks * kMaxSimLanes, kLeast);
+    kernel.best_rows(static_cast<uint32_t>(distance_), rows_.data(), blocks, dim_, rows, count, best_of_lanes.data());
+    for (size_t q = 0; q < count_; ++q) sum += best_of_lanes[q];
   }
   // Overflow may end in NaN, which would break every order.
   return std::isnan(sum) ? kLeast : sum;

@@ -15,7 +15,11 @@ class MaxSimQuery {
 
   // With `count` rows as load_max_sim_rows gives them, any alignment. The raw similarities are dot, minus the squared distance (euclid) or
   // minus the distance (manhattan): greater is nearer. A value that is not finite makes the sum the least there is.
-  float similarity(const float* rows, size_t count);
+  float similarity(const float* rows, size_t count) { return similarity(rows, count, best_); }
+  // The same for several threads at once, each with a buffer of its own.
+  float similarity(const float* rows, size_t count, std::vector<float>& best) const;
+  size_t count() const { return count_; }
+  size_t memory_bytes() const { return (rows_.capacity() + best_.capacity()) * sizeof(float); }
 
   // What an answer shows of a similarity, as Qdrant does.
   static float score(Distance distance, float similarity);
@@ -26,6 +30,7 @@ class MaxSimQuery {
   const size_t count_;
   // Few rows lie one after the other; more in blocks of kMaxSimLanes, in each dimension after dimension, the last one filled up with zeros.
   std::vector<float> rows_;
+  bool in_lanes_ = false;
   std::vector<float> best_;
 };
 

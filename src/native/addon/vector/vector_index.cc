@@ -116,7 +116,7 @@ void VectorIndexImpl::load() {
   published_ = kept;
   const std::set<std::string> known(kept.begin(), kept.end());
   for (const std::string& file : files) {
-    if (file != kManifestName && known.count(file) == 0) ::unlink((config_.dir + "/" + file).c_str());
+    if (file != kManifestName && file != kMultiGraphName && known.count(file) == 0) ::unlink((config_.dir + "/" + file).c_str());
   }
 }
 

@@ -1,0 +1,514 @@
+// Checks of the graph over multivectors: what it finds against a comparison with all, with masks, beside writes and while it grows; that builds
+// run beside writes and walks, and end when nobody wants them any more. Arguments: a seed; and "time" to print what a search and a build cost.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <ctime>
+#include <map>
+#include <mutex>
+#include <random>
+#include <set>
+#include <shared_mutex>
+#include <thread>
+
+#include "../vector/multi_index.h"
+#include "program.h"
+
+namespace {
+
+using namespace sealpoint;
+using Rows = std::vector<float>;
+
+constexpr size_t kFound = 10;
+
+struct Shape {
+  size_t points, rows_min, rows_max, dim;
+  size_t topics = 60;
+};
+
+// Points of a topic have vectors near those of the topic's words.
+class Source {
+ public:
+  Source(uint64_t seed, const Shape& shape) : random_(seed), shape_(shape) {
+    std::normal_distribution<float> any;
+    words_.resize(shape.topics * kWords * shape.dim);
+    for (float& value : words_) value = any(random_);
+  }
+  Rows next() {
+    const size_t count = shape_.rows_min + random_() % (shape_.rows_max - shape_.rows_min + 1), dim = shape_.dim;
+    std::normal_distribution<float> noise(0, 0.7f);
+    const size_t topic = random_() % shape_.topics, other = random_() % shape_.topics;
+    Rows rows(count * dim);
+    for (size_t row = 0; row < count; ++row) {
+      const float* const word = words_.data() + ((random_() % 4 == 0 ? other : topic) * kWords + random_() % kWords) * dim;
+      for (size_t d = 0; d < dim; ++d) rows[row * dim + d] = word[d] + noise(random_);
+    }
+    return rows;
+  }
+  std::mt19937_64& random() { return random_; }
+
+ private:
+  static constexpr size_t kWords = 12;
+  std::mt19937_64 random_;
+  const Shape shape_;
+  Rows words_;
+};
+
+VectorIndexConfig config_of(const Shape& shape, Distance distance, Datatype datatype) {
+  VectorIndexConfig config;
+  config.dim = static_cast<uint32_t>(shape.dim);
+  config.distance = distance;
+  config.datatype = datatype;
+  config.m = 16;
+  config.ef_construct = 100;
+  config.indexing_threshold_kb = 1;
+  return config;
+}
+
+std::string stored(const VectorIndexConfig& config, Rows rows) {
+  const size_t dim = config.dim, count = rows.size() / dim;
+  for (size_t row = 0; row < count; ++row) {
+    if (normalized(config.distance, config.datatype)) normalize(rows.data() + row * dim, dim);
+  }
+  if (config.datatype == Datatype::kUint8) {
+    for (float& value : rows) value = value * 30 + 100;
+  }
+  round_values(config.datatype, rows.data(), rows.size());
+  std::string row(4 + rows.size() * value_bytes(config.datatype), '\0');
+  const auto head = static_cast<uint32_t>(count);
+  std::memcpy(row.data(), &head, 4);
+  store_values(config.datatype, rows.data(), rows.size(), row.data() + 4);
+  return row;
+}
+
+// The rows of a query as a stored row has them.
+MaxSimQuery query_of(const VectorIndexConfig& config, const Rows& rows) {
+  const std::string row = stored(config, rows);
+  std::vector<float> values(rows.size());
+  load_values(config.datatype, row.data() + 4, values.size(), values.data());
+  return {config.distance, config.datatype, config.dim, values.data(), rows.size() / config.dim};
+}
+
+// Where nobody asks for them.
+const std::vector<uint64_t> kVersions(100'000, 1);
+
+void build(MultiIndex& index, const std::vector<uint64_t>& versions = kVersions, unsigned threads = 2) {
+  const auto build = index.start_build();
+  CHECK(build != nullptr);
+  uint32_t next = 0;
+  while (index.collect_rows(*build, versions, next)) {
+  }
+  auto graph = build->run([] { return false; }, threads);
+  CHECK(graph != nullptr);
+  index.finish_build(*build, graph);
+}
+
+float similarity(const VectorIndexConfig& config, const MultiIndex& index, MaxSimQuery& query, uint32_t slot) {
+  const MultiField field{config.distance, config.datatype, config.dim};
+  std::vector<float> room;
+  const std::string_view row = index.row(slot);
+  CHECK(!row.empty());
+  return query.similarity(field.floats(row.data(), room), multi_row_count(row));
+}
+
+bool better(const VectorHit& a, const VectorHit& b) { return a.score != b.score ? a.score > b.score : a.slot < b.slot; }
+
+std::vector<VectorHit> exact(const VectorIndexConfig& config, const MultiIndex& index, MaxSimQuery& query, uint32_t slots, const Bitset* allowed) {
+  std::vector<VectorHit> all;
+  for (uint32_t slot = 0; slot < slots; ++slot) {
+    if (index.row(slot).empty() || (allowed != nullptr && !allowed->test(slot))) continue;
+    all.push_back({slot, similarity(config, index, query, slot)});
+  }
+  std::sort(all.begin(), all.end(), better);
+  return all;
+}
+
+// As the collection does: the graph, and the tail beside it. Nothing when the walk is given up.
+std::vector<VectorHit> walked(const VectorIndexConfig& config, const MultiIndex& index, MaxSimQuery& query, size_t ef, const Bitset* allowed) {
+  const MultiGraph& graph = *index.graph();
+  std::vector<VectorHit> found;
+  const bool passes_over = allowed != nullptr || graph.rows.size() > index.graph_count();
+  if (!graph.walk({query, ef, std::min(kFound, index.graph_count()), allowed, &index.written(), passes_over, ~size_t{0}}, found)) return {};
+  std::set<uint32_t> once;
+  for (const VectorHit& one : found) {
+    CHECK(once.insert(one.slot).second, "slot %u twice", one.slot);
+    CHECK(!index.written().test(one.slot) && (allowed == nullptr || allowed->test(one.slot)));
+    // The score of what the slot has now.
+    CHECK(one.score == similarity(config, index, query, one.slot));
+  }
+  index.written().for_each([&](uint32_t slot) {
+    if (!index.row(slot).empty() && (allowed == nullptr || allowed->test(slot))) found.push_back({slot, similarity(config, index, query, slot)});
+  });
+  std::sort(found.begin(), found.end(), better);
+  return found;
+}
+
+struct Recall {
+  size_t found = 0, wanted = 0, given_up = 0;
+  double share() const { return wanted == 0 ? 1 : static_cast<double>(found) / static_cast<double>(wanted); }
+};
+
+Recall recall(const VectorIndexConfig& config, const MultiIndex& index, Source& source, uint32_t slots, int queries, const Bitset* allowed) {
+  Recall recall;
+  for (int i = 0; i < queries; ++i) {
+    MaxSimQuery query = query_of(config, source.next());
+    const auto wanted = exact(config, index, query, slots, allowed);
+    const auto got = walked(config, index, query, config.ef_construct, allowed);
+    if (got.empty()) {
+      ++recall.given_up;
+      continue;
+    }
+    for (size_t k = 0; k < std::min(kFound, wanted.size()); ++k) {
+      ++recall.wanted;
+      // Equal scores may be any slot's.
+      recall.found += k < got.size() && got[k].score >= wanted[std::min(kFound, wanted.size()) - 1].score ? 1 : 0;
+    }
+  }
+  return recall;
+}
+
+void check_counts(const MultiIndex& index, uint32_t slots) {
+  size_t count = 0, tail = 0;
+  for (uint32_t slot = 0; slot < slots; ++slot) {
+    if (index.row(slot).empty()) continue;
+    ++count;
+    tail += index.written().test(slot) ? 1 : 0;
+  }
+  CHECK(index.count() == count && index.graph_count() == count - tail && index.tail_count() == tail);
+}
+
+void test_recall(uint64_t seed, Distance distance, Datatype datatype, const Shape& shape, double least) {
+  Source source(seed, shape);
+  const VectorIndexConfig config = config_of(shape, distance, datatype);
+  MultiIndex index;
+  index.configure(config);
+  const auto slots = static_cast<uint32_t>(shape.points);
+  for (uint32_t slot = 0; slot < slots; ++slot) index.upsert(slot, stored(config, source.next()));
+  CHECK(index.wants_build() && index.graph() == nullptr);
+  const size_t before = index.graph_bytes();
+  build(index);
+  CHECK(!index.wants_build() && index.graph() != nullptr && index.graph_count() == shape.points && index.graph_bytes() > before);
+  const int queries = 50;
+  const auto say = [&](const char* what, const Recall& one, double wanted) {
+    std::printf("distance %d type %d, %zu points, %s: recall %.3f, %zu of %d given up\n", static_cast<int>(distance), static_cast<int>(datatype), shape.points, what,
+                one.share(), one.given_up, queries);
+    CHECK(one.share() >= wanted, "%s", what);
+  };
+  const Recall plain = recall(config, index, source, slots, queries, nullptr);
+  CHECK(plain.given_up == 0);
+  say("all", plain, least);
+  for (const unsigned part : {2u, 10u, 100u}) {
+    Bitset allowed(slots);
+    for (uint32_t slot = 0; slot < slots; ++slot) {
+      if (source.random()() % part == 0) allowed.set(slot);
+    }
+    say(part == 2 ? "50 %" : part == 10 ? "10 %" : "1 %", recall(config, index, source, slots, queries, &allowed), least);
+  }
+  // Overwritten, removed and new ones beside it; then the graph grows by them.
+  uint32_t end = slots;
+  for (size_t i = 0; i < shape.points / 8; ++i) {
+    const auto slot = static_cast<uint32_t>(source.random()() % slots);
+    if (i % 3 == 0) {
+      index.remove(slot);
+    } else {
+      index.upsert(i % 3 == 1 ? slot : end++, stored(config, source.next()));
+    }
+  }
+  check_counts(index, end);
+  say("beside writes", recall(config, index, source, end, queries, nullptr), least);
+  const size_t rows = index.graph()->rows.size();
+  build(index);
+  check_counts(index, end);
+  CHECK(index.graph()->rows.size() > rows && index.tail_count() == 0 && index.graph_count() < index.graph()->rows.size(), "it was not added to");
+  say("grown", recall(config, index, source, end, queries, nullptr), least);
+  // Another m, and more dead rows than are borne: made anew, without them.
+  VectorIndexConfig other = config;
+  other.m = 12;
+  index.configure(other);
+  build(index);
+  CHECK(index.graph()->m == 12 && index.graph()->rows.size() == index.count());
+  other.m = 16;
+  index.configure(other);
+  build(index);
+  for (uint32_t slot = 0; slot < end; slot += 3) index.remove(slot);
+  CHECK(index.wants_build());
+  const auto query = source.next();
+  build(index);
+  CHECK(index.graph()->rows.size() == index.count() && index.tail_count() == 0);
+  say("after deletions", recall(config, index, source, end, queries, nullptr), least);
+  // All gone, and none is wanted.
+  for (uint32_t slot = 0; slot < end; ++slot) index.remove(slot);
+  build(index);
+  CHECK(index.graph() == nullptr && index.count() == 0 && !index.wants_build());
+}
+
+void test_switched_off(uint64_t seed) {
+  const Shape shape{500, 1, 5, 8};
+  Source source(seed, shape);
+  VectorIndexConfig config = config_of(shape, Distance::kCosine, Datatype::kFloat32);
+  for (const int way : {0, 1, 2, 3}) {
+    MultiIndex index;
+    index.configure(config);
+    for (uint32_t slot = 0; slot < 500; ++slot) index.upsert(slot, stored(config, source.next()));
+    if (way == 3) {
+      // Nobody waits for what a dropped index builds.
+      auto owner = std::make_unique<MultiIndex>(std::move(index));
+      const auto build = owner->start_build();
+      uint32_t next = 0;
+      while (owner->collect_rows(*build, kVersions, next)) {
+      }
+      owner.reset();
+      CHECK(build->run([] { return false; }, 2) == nullptr);
+      continue;
+    }
+    build(index);
+    CHECK(index.graph() != nullptr);
+    VectorIndexConfig off = config;
+    if (way == 0) off.m = 0;
+    if (way == 1) off.optimizer.threads = 0;
+    if (way == 2) {
+      index.keep_in_memory(false);
+      CHECK(index.count() == 0 && index.graph_bytes() == 0);
+      index.keep_in_memory(true);
+      // The store holds more than what is written from here on.
+      for (uint32_t slot = 0; slot < 500; ++slot) index.upsert(slot, stored(config, source.next()));
+      CHECK(index.graph() == nullptr && !index.wants_build() && !index.wants_build_when_idle());
+      continue;
+    }
+    index.configure(off);
+    CHECK((index.graph() == nullptr) == (way == 0) && !index.wants_build_when_idle());
+    for (uint32_t slot = 0; slot < 500; ++slot) index.upsert(slot, stored(config, source.next()));
+    CHECK(!index.wants_build() && index.build_pending() == (way == 1));
+  }
+}
+
+// Many vectors a point, of which stand-ins are compared while the graph is made.
+void test_many_vectors(uint64_t seed) { test_recall(seed, Distance::kCosine, Datatype::kFloat32, {600, 60, 120, 24, 20}, 0.95); }
+
+void test_beside_writes(uint64_t seed) {
+  const Shape shape{800, 1, 6, 12};
+  Source source(seed, shape);
+  const VectorIndexConfig config = config_of(shape, Distance::kCosine, Datatype::kFloat32);
+  MultiIndex index;
+  index.configure(config);
+  std::shared_mutex mutex;
+  constexpr uint32_t kSlots = 1200;
+  for (uint32_t slot = 0; slot < 800; ++slot) index.upsert(slot, stored(config, source.next()));
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    Source mine(seed + 1, shape);
+    while (!done) {
+      const auto slot = static_cast<uint32_t>(mine.random()() % kSlots);
+      const std::string row = stored(config, mine.next());
+      std::unique_lock lock(mutex);
+      if (mine.random()() % 4 == 0) {
+        index.remove(slot);
+      } else {
+        index.upsert(slot, row);
+      }
+    }
+  });
+  std::vector<std::thread> readers;
+  for (uint64_t r = 0; r < 2; ++r) {
+    readers.emplace_back([&, r] {
+      Source mine(seed + 2 + r, shape);
+      while (!done) {
+        MaxSimQuery query = query_of(config, mine.next());
+        std::shared_lock lock(mutex);
+        if (index.graph() != nullptr) (void)walked(config, index, query, 50, nullptr);
+      }
+    });
+  }
+  for (int round = 0; round < 6; ++round) {
+    std::shared_ptr<MultiGraphBuild> build;
+    {
+      std::unique_lock lock(mutex);
+      build = index.start_build();
+    }
+    if (build == nullptr) continue;
+    uint32_t next = 0;
+    for (bool more = true; more;) {
+      std::shared_lock lock(mutex);
+      more = index.collect_rows(*build, kVersions, next);
+    }
+    const bool fails = round == 3;
+    auto graph = build->run([&] { return fails; }, 2);
+    CHECK((graph == nullptr) == fails);
+    std::unique_lock lock(mutex);
+    index.finish_build(*build, graph);
+    check_counts(index, kSlots);
+  }
+  done = true;
+  writer.join();
+  for (auto& reader : readers) reader.join();
+  check_counts(index, kSlots);
+  CHECK(index.graph() != nullptr);
+  CHECK(recall(config, index, source, kSlots, 30, nullptr).share() >= 0.95);
+}
+
+// A build of points so great that it would take minutes ends soon after it is abandoned.
+void test_abandoned(uint64_t seed) {
+  const Shape shape{4000, 30, 30, 256};
+  Source source(seed, shape);
+  const VectorIndexConfig config = config_of(shape, Distance::kCosine, Datatype::kFloat32);
+  MultiIndex index;
+  index.configure(config);
+  const std::string row = stored(config, source.next());
+  for (uint32_t slot = 0; slot < 4000; ++slot) index.upsert(slot, row);
+  const auto build = index.start_build();
+  uint32_t next = 0;
+  while (index.collect_rows(*build, kVersions, next)) {
+  }
+  std::thread ends([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    index.keep_in_memory(false);
+  });
+  CHECK(build->run([] { return false; }, 2) == nullptr);
+  ends.join();
+  std::shared_ptr<const MultiGraph> graph;
+  index.finish_build(*build, graph);
+  CHECK(index.graph() == nullptr);
+}
+
+// A file's graph over what has changed since: rows that are no slot's own any more are bridged, the others' tail is scanned.
+void test_file(uint64_t seed) {
+  const Shape shape{2000, 1, 7, 24, 20};
+  Source source(seed, shape);
+  const VectorIndexConfig config = config_of(shape, Distance::kCosine, Datatype::kFloat32);
+  std::vector<uint64_t> versions(2500);
+  std::vector<std::string> rows(2500);
+  const auto write = [&](uint32_t slot, uint64_t version) {
+    versions[slot] = version;
+    rows[slot] = version == 0 ? std::string() : stored(config, source.next());
+  };
+  const auto loaded = [&] {
+    MultiIndex index;
+    index.configure(config);
+    for (uint32_t slot = 0; slot < rows.size(); ++slot) {
+      if (!rows[slot].empty()) index.upsert(slot, rows[slot]);
+    }
+    return index;
+  };
+  for (uint32_t slot = 0; slot < 2000; ++slot) write(slot, slot + 1);
+  MultiIndex made = loaded();
+  build(made, versions);
+  const std::string bytes = encode_multi_graph(*made.graph());
+  {
+    MultiIndex index = loaded();
+    CHECK(index.adopt_graph(decode_multi_graph(bytes).value(), versions) && !index.wants_build() && index.graph_count() == 2000 && index.tail_count() == 0);
+    CHECK(encode_multi_graph(*index.graph()) == bytes && index.graph_bytes() > 0);
+    for (int i = 0; i < 20; ++i) {
+      const Rows asked = source.next();
+      MaxSimQuery query = query_of(config, asked);
+      const auto a = walked(config, made, query, 100, nullptr), b = walked(config, index, query, 100, nullptr);
+      CHECK(a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const VectorHit& x, const VectorHit& y) { return x.slot == y.slot && x.score == y.score; }));
+    }
+  }
+  // Every tenth is another's or nobody's by now, and some are new.
+  for (uint32_t slot = 0; slot < 2000; slot += 10) write(slot, slot % 20 == 0 ? 0 : 5000 + slot);
+  for (uint32_t slot = 2000; slot < 2300; ++slot) write(slot, 5000 + slot);
+  MultiIndex index = loaded();
+  CHECK(index.adopt_graph(decode_multi_graph(bytes).value(), versions));
+  check_counts(index, 2500);
+  CHECK(index.graph_count() == 1800 && index.tail_count() == 400 && index.graph()->rows.size() == 1800);
+  const double bridged = recall(config, index, source, 2500, 50, nullptr).share();
+  build(index, versions);
+  check_counts(index, 2500);
+  const double grown = recall(config, index, source, 2500, 50, nullptr).share();
+  std::printf("from a file: recall %.3f, grown %.3f\n", bridged, grown);
+  CHECK(bridged >= 0.95 && grown >= 0.95 && index.graph_count() == 2200);
+  // What was written of the grown one is as good.
+  const std::string again = encode_multi_graph(*index.graph());
+  MultiIndex next = loaded();
+  CHECK(next.adopt_graph(decode_multi_graph(again).value(), versions) && next.tail_count() == 0);
+  // Too much has gone.
+  for (uint32_t slot = 0; slot < 2000; slot += 3) write(slot, 0);
+  MultiIndex late = loaded();
+  CHECK(!late.adopt_graph(decode_multi_graph(bytes).value(), versions) && late.graph() == nullptr && late.wants_build());
+  build(late, versions);
+  CHECK(late.tail_count() == 0);
+  // Nothing that is damaged is believed.
+  for (int i = 0; i < 300; ++i) {
+    std::string damaged = bytes;
+    if (i % 3 == 0) {
+      damaged.resize(source.random()() % bytes.size());
+    } else {
+      damaged[source.random()() % damaged.size()] ^= static_cast<char>(1 << source.random()() % 8);
+    }
+    CHECK(!decode_multi_graph(damaged));
+  }
+  CHECK(!decode_multi_graph(bytes + '\0') && !decode_multi_graph(""));
+}
+
+// Of all threads' processor time.
+double seconds_of(const std::function<void()>& work) {
+  const std::clock_t begun = std::clock();
+  work();
+  return static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
+}
+
+void time_search(uint64_t seed, const Shape& shape, size_t asked) {
+  Source source(seed, shape);
+  const VectorIndexConfig config = config_of(shape, Distance::kCosine, Datatype::kFloat32);
+  MultiIndex index;
+  index.configure(config);
+  const auto slots = static_cast<uint32_t>(shape.points);
+  for (uint32_t slot = 0; slot < slots; ++slot) index.upsert(slot, stored(config, source.next()));
+  const double built = seconds_of([&] { build(index); });
+  constexpr int kQueries = 40;
+  Shape as_asked = shape;
+  as_asked.rows_min = as_asked.rows_max = asked;
+  Source asking(seed, as_asked);
+  std::vector<MaxSimQuery> queries;
+  for (int i = 0; i < kQueries; ++i) queries.push_back(query_of(config, asking.next()));
+  const double scanned = seconds_of([&] {
+    for (int i = 0; i < kQueries / 4; ++i) (void)exact(config, index, queries[static_cast<size_t>(i)], slots, nullptr);
+  });
+  std::vector<VectorHit> found;
+  const double walk = seconds_of([&] {
+    for (MaxSimQuery& query : queries) (void)index.graph()->walk({query, 100, kFound, nullptr, &index.written(), false, ~size_t{0}}, found);
+  });
+  const double share = recall(config, index, asking, slots, kQueries, nullptr).share();
+  // How many points a walk compares: it is given up when it may compare fewer.
+  size_t compared = 0;
+  for (MaxSimQuery& query : queries) {
+    size_t least = 0, most = slots;
+    while (least + 1 < most) {
+      const size_t middle = (least + most) / 2;
+      (index.graph()->walk({query, 100, kFound, nullptr, &index.written(), false, middle}, found) ? most : least) = middle;
+    }
+    compared += most;
+  }
+  std::printf("%zu points x %zu rows of %zu, %zu asked: build %.1f s, scan %.2f ms, walk %.2f ms (ef 100, %zu points compared, recall %.3f), graph %.1f MB of %.1f\n", shape.points,
+              shape.rows_max, shape.dim, asked, built, scanned * 4000 / kQueries, walk * 1000 / kQueries, compared / kQueries, share, static_cast<double>(index.graph_bytes()) / 1e6,
+              static_cast<double>(index.memory_bytes()) / 1e6);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const uint64_t seed = checks::take_seed(argc, argv);
+  if (argc > 2 && std::strcmp(argv[2], "time") == 0) {
+    const auto points = static_cast<size_t>(checks::take_number(argc, argv, 3, 20'000));
+    const auto rows = static_cast<size_t>(checks::take_number(argc, argv, 4, 16));
+    time_search(seed, {points, rows, rows, static_cast<size_t>(checks::take_number(argc, argv, 5, 96)), 400}, static_cast<size_t>(checks::take_number(argc, argv, 6, 16)));
+    return 0;
+  }
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr size_t kPoints = 800;
+#else
+  constexpr size_t kPoints = 5000;
+#endif
+  test_recall(seed, Distance::kCosine, Datatype::kFloat32, {kPoints, 4, 12, 32}, 0.95);
+  for (const Distance distance : {Distance::kEuclid, Distance::kDot, Distance::kManhattan}) test_recall(seed, distance, Datatype::kFloat32, {kPoints / 5, 1, 7, 24, 20}, 0.95);
+  test_recall(seed, Distance::kCosine, Datatype::kFloat16, {kPoints / 5, 1, 7, 24, 20}, 0.95);
+  test_recall(seed, Distance::kCosine, Datatype::kUint8, {kPoints / 5, 1, 7, 24, 20}, 0.95);
+  test_many_vectors(seed);
+  test_switched_off(seed);
+  test_file(seed);
+  test_beside_writes(seed);
+  test_abandoned(seed);
+  std::printf("multivector graph: ok\n");
+  return 0;
+}
