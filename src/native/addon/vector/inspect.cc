@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "manifest.h"
+#include "multi_graph_file.h"
 
 namespace sealpoint {
 
@@ -41,6 +42,8 @@ SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Dista
     if (count > 0) damage_.push_back({name, std::to_string(count) + " blocks of vectors fail their checksums"});
     files_.push_back({std::move(file), std::move(bad), 0, false});
   }
+  const auto graph = read_multi_graph(dir + "/" + kMultiGraphName);
+  if (graph && !decode_multi_graph(*graph)) damage_.push_back({kMultiGraphName, "fails its checksum"});
 }
 
 void SegmentInspection::drop_damaged() {

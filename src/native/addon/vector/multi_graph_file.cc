@@ -63,7 +63,19 @@ bool is_sound(const MultiGraphFile& file, uint32_t rows) {
     highest = std::max(highest, node.level);
     if (node.row == graph.entry) of_entry = node.level;
   }
-  return first == graph.upper_links.size() && highest == graph.max_level && of_entry == graph.max_level;
+  if (first != graph.upper_links.size() || highest != graph.max_level || of_entry != graph.max_level) return false;
+  // A row is linked only on levels that it has, or additions would read another row's links for its own.
+  std::vector<uint8_t> levels(rows);
+  for (const UpperNode& node : graph.upper_nodes) levels[node.row] = static_cast<uint8_t>(node.level);
+  return std::all_of(graph.upper_nodes.begin(), graph.upper_nodes.end(), [&](const UpperNode& node) {
+    const uint32_t* link = graph.upper_links.data() + node.first;
+    for (uint32_t level = 1; level <= node.level; ++level) {
+      for (uint32_t i = 0; i < file.m; ++i, ++link) {
+        if (*link != kNoRow && levels[*link] < level) return false;
+      }
+    }
+    return true;
+  });
 }
 
 // Of one row's links on a level, those that stay, and instead of the others what these are joined with.
