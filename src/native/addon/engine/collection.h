@@ -329,8 +329,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   std::string multi_graph_path(size_t number) const;
   void write_multi(size_t number, const MultiGraphBuild& build, const MultiGraph& graph);
   void load_multi(size_t number);
-  bool build_multi(size_t number, bool idle, const std::atomic<bool>& cancel, unsigned threads, std::string& error);
-  bool optimize_multi(const std::atomic<bool>& cancel, unsigned threads, bool idle);
+  bool build_multi(size_t number, bool idle, unsigned threads, std::string& error);
+  bool optimize_multi(unsigned threads, bool idle);
   // The vectors of a point as they are stored, as floats; empty when it has none.
   std::vector<float> stored_multi(size_t number, uint32_t slot) const;
   std::vector<uint16_t> selected_vectors(const VectorsSelector& selector) const;

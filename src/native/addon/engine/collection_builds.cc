@@ -105,7 +105,7 @@ bool Collection::optimize(unsigned threads, bool idle) {
     std::lock_guard lock(error_mutex_);
     optimizer_error_ = error;
   }
-  return optimize_multi(cancel, threads, idle) || built;
+  return optimize_multi(threads, idle) || built;
 }
 
 // Which fields make blocks of this vector's rows.

@@ -14,7 +14,7 @@ void Collection::configure_multi(size_t number) {
 }
 
 // True when something was built; otherwise there was nothing to do, or `error` tells why it failed.
-bool Collection::build_multi(size_t number, bool idle, const std::atomic<bool>& cancel, unsigned threads, std::string& error) {
+bool Collection::build_multi(size_t number, bool idle, unsigned threads, std::string& error) {
   std::shared_ptr<MultiGraphBuild> build;
   {
     std::unique_lock lock(state_mutex_);
@@ -32,7 +32,7 @@ bool Collection::build_multi(size_t number, bool idle, const std::atomic<bool>& 
     }
     Booking room(budget_);
     room.grow(build->memory_bytes(), "the index build is postponed: it");
-    graph = build->run([&] { return cancel.load(std::memory_order_relaxed) || dropped_.load(std::memory_order_relaxed); }, threads);
+    graph = build->run([&] { return stop_builds_.load(std::memory_order_relaxed) || dropped_.load(std::memory_order_relaxed); }, threads);
     if (graph != nullptr && !graph->rows.empty()) write_multi(number, *build, *graph);
   } catch (const std::exception& failure) {
     error = failure.what();
@@ -93,7 +93,7 @@ void Collection::load_multi(size_t number) {
   (void)multi_[number].adopt_graph(std::move(*file), vector_versions_[number]);
 }
 
-bool Collection::optimize_multi(const std::atomic<bool>& cancel, unsigned threads, bool idle) {
+bool Collection::optimize_multi(unsigned threads, bool idle) {
   bool built = false;
   for (size_t number = 0;; ++number) {
     {
@@ -103,7 +103,7 @@ bool Collection::optimize_multi(const std::atomic<bool>& cancel, unsigned thread
     }
     building_ = true;
     std::string error;
-    built = build_multi(number, idle, cancel, threads, error) || built;
+    built = build_multi(number, idle, threads, error) || built;
     building_ = false;
     std::lock_guard lock(error_mutex_);
     optimizer_error_ = error;
