@@ -45,8 +45,8 @@ export interface RunningServer {
   force(): void;
 }
 
-function addDatabaseMetrics(metrics: Metrics, { embedded, engine }: Database): void {
-  addEngineMetrics(metrics, engine);
+function addDatabaseMetrics(metrics: Metrics, { embedded, engine, viewOf }: Database, cluster: boolean): void {
+  addEngineMetrics(metrics, viewOf(engine), cluster);
   metrics.addGauge(
     "sealpoint_store_bytes",
     "Bytes of the store on disk.",
@@ -84,13 +84,13 @@ type Door = Omit<RpcThreads, "figures" | "setLogLevel" | "end"> & Partial<RpcThr
 
 /** The handlers of the gRPC tables for the REST door, for each kind of caller its own. */
 function restApi(
-  { engine }: Database,
+  { engine, viewOf }: Database,
   { services, guarded }: Required<Pick<GrpcServerOptions, "services" | "guarded">>,
   { responses, methods, collections }: Pick<Metrics, "responses" | "methods" | "collections">,
-  own: Pick<RestApi, "logger" | "quota" | "issues">,
+  own: Pick<RestApi, "logger" | "quota" | "issues" | "cluster">,
   recoversFromUrls: boolean,
 ): RestApi {
-  const engineFor = (access: Access) => (access === fullAccess ? engine : guardEngine(engine, access));
+  const engineFor = (access: Access) => viewOf(access === fullAccess ? engine : guardEngine(engine, access));
   const doorsOf = (tables: readonly ServiceBinding[]) => ({
     calls: directCalls(tables),
     streams: directStreams(tables),
@@ -150,7 +150,7 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
   const issues = new IssueBook();
   const database = openDatabase(config, changes, attachments, quota, issues);
   quota.load(config.quota);
-  addDatabaseMetrics(metrics, database);
+  addDatabaseMetrics(metrics, database, config.cluster);
   addQuotaMetric(metrics, quota);
   log.info({ ms: Math.round(performance.now() - begunMs), dataDir: config.dataDir }, "data opened");
   const nameLeftOut = leftOutLogger(database, log);
@@ -197,7 +197,13 @@ export async function startServer(config: ServerConfig, log: Logger): Promise<Ru
       ready: () => ready,
       metrics: metrics.registry,
       portals: () => s5.health(),
-      api: restApi(database, tables, metrics, { logger, quota, issues }, config.recoversFromUrls),
+      api: restApi(
+        database,
+        tables,
+        metrics,
+        { logger, quota, issues, cluster: config.cluster },
+        config.recoversFromUrls,
+      ),
       cors: config.cors,
     });
   } catch (error) {

@@ -11,4 +11,5 @@ export * from "./limits.ts";
 export * from "./payload.ts";
 export * from "./query.ts";
 export * from "./quota.ts";
+export * from "./shards.ts";
 export * from "./strict.ts";

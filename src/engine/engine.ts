@@ -24,6 +24,7 @@ import type {
   QuantizationSearch,
   QueryRequest,
   SealingPolicy,
+  ShardKey,
   SparseVectorParams,
   StrictMode,
   VectorParams,
@@ -186,6 +187,8 @@ export interface PointTable {
   vectors(row: number): PointVectors | undefined;
   /** Present when the answer is ordered by a payload key. */
   orderValue?(row: number): OrderValue | undefined;
+  /** Present where callers divide the collection by keys. */
+  shardKey?(row: number): ShardKey | undefined;
 }
 
 /** Values of a key with the number of points that hold them: most points first, equal counts by value. */

@@ -38,6 +38,12 @@ export function sealedSkippedOf(result: PointTable | ScrollCursor): number {
   return skippedCounts.get(result) ?? 0;
 }
 
+/** For a view of an answer: it passed over as many. */
+export function carrySkipped(from: PointTable | ScrollCursor, to: PointTable | ScrollCursor): void {
+  const count = skippedCounts.get(from);
+  if (count !== undefined) skippedCounts.set(to, count);
+}
+
 /** Bytes of what the sealed engines of a process share. */
 const sharedBytes = Int32Array.BYTES_PER_ELEMENT;
 

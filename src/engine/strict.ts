@@ -35,7 +35,8 @@ interface Rules {
 }
 
 /** `changes`: what sealEngine was given, which counts every change of a configuration or of an index. */
-export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer): SealedEngine {
+/** `shards`: there are shard keys. */
+export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer, shards = false): SealedEngine {
   const count = new Int32Array(changes);
   const known = new Map<string, Rules>();
 
@@ -69,8 +70,9 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer): 
     return rules?.strict === undefined ? undefined : (rules as Rules & { readonly strict: StrictMode });
   }
 
-  /** A single node has no shard keys, and a collection that was made for them nowhere to write to. The text is Qdrant's. */
+  /** A node that is no cluster has no shard keys, and a collection that was made for them nowhere to write to. The text is Qdrant's. */
   async function checkShards(name: string): Promise<void> {
+    if (shards) return;
     const rules = await knownOf(name);
     if (rules?.info.config.customShards === true) {
       throw badInput("Wrong input: Shard key not specified", "shard_key_selector");

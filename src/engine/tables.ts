@@ -11,5 +11,6 @@ export function tableRows(table: PointTable, first: number, count = table.length
     payload: (row) => table.payload(first + row),
     vectors: (row) => table.vectors(first + row),
     orderValue: (row) => table.orderValue?.(first + row),
+    shardKey: (row) => table.shardKey?.(first + row),
   };
 }

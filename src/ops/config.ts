@@ -40,6 +40,8 @@ export interface ServerConfig {
   readonly cors: boolean;
   /** False: Qdrant's API alone, without sealpoint.v1 and without keys in requests. */
   readonly extensions: boolean;
+  /** A cluster of this one node: collections may be divided by shard keys. */
+  readonly cluster: boolean;
   /** MiB for the indexes that the engine makes for itself; 0: none. */
   readonly temporaryIndexMiB: number;
   readonly fsync: { readonly policy: (typeof fsyncPolicies)[number]; readonly intervalMs: number };
@@ -132,6 +134,7 @@ export function readConfig(
     }),
     rpcThreads: parseRpcThreads(text("SEALPOINT_RPC_THREADS") ?? "1"),
     extensions: parseFlag("SEALPOINT_EXTENSIONS", text("SEALPOINT_EXTENSIONS") ?? "1"),
+    cluster: parseFlag("SEALPOINT_CLUSTER", text("SEALPOINT_CLUSTER")),
     cors: parseFlag("SEALPOINT_CORS", text("SEALPOINT_CORS") ?? "1"),
     metricsPrefix: parseMetricsPrefix(text("SEALPOINT_METRICS_PREFIX") ?? ""),
     recoversFromUrls: parseFlag("SEALPOINT_SNAPSHOT_URL_RECOVERY", text("SEALPOINT_SNAPSHOT_URL_RECOVERY") ?? "1"),

@@ -28,6 +28,7 @@ const qdrantKeys: ReadonlyMap<string, Translation> = new Map<string, Translation
   ["storage.quotas.max_resident_memory_percent", same("SEALPOINT_QUOTA_MEMORY_PERCENT")],
   ["storage.quotas.max_disk_usage_percent", same("SEALPOINT_QUOTA_DISK_PERCENT")],
   ["storage.quotas.release_margin_percent", same("SEALPOINT_QUOTA_RELEASE_MARGIN_PERCENT")],
+  ["cluster.enabled", flag("SEALPOINT_CLUSTER")],
   ["service.slow_query_secs", same("SEALPOINT_SLOW_QUERY_SECONDS")],
   ["service.host", same("SEALPOINT_HOST")],
   ["service.http_port", same("SEALPOINT_HTTP_PORT")],

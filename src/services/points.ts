@@ -324,6 +324,7 @@ export class PointsService {
       version: () => 0n,
       payload: (row) => rows.payload(row),
       vectors: (row) => rows.vectors(row),
+      shardKey: (row) => rows.shardKey?.(row),
     };
     return { points: listed, sealedSkipped: sealedSkippedOf(points) };
   }

@@ -10,7 +10,9 @@ import {
   issuesEngine,
   type Quota,
   quotaEngine,
+  type SealedEngine,
   sealEngine,
+  shardEngine,
   strictEngine,
   unextendedEngine,
 } from "../engine/index.ts";
@@ -22,6 +24,8 @@ import type { Streams } from "../services/index.ts";
 export interface Database {
   readonly embedded: EmbeddedEngine;
   readonly engine: ReturnType<typeof sealEngine>;
+  /** What callers see of it. */
+  readonly viewOf: (engine: SealedEngine) => SealedEngine;
   /** What only one thread keeps for all. */
   serve(shared: {
     readonly s5: S5Backend;
@@ -39,17 +43,19 @@ export function openDatabase(
 ): Database {
   const embedded = openEmbeddedEngine(config);
   const sealed = sealEngine(attachedEngine(embedded, attachments), changes);
-  const watched = issuesEngine(strictEngine(sealed, changes), issues, config.slowQuerySeconds * 1_000);
+  const watched = issuesEngine(strictEngine(sealed, changes, config.cluster), issues, config.slowQuerySeconds * 1_000);
   const extended = quotaEngine(watched, quota);
   const engine = config.extensions ? extended : unextendedEngine(extended);
   const offered = (services: readonly ServiceBinding[]): readonly ServiceBinding[] =>
     config.extensions ? services : services.filter(({ service }) => !service.typeName.startsWith("sealpoint."));
   const inference = new Inference(providerOf(config));
   const { collectionDefaults, collectionsMax, searchTimeoutSeconds } = config;
-  const common = { inference, collectionDefaults, collectionsMax, searchTimeoutSeconds };
+  const cluster = config.cluster ? changes : undefined;
+  const common = { inference, collectionDefaults, collectionsMax, searchTimeoutSeconds, cluster };
   return {
     embedded,
     engine,
+    viewOf: (whole) => (cluster === undefined ? whole : shardEngine(whole, cluster)),
     serve({ s5: backend, streams }) {
       const services = offered(createServiceTables({ engine, s5: { backend }, streams, ...common }));
       return {

@@ -3,7 +3,7 @@
  * ScrollResponse, GetResponse, PointsOperationResponse and the streams' messages. Written backwards, so that no length is
  * measured beforehand. Rows that the engine has as messages already (`wire`) are copied. Vectors carry the oneof only, as Qdrant 1.19 writes them.
  */
-import type { EncodedPayload, MultiVector, OrderValue, PointId, VectorValue } from "../core/index.ts";
+import type { EncodedPayload, MultiVector, OrderValue, PointId, ShardKey, VectorValue } from "../core/index.ts";
 import { expandSealed } from "./payload.ts";
 import { BackwardWriter } from "./proto-bytes.ts";
 import type { NamedVectors } from "./vectors.ts";
@@ -29,6 +29,7 @@ export interface WireTable {
   payload(row: number): EncodedPayload | undefined;
   vectors(row: number): NamedVectors | undefined;
   orderValue?(row: number): OrderValue | undefined;
+  shardKey?(row: number): ShardKey | undefined;
 }
 
 // Shared: writing never yields, so one answer is finished before the next one begins.
@@ -175,10 +176,26 @@ function writeOrderValue(w: BackwardWriter, table: WireTable, row: number, tag: 
   header(w, tag, before);
 }
 
-/** ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6, order_value = 8 } */
+/** ShardKey { keyword = 1 | number = 2 } under `tag`, where callers divide the collection by keys. */
+function writeShardKey(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
+  const key = table.shardKey?.(row);
+  if (key === undefined) return;
+  const before = w.length;
+  if (typeof key === "bigint") {
+    writeU64(w, key);
+    w.byte(0x10);
+  } else {
+    w.text(key);
+    w.byte(0x0a);
+  }
+  header(w, tag, before);
+}
+
+/** ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6, shard_key = 7, order_value = 8 } */
 export function writeScoredPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
   const before = w.length;
   writeOrderValue(w, table, row, 0x42);
+  writeShardKey(w, table, row, 0x3a);
   const vectors = table.vectors(row);
   if (vectors !== undefined) writeVectors(w, vectors, 0x32);
   const version = table.version(row);
@@ -197,10 +214,11 @@ export function writeScoredPoint(w: BackwardWriter, table: WireTable, row: numbe
   header(w, tag, before);
 }
 
-/** RetrievedPoint { id = 1, payload = 2, vectors = 4, order_value = 6 } */
+/** RetrievedPoint { id = 1, payload = 2, vectors = 4, shard_key = 5, order_value = 6 } */
 export function writeRetrievedPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
   const before = w.length;
   writeOrderValue(w, table, row, 0x32);
+  writeShardKey(w, table, row, 0x2a);
   const vectors = table.vectors(row);
   if (vectors !== undefined) writeVectors(w, vectors, 0x22);
   writePayload(w, table.payload(row));

@@ -36,6 +36,7 @@ export { decodeS5Search, encodeS5SearchResponse } from "./s5-search.ts";
 export * from "./sealing.ts";
 export * from "./search.ts";
 export * from "./selectors.ts";
+export * from "./shards.ts";
 export * from "./statistics.ts";
 export * from "./timeouts.ts";
 export * from "./transfer.ts";

@@ -171,6 +171,13 @@ describe("settings", () => {
     expect(refusal(() => readSettings({}))).toContain(name);
   });
 
+  test("a cluster of one, by Qdrant's name and by ours", () => {
+    expect(readSettings({}).config.cluster).toBe(false);
+    const { config, ignored } = readSettings({ QDRANT__CLUSTER__ENABLED: "true", QDRANT__CLUSTER__P2P__PORT: "6335" });
+    expect([config.cluster, ignored]).toEqual([true, ["QDRANT__CLUSTER__P2P__PORT"]]);
+    expect(readSettings({ SEALPOINT_CLUSTER: "1" }).config.cluster).toBe(true);
+  });
+
   test("quotas, by Qdrant's names and by ours", () => {
     const qdrants = {
       QDRANT__STORAGE__QUOTAS__ENABLED: "true",

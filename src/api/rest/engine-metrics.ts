@@ -53,7 +53,7 @@ const qdrantFigures: readonly Figure[] = [
 /** One round over the collections serves all figures of a scrape. */
 const roundMs = 500;
 
-export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
+export function addEngineMetrics(metrics: Metrics, engine: Engine, cluster = false): void {
   let round: { readonly atMs: number; readonly infos: Promise<CollectionInfo[]> } | undefined;
   const infos = (): Promise<CollectionInfo[]> => {
     const now = performance.now();
@@ -97,7 +97,7 @@ export function addEngineMetrics(metrics: Metrics, engine: Engine): void {
   metrics.addGauge("collection_active_replicas_min", "Of a single node: 1, when there is a collection.", replicas);
   metrics.addGauge("collection_active_replicas_max", "Of a single node: 1, when there is a collection.", replicas);
   metrics.addGauge("collection_dead_replicas", "Of a single node: 0.", () => 0);
-  metrics.addGauge("cluster_enabled", "Whether the server is part of a cluster: never.", () => 0);
+  metrics.addGauge("cluster_enabled", "Whether the server is a cluster of its own.", () => (cluster ? 1 : 0));
   metrics.addGauge("collections_total", "Collections.", async () => (await engine.listCollections()).length);
   metrics.addGauge(
     "collections_vector_total",

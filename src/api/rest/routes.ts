@@ -111,13 +111,7 @@ const s5: readonly Row[] = [
 ];
 
 /** Written without a body, though the method might have one. */
-const bodiless = new Set<RestRequestName>([
-  "updateCluster",
-  "createShardKey",
-  "deleteShardKey",
-  "createSnapshot",
-  "createFullSnapshot",
-]);
+const bodiless = new Set<RestRequestName>(["createSnapshot", "createFullSnapshot"]);
 
 function toRoutes(service: string, rows: readonly Row[]): Route[] {
   return rows.map(([method, url, rpc, request, answer, summary]) => ({

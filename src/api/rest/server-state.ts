@@ -42,14 +42,14 @@ export interface StateRoute {
   readonly summary: string;
 }
 
-/** Refused, whatever they ask: their sentence is in `refusals`. */
+/** For callers who may change a cluster. */
 const clusterRoutes: readonly StateRoute[] = [
-  { method: "POST", url: "/cluster/recover", summary: "Recover the cluster's consensus: refused" },
+  { method: "POST", url: "/cluster/recover", summary: "Recover the cluster's consensus: nothing to do for one node" },
   { method: "DELETE", url: "/cluster/peer/:peer", summary: "Remove a peer: refused" },
 ];
 
 const readRoutes: readonly StateRoute[] = [
-  { method: "GET", url: "/cluster", summary: "Cluster status: disabled" },
+  { method: "GET", url: "/cluster", summary: "Cluster status: disabled, or that of one peer" },
   { method: "GET", url: "/cluster/telemetry", summary: "Telemetry of the cluster: this node's" },
   { method: "GET", url: "/quotas", summary: "Quotas of memory and disk, and what is used of them" },
   { method: "PUT", url: "/quotas", summary: "Set the quotas" },
@@ -61,6 +61,8 @@ const readRoutes: readonly StateRoute[] = [
 export const stateRoutes: readonly StateRoute[] = [...readRoutes, ...issueRoutes, ...loggerRoutes, ...clusterRoutes];
 
 export interface StateApi {
+  /** The node is a cluster of its own; otherwise it stands alone. */
+  readonly cluster: boolean;
   readonly quota: Quota;
   readonly issues: IssueBook;
   readonly callsFor: CallsFor;
@@ -91,11 +93,14 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
 
   app.get("/cluster", async (request, reply) => {
     requireGlobalRead(accessOf(request));
-    return send(request, reply, { status: "disabled" });
+    return send(request, reply, api.cluster ? clusterStatus(request) : { status: "disabled" });
   });
   // Whoever sees a part of the collections is told as little as there is to tell.
   app.get("/cluster/telemetry", async (request, reply) => {
-    return send(request, reply, { collections: {}, cluster: { enabled: false, number_of_peers: 0, peers: {} } });
+    return send(request, reply, {
+      collections: {},
+      cluster: { enabled: api.cluster, number_of_peers: api.cluster ? 1 : 0, peers: {} },
+    });
   });
   app.get("/quotas", async (request, reply) => {
     requireGlobalRead(accessOf(request));
@@ -138,7 +143,7 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
               snapshots: level < 2 ? [] : shown.map(({ snapshots }) => snapshots),
             }),
       },
-      cluster: { enabled: false },
+      cluster: { enabled: api.cluster },
       ...(whole ? { quota: quotaTelemetry(api.quota) } : {}),
       ...(whole ? { requests: await requestsTelemetry(api, asksPerCollection(request)) } : {}),
       ...(level < 1 || !whole ? {} : { memory: memoryTelemetry(), hardware: { collection_data: {} } }),
@@ -162,13 +167,35 @@ export function serveServerState(app: FastifyInstance, api: StateApi, serving: S
     app.route({
       method,
       url,
-      handler: async (request) => {
+      handler: async (request, reply) => {
         requireManage(accessOf(request));
-        // The text is Qdrant's.
-        throw new DomainError("unimplemented", "Qdrant is running in standalone mode");
+        // The texts are Qdrant's.
+        if (!api.cluster) throw new DomainError("unimplemented", "Qdrant is running in standalone mode");
+        const { peer } = request.params as { readonly peer?: string };
+        if (peer === undefined) return send(request, reply, true);
+        throw badInput(`Bad request: Peer ${peer.slice(0, 64)} does not exist`, "peer_id");
       },
     });
   }
+}
+
+/** Of a cluster whose one peer leads it. */
+function clusterStatus({ host }: FastifyRequest) {
+  return {
+    status: "enabled",
+    peer_id: 1,
+    peers: { "1": { uri: `http://${host}/` } },
+    raft_info: {
+      term: 1,
+      commit: 1,
+      pending_operations: 0,
+      leader: 1,
+      role: "Leader",
+      is_voter: true,
+    },
+    consensus_thread_status: { consensus_thread_status: "working", last_update: new Date().toISOString() },
+    message_send_failures: {},
+  };
 }
 
 function detailsLevel(request: FastifyRequest): number {

@@ -8,6 +8,7 @@ import {
   type Filter,
   partsOf,
   type StrictMode,
+  shardOfVector,
 } from "../../core/index.ts";
 
 export type Indexes = ReadonlyMap<string, FieldIndex>;
@@ -29,7 +30,9 @@ export function countConditions(filter: Filter | undefined): number {
   if (filter === undefined) return 0;
   let count = 0;
   for (const condition of conditionsOf(filter)) {
-    count += condition.kind === "filter" || condition.kind === "nested" ? countConditions(condition.filter) : 1;
+    if (condition.kind === "filter" || condition.kind === "nested") count += countConditions(condition.filter);
+    // That of a shard is none of the caller's.
+    else if (condition.kind !== "has_vector" || shardOfVector(condition.name) === undefined) count += 1;
   }
   return count;
 }

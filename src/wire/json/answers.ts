@@ -322,8 +322,9 @@ const renderers = {
     textOf({
       peer_id: message.peerId,
       shard_count: message.shardCount,
-      local_shards: message.localShards.map(({ shardId, pointsCount, state }) => ({
+      local_shards: message.localShards.map(({ shardId, pointsCount, state, shardKey }) => ({
         shard_id: shardId,
+        ...(shardKey === undefined ? {} : { shard_key: shardKey.key.value }),
         points_count: pointsCount,
         state: c.ReplicaState[state],
       })),
@@ -331,8 +332,10 @@ const renderers = {
       shard_transfers: [],
     }),
   ),
-  /** Null: the collection is not sharded by keys, as Qdrant says it. */
-  shardKeys: () => '{"shard_keys":null}',
+  /** Null: there are none, as Qdrant says it. */
+  shardKeys: decoded(c.ListShardKeysResponseSchema, ({ shardKeys }) =>
+    textOf({ shard_keys: shardKeys.length === 0 ? null : shardKeys.map(({ key }) => ({ key: key?.key.value })) }),
+  ),
   snapshot,
   snapshots,
   yes: () => "true",

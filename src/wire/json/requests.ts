@@ -298,16 +298,14 @@ const scroll: Build = (body, params) => {
 
 // ---- writes
 
-const upsertNumbers = { points: 3, updateFilter: 6, updateMode: 8 } as const;
-const upsertOperationNumbers = { points: 1, updateFilter: 3, updateMode: 4 } as const;
+const upsertNumbers = { points: 3, shards: 5, updateFilter: 6, updateMode: 8 } as const;
+const upsertOperationNumbers = { points: 1, shards: 2, updateFilter: 3, updateMode: 4 } as const;
 
 const upsert: Build = (body, params) => {
   const w = new BackwardWriter(1 << 16);
   writeUpsert(w, body, "", upsertNumbers);
   const rest = create(p.UpsertPointsSchema) as unknown as AnyMessage;
   setCommon(p.UpsertPointsSchema, rest, params);
-  const shardKey = part(body, "shard_key");
-  if (shardKey !== undefined) rest.shardKeySelector = readMessage(p.ShardKeySelectorSchema, shardKey, "shard_key");
   w.raw(toBinary(p.UpsertPointsSchema, rest as never));
   return { bytes: w.finish(), payload: noPayload };
 };
@@ -410,6 +408,35 @@ const createVector: Build = (body, params) => {
   return encode(desc, message);
 };
 
+/** The whole body is the field `request`. */
+function within(desc: DescMessage, inner: DescMessage): Build {
+  return (body, params) => {
+    const message = create(desc) as AnyMessage;
+    message.request = readMessage(inner, body, "");
+    setCommon(desc, message, params);
+    return encode(desc, message);
+  };
+}
+
+/** What a cluster of one node can do to its shards; other operations arrive without their matter, and are refused. */
+const shardOperations = [
+  ["create_sharding_key", "createShardKey", c.CreateShardKeySchema],
+  ["drop_sharding_key", "deleteShardKey", c.DeleteShardKeySchema],
+  ["replicate_points", "replicatePoints", c.ReplicatePointsSchema],
+] as const;
+
+const updateCluster: Build = (body, params) => {
+  const desc = c.UpdateCollectionClusterSetupRequestSchema;
+  const message = create(desc) as unknown as AnyMessage;
+  const object = toObject(body, "ClusterOperations", "");
+  for (const [name, field, inner] of shardOperations) {
+    const value = member(object, name);
+    if (value !== undefined) message.operation = { case: field, value: readMessage(inner, value, name) };
+  }
+  setCommon(desc, message, params);
+  return encode(desc, message);
+};
+
 const payloadOptions: FieldsOptions = { except: new Set(["points_selector"]) };
 
 const builders = {
@@ -423,9 +450,9 @@ const builders = {
   listAliases: fromPath(c.ListAliasesRequestSchema),
   listCollectionAliases: fromPath(c.ListCollectionAliasesRequestSchema),
   clusterInfo: fromPath(c.CollectionClusterInfoRequestSchema),
-  updateCluster: fromPath(c.UpdateCollectionClusterSetupRequestSchema),
-  createShardKey: fromPath(c.CreateShardKeyRequestSchema),
-  deleteShardKey: fromPath(c.DeleteShardKeyRequestSchema),
+  updateCluster,
+  createShardKey: within(c.CreateShardKeyRequestSchema, c.CreateShardKeySchema),
+  deleteShardKey: within(c.DeleteShardKeyRequestSchema, c.DeleteShardKeySchema),
   listShardKeys: fromPath(c.ListShardKeysRequestSchema),
   createIndex,
   deleteIndex: fromPath(p.DeleteFieldIndexCollectionSchema, { fieldName: "field" }),

@@ -3,7 +3,7 @@
  * length is measured beforehand.
  */
 import { toBinary } from "@bufbuild/protobuf";
-import { UpdateModeSchema, VectorSchema } from "../../../gen/qdrant/points_pb.js";
+import { ShardKeySelectorSchema, UpdateModeSchema, VectorSchema } from "../../../gen/qdrant/points_pb.js";
 import { FilterSchema } from "../../../gen/qdrant/qdrant_common_pb.js";
 import { limits, type PointId } from "../../core/index.ts";
 import { valueTags } from "../payload-codec.ts";
@@ -45,6 +45,7 @@ function text(w: BackwardWriter, value: string, number: number): void {
 /** The members of an upsert, by field numbers of the message that holds them (a request, or an operation of a batch). */
 export interface UpsertNumbers {
   readonly points: number;
+  readonly shards: number;
   readonly updateFilter: number;
   readonly updateMode: number;
 }
@@ -70,6 +71,12 @@ export function writeUpsert(w: BackwardWriter, body: Json, at: string, numbers: 
     const before = w.length;
     w.raw(toBinary(FilterSchema, readMessage(FilterSchema, filter, `${under}update_filter`) as never));
     header(w, tag(numbers.updateFilter), before);
+  }
+  const shards = member(object, "shard_key");
+  if (shards !== undefined) {
+    const before = w.length;
+    w.raw(toBinary(ShardKeySelectorSchema, readMessage(ShardKeySelectorSchema, shards, `${under}shard_key`) as never));
+    header(w, tag(numbers.shards), before);
   }
   const batch = member(object, "batch");
   const points = batch === undefined ? member(object, "points") : undefined;

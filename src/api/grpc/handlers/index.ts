@@ -1,7 +1,7 @@
 /** Every service of the gRPC door with its handlers; health and reflection are the server's own. */
 import { Qdrant } from "../../../../gen/qdrant/qdrant_pb.js";
-import type { CollectionDefaults } from "../../../core/index.ts";
-import type { SealedEngine } from "../../../engine/index.ts";
+import type { CollectionDefaults, ShardSelection } from "../../../core/index.ts";
+import { type SealedEngine, ShardKeys, shardEngine } from "../../../engine/index.ts";
 import type { Inference } from "../../../inference/index.ts";
 import { apiVersion, serverTitle } from "../../../ops/index.ts";
 import {
@@ -23,6 +23,7 @@ import { bindIngest } from "./ingest.ts";
 import { bindPoints } from "./points.ts";
 import { bindS5 } from "./s5.ts";
 import { bindSealing } from "./sealing.ts";
+import { withShards } from "./shards.ts";
 import { bindSnapshotStreams } from "./snapshot-streams.ts";
 import { bindSnapshots } from "./snapshots.ts";
 import { withTimeouts } from "./timeouts.ts";
@@ -41,24 +42,33 @@ export interface ServiceTableOptions {
   readonly collectionsMax?: number | undefined;
   /** Of reads that name no timeout of their own; 0: none. */
   readonly searchTimeoutSeconds?: number;
+  /** Of createSharedChanges, where the node is a cluster of its own and has shard keys; absent: it stands alone. */
+  readonly cluster?: SharedArrayBuffer | undefined;
 }
 
 export function createServiceTables({
-  engine,
+  engine: whole,
   s5,
   streams,
   inference,
   collectionDefaults,
   collectionsMax,
   searchTimeoutSeconds,
+  cluster,
 }: ServiceTableOptions): ServiceBinding[] {
+  const engine = cluster === undefined ? whole : shardEngine(whole, cluster);
+  const points = (selection?: ShardSelection): ServiceBinding => {
+    const view = cluster === undefined || selection === undefined ? engine : shardEngine(whole, cluster, selection);
+    const bound = bindPoints(new PointsService(view, inference), new QueriesService(view, inference));
+    return withTimeouts(bound, view, searchTimeoutSeconds, cluster !== undefined);
+  };
   return [
-    bindCollections(new CollectionsService(engine, collectionsMax), collectionDefaults),
-    withTimeouts(
-      bindPoints(new PointsService(engine, inference), new QueriesService(engine, inference)),
-      engine,
-      searchTimeoutSeconds,
+    bindCollections(
+      new CollectionsService(engine, collectionsMax),
+      collectionDefaults,
+      cluster === undefined ? undefined : new ShardKeys(whole),
     ),
+    cluster === undefined ? points() : withShards(points),
     bindSnapshots(new SnapshotsService(engine)),
     bindService(Qdrant, {
       // Qdrant's clients read title and version and warn about any other.

@@ -45,14 +45,15 @@ const writes = [
   "deleteVectorName",
 ];
 
-/** `defaultSeconds`: of reads that ask for none; 0: they have none. */
+/** `defaultSeconds`: of reads that ask for none; 0: they have none. `shards`: there are shard keys. */
 export function withTimeouts(
   { service, table }: ServiceBinding,
   engine: SealedEngine,
   defaultSeconds = 0,
+  shards = false,
 ): ServiceBinding {
-  const runRead = timedRead(engine, defaultSeconds);
-  const runWrite = timedWrite(engine);
+  const runRead = timedRead(engine, defaultSeconds, shards);
+  const runWrite = timedWrite(engine, shards);
   const timed: Record<string, AnyHandler> = { ...table };
   for (const { localName, name, input } of service.methods) {
     const handler = table[localName];
@@ -78,22 +79,27 @@ export function withTimeouts(
   return { service, table: timed };
 }
 
-/** Throws what speaks against it: the timeout, and shard keys, of which a single node has none. */
-async function admit(engine: SealedEngine, { collection, seconds, shardKey }: Asked, isRead: boolean): Promise<void> {
+/** Throws what speaks against it: the timeout, and shard keys where there are none. */
+async function admit(
+  engine: SealedEngine,
+  { collection, seconds, shardKey }: Asked,
+  isRead: boolean,
+  shards: boolean,
+): Promise<void> {
   if (seconds !== undefined) {
     if (seconds < 1) {
       throw badInput(`Validation error in body: [timeout: value ${seconds} invalid, must be 1 or larger]`, "timeout");
     }
     await engine.admit(collection, { timeoutSeconds: seconds });
   }
-  if (shardKey === undefined) return;
+  if (shardKey === undefined || shards) return;
   await engine.collectionInfo(collection);
   // The texts are Qdrant's.
   throw badInput(`${isRead ? "Bad request" : "Wrong input"}: Shard key ${shardKey} not found`, "shard_key_selector");
 }
 
 /** Hands a write the seconds that its caller waits for it. */
-function timedWrite(engine: SealedEngine) {
+function timedWrite(engine: SealedEngine, shards: boolean) {
   return async <T>(
     _operation: string,
     asked: Asked | undefined,
@@ -101,20 +107,20 @@ function timedWrite(engine: SealedEngine) {
     handle: (call: CallContext) => Promise<T>,
   ): Promise<T> => {
     if (asked === undefined) return handle(call);
-    await admit(engine, asked, false);
+    await admit(engine, asked, false, shards);
     return handle(asked.wait ? derived(call, call, asked.seconds) : call);
   };
 }
 
 /** Runs a read within the seconds that it asks for, or else the default ones. */
-function timedRead(engine: SealedEngine, defaultSeconds: number) {
+function timedRead(engine: SealedEngine, defaultSeconds: number, shards: boolean) {
   return async <T>(
     operation: string,
     asked: Asked | undefined,
     call: CallContext,
     handle: (call: CallContext) => Promise<T>,
   ): Promise<T> => {
-    if (asked !== undefined) await admit(engine, asked, true);
+    if (asked !== undefined) await admit(engine, asked, true, shards);
     const seconds = asked?.seconds ?? defaultSeconds;
     return seconds === 0 ? handle(call) : runWithin(seconds, operation, call, handle);
   };

@@ -277,9 +277,24 @@ void append_order(std::string& out, std::string_view order) {
 
 // ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6, order_value = 8 };
 // RetrievedPoint { id = 1, payload = 2, vectors = 4, order_value = 6 }.
+// qdrant.ShardKey: a text, or a number.
+void append_shard_key(std::string& out, std::string_view key) {
+  each_field(key, [&](uint32_t tag, WireReader& reader) {
+    if (tag == tag_of(1, 2)) {
+      append_string(out, bytes_of(reader));
+    } else if (tag == tag_of(2, 0)) {
+      out += std::to_string(varint_of(reader));
+    } else {
+      return false;
+    }
+    return true;
+  });
+}
+
 void append_point(std::string& out, std::string_view point, PointForm form) {
-  const uint32_t vectors_tag = tag_of(form.scored ? 6 : 4, 2), order_tag = tag_of(form.scored ? 8 : 6, 2);
-  std::string_view id, vectors, order;
+  const uint32_t vectors_tag = tag_of(form.scored ? 6 : 4, 2), shard_tag = tag_of(form.scored ? 7 : 5, 2);
+  const uint32_t order_tag = tag_of(form.scored ? 8 : 6, 2);
+  std::string_view id, vectors, shard_key, order;
   bool has_vectors = false, has_order = false;
   uint64_t version = 0;
   float score = 0;
@@ -299,6 +314,8 @@ void append_point(std::string& out, std::string_view point, PointForm form) {
     } else if (tag == vectors_tag) {
       vectors = bytes_of(reader);
       has_vectors = true;
+    } else if (tag == shard_tag) {
+      shard_key = bytes_of(reader);
     } else if (tag == order_tag) {
       order = bytes_of(reader);
       has_order = true;
@@ -323,6 +340,10 @@ void append_point(std::string& out, std::string_view point, PointForm form) {
   if (has_vectors) {
     out += ",\"vector\":";
     append_vectors(out, vectors);
+  }
+  if (!shard_key.empty()) {
+    out += ",\"shard_key\":";
+    append_shard_key(out, shard_key);
   }
   if (has_order) {
     out += ",\"order_value\":";

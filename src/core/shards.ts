@@ -1,0 +1,48 @@
+/** Shard keys: parts of a collection that callers name, and choose by name. */
+import type { SparseVectorParams } from "./collection.ts";
+
+export type ShardKey = string | bigint;
+
+export interface ShardSelection {
+  /** At least one. */
+  readonly keys: readonly ShardKey[];
+  /** Stands for each of the keys that is not there, or takes no requests yet. */
+  readonly fallback?: ShardKey;
+}
+
+/** As Qdrant's messages show it. */
+export function shownShardKey(key: ShardKey): string {
+  return typeof key === "string" ? `"${key}"` : String(key);
+}
+
+/**
+ * A shard is a sparse vector that nobody sees, and a point is in a shard when it has that vector: so the two are written as one, and a shard is
+ * a condition of a filter like others. A name that callers give has no such character in front.
+ */
+const mark = "\u0001shard ";
+
+export interface Shard {
+  readonly key: ShardKey;
+  /** It takes requests; otherwise only points that are replicated to it. */
+  readonly active: boolean;
+  /** The vector's name. */
+  readonly vector: string;
+}
+
+export function shardOf(key: ShardKey, active: boolean): Shard {
+  const kind = typeof key === "string" ? "s" : "n";
+  return { key, active, vector: `${mark}${active ? "+" : "-"}${kind}${key}` };
+}
+
+/** Undefined for a vector's name that stands for no shard. */
+export function shardOfVector(vector: string): Shard | undefined {
+  if (!vector.startsWith(mark)) return undefined;
+  const [state, kind] = [vector[mark.length], vector[mark.length + 1]];
+  const key = vector.slice(mark.length + 2);
+  return { key: kind === "n" ? BigInt(key) : key, active: state === "+", vector };
+}
+
+/** In the order in which they were made. */
+export function shardsAmong(sparseVectors: Readonly<Record<string, SparseVectorParams>> | undefined): Shard[] {
+  return Object.keys(sparseVectors ?? {}).flatMap((name) => shardOfVector(name) ?? []);
+}
