@@ -6,6 +6,7 @@
 import type { EncodedPayload, MultiVector, OrderValue, PointId, ShardKey, VectorValue } from "../core/index.ts";
 import { expandSealed } from "./payload.ts";
 import { BackwardWriter } from "./proto-bytes.ts";
+import { writeShardKey } from "./shards.ts";
 import type { NamedVectors } from "./vectors.ts";
 
 /** The messages that an engine may give the rows as; native/addon/engine/point_table.h has the same numbers. */
@@ -176,26 +177,11 @@ function writeOrderValue(w: BackwardWriter, table: WireTable, row: number, tag: 
   header(w, tag, before);
 }
 
-/** ShardKey { keyword = 1 | number = 2 } under `tag`, where callers divide the collection by keys. */
-function writeShardKey(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
-  const key = table.shardKey?.(row);
-  if (key === undefined) return;
-  const before = w.length;
-  if (typeof key === "bigint") {
-    writeU64(w, key);
-    w.byte(0x10);
-  } else {
-    w.text(key);
-    w.byte(0x0a);
-  }
-  header(w, tag, before);
-}
-
 /** ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6, shard_key = 7, order_value = 8 } */
 export function writeScoredPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
   const before = w.length;
   writeOrderValue(w, table, row, 0x42);
-  writeShardKey(w, table, row, 0x3a);
+  writeShardKey(w, table.shardKey?.(row), 0x3a);
   const vectors = table.vectors(row);
   if (vectors !== undefined) writeVectors(w, vectors, 0x32);
   const version = table.version(row);
@@ -218,7 +204,7 @@ export function writeScoredPoint(w: BackwardWriter, table: WireTable, row: numbe
 export function writeRetrievedPoint(w: BackwardWriter, table: WireTable, row: number, tag: number): void {
   const before = w.length;
   writeOrderValue(w, table, row, 0x32);
-  writeShardKey(w, table, row, 0x2a);
+  writeShardKey(w, table.shardKey?.(row), 0x2a);
   const vectors = table.vectors(row);
   if (vectors !== undefined) writeVectors(w, vectors, 0x22);
   writePayload(w, table.payload(row));

@@ -1,8 +1,9 @@
 /** Which shards a request selects. */
-import { type DescMessage, fromBinary } from "@bufbuild/protobuf";
-import type { ShardKey as KeyMessage } from "../../gen/qdrant/collections_pb.js";
+import { create, type DescMessage, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type ShardKey as KeyMessage, ShardKeySchema } from "../../gen/qdrant/collections_pb.js";
 import { type ShardKeySelector, ShardKeySelectorSchema } from "../../gen/qdrant/points_pb.js";
 import type { ShardKey, ShardSelection } from "../core/index.ts";
+import type { BackwardWriter } from "./proto-bytes.ts";
 import { MessageReader } from "./reader.ts";
 
 /** Undefined for a key that is empty. */
@@ -15,6 +16,15 @@ export function toShardKey(key: ShardKey) {
   return {
     key: typeof key === "string" ? { case: "keyword" as const, value: key } : { case: "number" as const, value: key },
   };
+}
+
+/** As a field whose tag is one byte. */
+export function writeShardKey(w: BackwardWriter, key: ShardKey | undefined, tag: number): void {
+  if (key === undefined) return;
+  const bytes = toBinary(ShardKeySchema, create(ShardKeySchema, toShardKey(key)));
+  w.raw(bytes);
+  w.uint32(bytes.length);
+  w.byte(tag);
 }
 
 /** Undefined: none is selected. */

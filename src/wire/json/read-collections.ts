@@ -3,11 +3,14 @@ import { create, type DescMessage } from "@bufbuild/protobuf";
 import {
   BinaryQuantizationQueryEncoding_SettingSchema,
   BinaryQuantizationQueryEncodingSchema,
+  CreateShardKeySchema,
+  DeleteShardKeySchema,
   KeywordPrefixParamsSchema,
   MaxOptimizationThreadsSchema,
   type PayloadIndexParams,
   PayloadIndexParamsSchema,
   QuantizationConfigDiffSchema,
+  ReplicatePointsSchema,
   SparseVectorConfigSchema,
   StemmingAlgorithmSchema,
   StopwordsSetSchema,
@@ -123,4 +126,21 @@ export function readFieldSchema(
   if (type === "text") given.tokenizer ??= "word";
   const params = readFields(PayloadIndexParamsSchema, { [`${type}_index_params`]: given }, at, 1);
   return { fieldType, params: params as unknown as PayloadIndexParams };
+}
+
+/** What a cluster of one node can do to its shards; other operations arrive without their matter, and are refused. */
+const shardOperations = [
+  ["create_sharding_key", "createShardKey", CreateShardKeySchema],
+  ["drop_sharding_key", "deleteShardKey", DeleteShardKeySchema],
+  ["replicate_points", "replicatePoints", ReplicatePointsSchema],
+] as const;
+
+/** The operation as protobuf's oneof has it. */
+export function readShardOperation(json: Json): { readonly case: string | undefined; readonly value?: unknown } {
+  const object = toObject(json, "ClusterOperations", "");
+  for (const [name, field, inner] of shardOperations) {
+    const value = member(object, name);
+    if (value !== undefined) return { case: field, value: readMessage(inner, value, name) };
+  }
+  return { case: undefined };
 }

@@ -21,7 +21,7 @@ import {
   toText,
 } from "./parse.ts";
 import { type AnyMessage, addReader, type FieldsOptions, part, readFields, readMessage } from "./read.ts";
-import { readFieldSchema } from "./read-collections.ts";
+import { readFieldSchema, readShardOperation } from "./read-collections.ts";
 import { requireSelector } from "./read-query.ts";
 import { readId } from "./read-values.ts";
 import { s5Requests } from "./s5.ts";
@@ -418,21 +418,10 @@ function within(desc: DescMessage, inner: DescMessage): Build {
   };
 }
 
-/** What a cluster of one node can do to its shards; other operations arrive without their matter, and are refused. */
-const shardOperations = [
-  ["create_sharding_key", "createShardKey", c.CreateShardKeySchema],
-  ["drop_sharding_key", "deleteShardKey", c.DeleteShardKeySchema],
-  ["replicate_points", "replicatePoints", c.ReplicatePointsSchema],
-] as const;
-
 const updateCluster: Build = (body, params) => {
   const desc = c.UpdateCollectionClusterSetupRequestSchema;
   const message = create(desc) as unknown as AnyMessage;
-  const object = toObject(body, "ClusterOperations", "");
-  for (const [name, field, inner] of shardOperations) {
-    const value = member(object, name);
-    if (value !== undefined) message.operation = { case: field, value: readMessage(inner, value, name) };
-  }
+  message.operation = readShardOperation(body);
   setCommon(desc, message, params);
   return encode(desc, message);
 };

@@ -40,16 +40,14 @@ export function bindCollections(
 ): ServiceBinding {
   const filled = defaultsFiller(defaults);
   /** The text is Qdrant's, which is for callers alone who might change a cluster. */
-  const clusterOnly = <T>(change: (shards: ShardKeys, message: T) => Promise<void>) => ({
-    kind: "unary" as const,
-    async handle(message: T) {
+  const clusterOnly = <T>(change: (shards: ShardKeys, message: T) => Promise<void>) =>
+    unary(async (message: T) => {
       const startMs = performance.now();
       await collections.admitManage();
       if (shards === undefined) throw new DomainError("unimplemented", "Qdrant is running in standalone mode");
       await change(shards, message);
       return { result: true, time: secondsSince(startMs) };
-    },
-  });
+    });
   return bindService(Collections, {
     create: unary(async (message) => {
       const startMs = performance.now();
