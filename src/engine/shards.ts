@@ -5,6 +5,7 @@
 import {
   badInput,
   type CollectionInfo,
+  DomainError,
   type Filter,
   limits,
   type PointId,
@@ -51,6 +52,14 @@ function withoutShards(info: CollectionInfo): CollectionInfo {
   if (info.config.customShards !== true || sparseVectors === undefined) return info;
   const shown = Object.entries(sparseVectors).filter(([name]) => shardOfVector(name) === undefined);
   return { ...info, config: { ...info.config, sparseVectors: Object.fromEntries(shown) } };
+}
+
+/** `exists`: the target is there, and takes no requests yet. The texts are Qdrant's. */
+function neither(target: ShardKey, fallback: ShardKey, exists: boolean): DomainError {
+  const both = `Neither target shard key ${shownShardKey(target)} nor fallback shard key ${shownShardKey(fallback)}`;
+  return exists
+    ? new DomainError("unavailable", `${both} have active replicas`)
+    : new DomainError("not_found", `Not found: ${both} exist`);
 }
 
 const inAnyOf = (shards: readonly Shard[]): Filter => ({
@@ -121,12 +130,17 @@ export function shardEngine(
     const find = (wanted: ShardKey): Shard | undefined => layout.shards.find(({ key }) => key === wanted);
     const { fallback } = selection ?? {};
     const isPartial = isRead && layout.shards.some(({ active }) => !active);
-    const some = selection?.keys.map((key) => {
+    const some = selection?.keys.flatMap((key) => {
       const own = find(key);
-      if (own !== undefined && (own.active || fallback === undefined)) return own;
-      const instead = fallback === undefined ? undefined : find(fallback);
-      if (instead === undefined) throw missing(fallback ?? key);
-      return instead;
+      if (fallback === undefined) {
+        if (own === undefined) throw missing(key);
+        return own;
+      }
+      if (own?.active === true) return own;
+      const instead = find(fallback);
+      if (instead === undefined) throw neither(key, fallback, own !== undefined);
+      // What is written while a shard is being filled goes to both.
+      return own === undefined || isRead ? instead : [own, instead];
     });
     const whole = isPartial ? layout.shards.filter(({ active }) => active) : undefined;
     return { all: layout.shards, some: some ?? whole, names: layout.names };

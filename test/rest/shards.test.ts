@@ -40,8 +40,10 @@ interface Found {
   readonly shard_key?: Key;
 }
 const keysOf = (points: readonly Found[]) => points.map(({ id, shard_key }) => [id, shard_key]);
-const scrolled = async (shardKey?: Selector) =>
-  keysOf((await call("POST", `${path}/points/scroll`, { shard_key: shardKey })).points);
+const scrolled = async (shardKey?: Selector) => {
+  const found = await call("POST", `${path}/points/scroll`, { shard_key: shardKey });
+  return Array.isArray(found) ? found : keysOf(found.points);
+};
 
 describe.skipIf(!addonBuilt)("shard keys of a cluster of one", () => {
   test("are made once, and listed in their order", async () => {
@@ -154,21 +156,29 @@ describe.skipIf(!addonBuilt)("shard keys of a cluster of one", () => {
   test("are filled from others while they take no requests, and take them afterwards", async () => {
     expect(await call("PUT", `${path}/shards`, { shard_key: "tenant", initial_state: "Partial" })).toBe(true);
     expect(await scrolled({ target: "tenant", fallback: 7 })).toEqual(await scrolled(7));
+    // What is written meanwhile goes to both.
+    await upsert([20], { target: "tenant", fallback: 7 });
+    expect([await countOf(7), await countOf("tenant")]).toEqual([4, 1]);
+    expect(await scrolled({ target: "nowhere", fallback: "never" })).toEqual([
+      404,
+      'Not found: Neither target shard key "nowhere" nor fallback shard key "never" exist',
+    ]);
     const filter = { must: [{ key: "n", range: { lte: 2 } }] };
     const replicate_points = { from_shard_key: "berlin", to_shard_key: "tenant", filter };
     expect(await call("POST", `${path}/cluster`, { replicate_points })).toBe(true);
     expect(await scrolled({ target: "tenant", fallback: 7 })).toEqual([
       [1, "tenant"],
       [2, "tenant"],
+      [20, "tenant"],
     ]);
     await call("POST", `${path}/points/delete?wait=true`, { filter, shard_key: "berlin" });
     expect(await scrolled("berlin")).toEqual([[3, "berlin"]]);
-    expect(await countOf("tenant")).toBe(2);
+    expect(await countOf("tenant")).toBe(3);
   });
 
   test("are dropped with their points", async () => {
     expect(await call("POST", `${path}/shards/delete`, { shard_key: 7 })).toBe(true);
-    expect(await countOf()).toBe(3);
+    expect(await countOf()).toBe(4);
     expect(await call("POST", `${path}/shards/delete`, { shard_key: 7 })).toEqual([
       400,
       "Wrong input: Shard key 7 does not exist",
