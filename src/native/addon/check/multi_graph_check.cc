@@ -93,8 +93,7 @@ void test_recall(uint64_t seed, Distance distance, Datatype datatype, const Shap
       // Nobody waits for what a dropped index builds.
       auto owner = std::make_unique<MultiIndex>(std::move(index));
       const auto build = owner->start_build();
-      uint32_t next = 0;
-      while (owner->collect_rows(*build, kVersions, next)) {
+      while (owner->collect_rows(*build, kVersions)) {
       }
       owner.reset();
       CHECK(build->run([] { return false; }, 2) == nullptr);
@@ -119,6 +118,44 @@ void test_recall(uint64_t seed, Distance distance, Datatype datatype, const Shap
     for (uint32_t slot = 0; slot < 500; ++slot) index.upsert(slot, stored(config, source.next()));
     CHECK(!index.wants_build() && index.build_pending() == (way == 1));
   }
+}
+
+// Builds that are too small for all: what they leave is the tail, and the next one takes more of it, also beside writes.
+[[maybe_unused]] void test_small_builds(uint64_t seed) {
+  const Shape shape{1500, 1, 7, 24, 20};
+  Source source(seed, shape);
+  const VectorIndexConfig config = config_of(shape, Distance::kCosine, Datatype::kFloat32);
+  MultiIndex index;
+  index.configure(config);
+  uint32_t end = 1500;
+  for (uint32_t slot = 0; slot < end; ++slot) index.upsert(slot, stored(config, source.next()));
+  int builds = 0;
+  for (; index.wants_build(); ++builds) {
+    const auto build = index.start_build();
+    CHECK(build != nullptr && build->rows_max >= 500 && (builds > 0) == build->extends());
+    build->rows_max = 200;
+    while (index.collect_rows(*build, kVersions)) {
+    }
+    CHECK(build->added() <= 200);
+    // Written between, on either side of where the build stopped.
+    for (int i = 0; i < 30 && builds < 5; ++i) {
+      const auto slot = static_cast<uint32_t>(source.random()() % end);
+      if (i % 3 == 0) {
+        index.remove(slot);
+      } else {
+        index.upsert(i % 3 == 1 ? slot : end++, stored(config, source.next()));
+      }
+    }
+    auto graph = build->run([] { return false; }, 2);
+    index.finish_build(*build, graph);
+    check_counts(index, end);
+    CHECK(recall(config, index, source, end, 10, nullptr).share() >= 0.9);
+    CHECK(builds < 30);
+  }
+  CHECK(builds >= 8 && index.graph_count() > index.count() - 200);
+  const double share = recall(config, index, source, end, 50, nullptr).share();
+  std::printf("in %d builds: recall %.3f\n", builds, share);
+  CHECK(share >= 0.95);
 }
 
 // Many vectors a point, of which stand-ins are compared while the graph is made.
@@ -165,10 +202,10 @@ void test_beside_writes(uint64_t seed) {
       build = index.start_build();
     }
     if (build == nullptr) continue;
-    uint32_t next = 0;
+    if (round % 2 == 1) build->rows_max = 100;
     for (bool more = true; more;) {
       std::shared_lock lock(mutex);
-      more = index.collect_rows(*build, kVersions, next);
+      more = index.collect_rows(*build, kVersions);
     }
     const bool fails = round == 3;
     auto graph = build->run([&] { return fails; }, 2);
@@ -195,8 +232,7 @@ void test_abandoned(uint64_t seed) {
   const std::string row = stored(config, source.next());
   for (uint32_t slot = 0; slot < 4000; ++slot) index.upsert(slot, row);
   const auto build = index.start_build();
-  uint32_t next = 0;
-  while (index.collect_rows(*build, kVersions, next)) {
+  while (index.collect_rows(*build, kVersions)) {
   }
   std::thread ends([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
@@ -351,6 +387,7 @@ int main(int argc, char** argv) {
   test_many_vectors(seed);
   test_switched_off(seed);
   test_file(seed);
+  test_small_builds(seed);
   test_beside_writes(seed);
   test_abandoned(seed);
 #endif

@@ -90,8 +90,7 @@ inline const std::vector<uint64_t> kVersions(100'000, 1);
 inline void build(MultiIndex& index, const std::vector<uint64_t>& versions = kVersions, unsigned threads = 2) {
   const auto build = index.start_build();
   CHECK(build != nullptr);
-  uint32_t next = 0;
-  while (index.collect_rows(*build, versions, next)) {
+  while (index.collect_rows(*build, versions)) {
   }
   auto graph = build->run([] { return false; }, threads);
   CHECK(graph != nullptr);

@@ -25,10 +25,9 @@ bool Collection::build_multi(size_t number, bool idle, unsigned threads, std::st
   }
   std::shared_ptr<const MultiGraph> graph;
   try {
-    uint32_t next = 0;
     for (bool more = true; more;) {
       std::shared_lock lock(state_mutex_);
-      more = multi_[number].collect_rows(*build, vector_versions_[number], next);
+      more = multi_[number].collect_rows(*build, vector_versions_[number]);
     }
     Booking room(budget_);
     room.grow(build->memory_bytes(), "the index build is postponed: it");

@@ -90,12 +90,17 @@ class MultiGraphBuild {
     rows_.push_back(std::move(row));
   }
   size_t added() const { return slots_.size(); }
+  // How many rows one build takes, which bounds how long other collections wait for theirs; the slot that is to be looked at next.
+  size_t rows_max = 0;
+  uint32_t next = 0;
 
   // About what run() takes while it lasts, and what it leaves, in bytes.
   size_t memory_bytes() const;
   // The graph; nullptr when `cancelled` became true or nobody wants it any more. Throws Error.
   std::shared_ptr<const MultiGraph> run(const std::function<bool()>& cancelled, unsigned threads);
   void abandon() { abandoned_ = true; }
+  // Vectors that stand for a point at most while the graph is made.
+  static size_t stand_ins_max(size_t dim);
 
  private:
   const MultiField field_;

@@ -24,11 +24,6 @@ constexpr int kGroupingRounds = 3;
 // Beside the links: lock, level, offset, order.
 constexpr size_t kRowBytes = 64;
 
-size_t stand_ins_max(size_t dim) {
-  const auto most = static_cast<size_t>(std::sqrt(static_cast<double>(kProductsMax) / static_cast<double>(dim)));
-  return std::clamp(most, size_t{1}, kStandInsMax);
-}
-
 float apart(Distance distance, const float* a, const float* b, size_t dim) {
   return distance == Distance::kManhattan ? kernels().l1_f32(a, b, dim) : kernels().l2_f32(a, b, dim);
 }
@@ -73,7 +68,7 @@ struct StandIn {
     std::vector<float> room;
     count = multi_row_count(row);
     rows = field.floats(row, room);
-    if (const size_t most = stand_ins_max(field.dim); count > most) {
+    if (const size_t most = MultiGraphBuild::stand_ins_max(field.dim); count > most) {
       own = centres_of(field, rows, count, most);
       count = most;
       rows = own.data();
@@ -107,6 +102,11 @@ class MultiDistance final : public RowDistance {
 };
 
 }  // namespace
+
+size_t MultiGraphBuild::stand_ins_max(size_t dim) {
+  const auto most = static_cast<size_t>(std::sqrt(static_cast<double>(kProductsMax) / static_cast<double>(dim)));
+  return std::clamp(most, size_t{1}, kStandInsMax);
+}
 
 size_t MultiGraphBuild::memory_bytes() const {
   size_t rows = 0, bytes = 0;

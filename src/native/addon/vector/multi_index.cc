@@ -16,6 +16,12 @@ constexpr uint64_t kTailShare = 20;
 constexpr uint64_t kIdleShare = 8;
 // Of a file's rows, that may be no slot's own any more: their places in the graph are bridged, which is worse than one that is made anew.
 constexpr double kLostMax = 0.2;
+// A build inserts at least so many rows, or this part of the graph that it adds to, and what takes so long on one core otherwise.
+constexpr size_t kBuildRowsMin = 500;
+constexpr size_t kGrowth = 4;
+constexpr double kBuildSeconds = 40;
+// Measured at ef_construct 100 (check/multi_graph_check.cc, "time").
+constexpr double kComparisonsPerRow = 7000, kProductsPerSecond = 3e10;
 
 }  // namespace
 
@@ -117,21 +123,36 @@ std::shared_ptr<MultiGraphBuild> MultiIndex::start_build() {
   if (!wants_build_when_idle()) return nullptr;
   build_ = std::make_shared<MultiGraphBuild>(MultiField{config_.distance, config_.datatype, config_.dim}, config_.m, config_.ef_construct);
   if (!rebuilds()) build_->extend(graph_, since_graph_.slots);
+  if (graph_ == nullptr || build_->extends()) {
+    build_->rows_max = std::max({kBuildRowsMin, build_->extends() ? graph_->rows.size() / kGrowth : 0, affordable_rows()});
+  } else {
+    // What takes the place of a graph is to be no smaller.
+    build_->rows_max = ~size_t{0};
+  }
   since_build_ = {};
   return build_;
 }
 
-bool MultiIndex::collect_rows(MultiGraphBuild& build, const std::vector<uint64_t>& versions, uint32_t& next) const {
+// That about kBuildSeconds of one core insert.
+size_t MultiIndex::affordable_rows() const {
+  const size_t vector_bytes = config_.dim * value_bytes(config_.datatype);
+  const double vectors = static_cast<double>(std::min(values_ / std::max<size_t>(1, count_ * vector_bytes) + 1, MultiGraphBuild::stand_ins_max(config_.dim)));
+  const double products = vectors * vectors * static_cast<double>(config_.dim) * kComparisonsPerRow;
+  return static_cast<size_t>(kBuildSeconds * kProductsPerSecond / products);
+}
+
+bool MultiIndex::collect_rows(MultiGraphBuild& build, const std::vector<uint64_t>& versions) const {
   // Dropped meanwhile.
   if (!awaits(build)) return false;
+  uint32_t& next = build.next;
   const auto end = static_cast<uint32_t>(std::min(slots_.size(), next + size_t{kRowsAtOnce}));
-  for (; next < end; ++next) {
+  for (; next < end && build.added() < build.rows_max; ++next) {
     // What was written since the build began is not the graph's to find.
     if (slots_[next].bytes == nullptr || since_build_.slots.test(next)) continue;
     if (build.extends() && !build.written().test(next)) continue;
     build.add(next, versions[next], slots_[next].bytes);
   }
-  return next < slots_.size();
+  return next < slots_.size() && build.added() < build.rows_max;
 }
 
 void MultiIndex::finish_build(const MultiGraphBuild& build, std::shared_ptr<const MultiGraph>& graph) {
@@ -140,6 +161,13 @@ void MultiIndex::finish_build(const MultiGraphBuild& build, std::shared_ptr<cons
   if (graph != nullptr) {
     graph_.swap(graph);
     since_graph_ = std::move(since_build_);
+    for (size_t slot = build.next; slot < slots_.size(); ++slot) {
+      const auto left = static_cast<uint32_t>(slot);
+      if (slots_[slot].bytes == nullptr || since_graph_.slots.test(left) || (build.extends() && !build.written().test(left))) continue;
+      since_graph_.slots.set(left);
+      ++since_graph_.rows;
+      since_graph_.values += slots_[slot].size - 4;
+    }
     // All rows went while they were collected.
     if (graph_->rows.empty()) {
       graph_.reset();

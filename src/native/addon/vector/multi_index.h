@@ -69,10 +69,10 @@ class MultiIndex {
   // A build in steps. [exclusive] Begins it; nullptr when none is wanted.
   std::shared_ptr<MultiGraphBuild> start_build();
   // [shared] Notes the next rows of the build that was begun last, and by slot which operation wrote each; true while there are more.
-  bool collect_rows(MultiGraphBuild& build, const std::vector<uint64_t>& versions, uint32_t& next) const;
+  bool collect_rows(MultiGraphBuild& build, const std::vector<uint64_t>& versions) const;
   // [shared] Whether this one is still waited for.
   bool awaits(const MultiGraphBuild& build) const { return build_.get() == &build; }
-  // [exclusive] Takes the graph into use, nullptr if it failed. What it replaces is left in `graph`, to be freed without the lock.
+  // [exclusive] Takes the graph into use, nullptr if it failed. Rows that the build was too small for stay in the tail. What it replaces is left in `graph`, to be freed without the lock.
   void finish_build(const MultiGraphBuild& build, std::shared_ptr<const MultiGraph>& graph);
 
   // [exclusive] At a start, when all rows are here: takes over what a file holds of the rows that are still the slots' own, by their versions.
@@ -94,6 +94,7 @@ class MultiIndex {
   static void note_removed(Since& since, uint32_t slot, const Slot& row);
   bool stale(bool idle) const;
   bool rebuilds() const;
+  size_t affordable_rows() const;
   void abandon_build();
 
   bool kept_ = true;
