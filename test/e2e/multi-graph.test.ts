@@ -91,7 +91,7 @@ async function infoOf(name: string) {
 }
 
 async function untilIndexed(name: string, count: number): Promise<void> {
-  for (let i = 0; i < 1_200; i++) {
+  for (let i = 0; i < 2_400; i++) {
     const { status, indexed } = await infoOf(name);
     if (status === CollectionStatus.Green && indexed === count) return;
     await sleep(50);
