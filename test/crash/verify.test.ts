@@ -120,6 +120,44 @@ describe("verify and repair", () => {
     expect(run("verify", folder).code).toBe(0);
   });
 
+  test("a damaged graph over multivectors is named, removed by repair, and built anew", async () => {
+    const folder = temporaryFolder();
+    copies.push(folder);
+    const many = { size: 4, distance: "dot" as const, multivector: true };
+    const config = { ...configOf({}, { indexingThreshold: 10 }), vectors: { many } };
+    const made = Array.from({ length: points }, (_, id) => {
+      const values = Float32Array.from(vectorOf(id).slice(0, 12));
+      return { ...point(id, {}), vectors: [["many", { rows: 3, dimensions: 4, values }]] as const };
+    });
+    let engine = openEmbeddedEngine({ dataDir: folder.path });
+    await engine.createCollection("c", config, sealingOff);
+    await engine.write("c", { kind: "upsert", points: made }, { wait: true });
+    await indexed(engine);
+    await engine.close();
+    expect(run("verify", folder.path).code).toBe(0);
+    const graphs = () => filesOf(folder.path, "multivectors.graph");
+    flip(graphs()[0] as string, 200);
+    const damaged = {
+      kind: "derived",
+      collection: "c",
+      text: expect.stringContaining("multivectors.graph: fails its checksum"),
+    };
+    expect(run("verify", folder.path)).toMatchObject({
+      code: 1,
+      report: { findings: [{ ...damaged, repaired: false }] },
+    });
+    expect(run("repair", folder.path)).toMatchObject({
+      code: 0,
+      report: { findings: [{ ...damaged, repaired: true }] },
+    });
+    expect(graphs()).toEqual([]);
+    engine = openEmbeddedEngine({ dataDir: folder.path });
+    await indexed(engine);
+    await engine.close();
+    expect(graphs().length).toBe(1);
+    expect(run("verify", folder.path)).toMatchObject({ code: 0, report: { findings: [] } });
+  });
+
   test.each([
     ["flipped in its header", (file: string) => flip(file, 40), "is damaged"],
     ["flipped in its graph", (file: string) => flip(file, Math.floor(statSync(file).size / 4)), ""],
