@@ -2,7 +2,7 @@
  * Long work on the event loop's thread, cut into slices, so that the loop is never held for long. All such work of a thread shares the
  * time of one turn of the loop: several requests, or the stages of one, would otherwise each take a slice of their own in it.
  */
-const sliceMs = 4;
+const sliceMs = 2.5;
 /** Steps between two looks at the clock. */
 const stepsPerLook = 8;
 
