@@ -48,7 +48,7 @@ function isNewer(build, files) {
  *   searches 135 MB of anonymous memory, 149 at 120 % and 114 at 30 %, at the same CPU a call; but at 30 % an ingest collects ten times as often).
  * - Nothing is allocated among the old objects because its like once lived long: a call's object there keeps the others of the call until a full
  *   collection (5.2 KB of a search's objects became old, 0.3 without it; an empty call cost 89 us and now 67, a search 287 and now 249).
- * - The server may ask for a collection of young objects (core/collections.ts).
+ * - The server may ask for a collection of young objects (core/garbage.ts).
  */
 const serveFlags = [
   "--max-semi-space-size=4",

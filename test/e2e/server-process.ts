@@ -107,6 +107,26 @@ export class ServerProcess {
     throw new Error(`the server did not start: ${this.log.slice(from)}`);
   }
 
+  /** A call over REST. Text and bytes are sent as they are, anything else as JSON; `json` is the answer's text where that is none. */
+  async rest(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+    // biome-ignore lint/suspicious/noExplicitAny: answers are looked into, member by member
+  ): Promise<{ code: number; text: string; json: any; headers: Headers }> {
+    const sent =
+      body instanceof Uint8Array ? Buffer.from(body) : typeof body === "string" ? body : JSON.stringify(body);
+    const response = await fetch(`http://127.0.0.1:${this.httpPort}${path}`, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: sent }),
+    });
+    const text = await response.text();
+    const json = text.startsWith("{") ? JSON.parse(text) : text;
+    return { code: response.status, text, json, headers: response.headers };
+  }
+
   async kill(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
     const child = this.child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;

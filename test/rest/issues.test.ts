@@ -36,13 +36,8 @@ async function call(
   body?: unknown,
   credential = key,
 ): Promise<{ code: number; result: Loose }> {
-  const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, {
-    method,
-    headers: { authorization: `Bearer ${credential}` },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const { result } = (await response.json()) as Loose;
-  return { code: response.status, result };
+  const { code, json } = await server.rest(method, path, body, { authorization: `Bearer ${credential}` });
+  return { code, result: json.result };
 }
 
 const issues = async (credential = key): Promise<Loose[]> =>

@@ -20,13 +20,8 @@ afterAll(async () => {
 });
 
 async function call(method: string, body?: string, key = keys.main) {
-  const response = await fetch(`http://127.0.0.1:${server.httpPort}/logger`, {
-    method,
-    headers: { "api-key": key },
-    ...(body === undefined ? {} : { body }),
-  });
-  const { result, status } = (await response.json()) as { result: unknown; status: { error: string } };
-  return { code: response.status, result, error: status.error };
+  const { code, json } = await server.rest(method, "/logger", body, { "api-key": key });
+  return { code, result: json.result, error: json.status.error };
 }
 
 async function countOverGrpc(): Promise<void> {

@@ -36,22 +36,12 @@ async function call(
   body?: unknown,
   headers: Record<string, string> = {},
 ): Promise<Answer> {
-  const packed = body instanceof Uint8Array;
-  const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, {
-    method,
-    headers: {
-      "api-key": keys.main,
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
-      ...headers,
-    },
-    ...(body === undefined
-      ? {}
-      : { body: packed ? Buffer.from(body) : typeof body === "string" ? body : JSON.stringify(body) }),
+  const answer = await server.rest(method, path, body, {
+    "api-key": keys.main,
+    ...(body === undefined ? {} : { "content-type": "application/json" }),
+    ...headers,
   });
-  const text = await response.text();
-  const json = text.startsWith("{") ? JSON.parse(text) : {};
-  const { headers: got, status: code } = response;
-  return { code, text, headers: got, result: json.result, error: json.status?.error ?? "" };
+  return { ...answer, result: answer.json.result, error: answer.json.status?.error ?? "" };
 }
 
 let made = 0;

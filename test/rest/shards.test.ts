@@ -18,12 +18,8 @@ const path = "/collections/shards";
 
 // biome-ignore lint/suspicious/noExplicitAny: answers are looked into, member by member
 async function call(method: string, url: string, body?: unknown): Promise<any> {
-  const response = await fetch(`http://127.0.0.1:${server.httpPort}${url}`, {
-    method,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const json = (await response.json()) as { result: unknown; status: { error: string } };
-  return response.ok ? json.result : [response.status, json.status.error];
+  const { code, json } = await server.rest(method, url, body);
+  return code < 300 ? json.result : [code, json.status.error];
 }
 
 type Key = string | number;

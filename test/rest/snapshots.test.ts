@@ -27,9 +27,8 @@ async function call(
   path: string,
   body?: unknown,
 ): Promise<{ code: number; json: Loose; error: string }> {
-  const response = await fetch(url(path), { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
-  const json = (await response.json()) as Loose;
-  return { code: response.status, json, error: json.status?.error ?? "" };
+  const { code, json } = await server.rest(method, path, body);
+  return { code, json, error: json.status?.error ?? "" };
 }
 
 const fill = (...ids: number[]) =>

@@ -30,20 +30,8 @@ afterAll(async () => {
 // biome-ignore lint/suspicious/noExplicitAny: answers are looked into, member by member
 type Loose = any;
 
-async function call(
-  method: string,
-  path: string,
-  body?: unknown,
-  key = keys.main,
-): Promise<{ code: number; json: Loose; headers: Headers }> {
-  const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, {
-    method,
-    headers: { "api-key": key, "accept-encoding": "identity" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  return { code: response.status, json: text.startsWith("{") ? JSON.parse(text) : text, headers: response.headers };
-}
+const call = (method: string, path: string, body?: unknown, key = keys.main) =>
+  server.rest(method, path, body, { "api-key": key, "accept-encoding": "identity" });
 
 /** Qdrant's Python client has a function for each documented route. */
 const clientFiles = globSync(join(root, ".venv/lib/python3*/site-packages/qdrant_client/http/api/*.py"));

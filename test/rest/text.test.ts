@@ -22,11 +22,8 @@ afterAll(async () => {
 });
 
 async function call(method: string, path: string, body?: unknown): Promise<Loose> {
-  const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, {
-    method,
-    ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
-  });
-  return response.json();
+  const headers: Record<string, string> = body === undefined ? {} : { "content-type": "application/json" };
+  return (await server.rest(method, path, body, headers)).json;
 }
 
 let made = 0;

@@ -27,13 +27,8 @@ async function call(
   path: string,
   body?: unknown,
 ): Promise<{ code: number; result: Loose; error: string; field: string | null }> {
-  const response = await fetch(`http://127.0.0.1:${server.httpPort}${path}`, {
-    method,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const json = (await response.json()) as Loose;
-  const field = response.headers.get("x-sealpoint-field");
-  return { code: response.status, result: json.result, error: json.status?.error ?? "", field };
+  const { code, json, headers } = await server.rest(method, path, body);
+  return { code, result: json.result, error: json.status?.error ?? "", field: headers.get("x-sealpoint-field") };
 }
 
 const ask = (body: object, path = "query", name = "dense") => call("POST", `/collections/${name}/points/${path}`, body);

@@ -74,7 +74,7 @@ void Collection::write_multi(size_t number, const MultiGraphBuild& build, const 
 // At a start, once all rows are there.
 void Collection::load_multi(size_t number) {
   const std::string path = multi_graph_path(number);
-  auto bytes = read_multi_graph(path);
+  auto bytes = read_whole_file(path);
   if (!bytes) return;
   std::error_code ignored;
   if (!multi_[number].indexes()) {

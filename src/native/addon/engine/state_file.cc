@@ -1,10 +1,7 @@
 #include "state_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cinttypes>
 #include <cstddef>
 #include <cstdio>
@@ -71,25 +68,11 @@ void write_state(const std::string& folder, StateKind kind, uint32_t cid, const 
 }
 
 std::optional<std::string> read_state(const std::string& folder, StateKind kind, uint32_t cid, const StateName& name) {
-  const int fd = ::open(state_path(folder, kind, name).c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  struct stat info;
-  std::string bytes;
-  size_t done = 0;
-  if (::fstat(fd, &info) == 0 && info.st_size >= static_cast<off_t>(sizeof(Header))) {
-    bytes.resize(static_cast<size_t>(info.st_size));
-    while (done < bytes.size()) {
-      const ssize_t got = ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) break;
-      done += static_cast<size_t>(got);
-    }
-  }
-  ::close(fd);
+  auto bytes = read_whole_file(state_path(folder, kind, name));
   // A file that cannot be read is as good as none: the store has it all.
-  if (bytes.empty() || done < bytes.size()) return std::nullopt;
-  const Header wanted = header_of(kind, cid, name, state_content(bytes));
-  if (std::memcmp(bytes.data(), &wanted, sizeof(wanted)) != 0) return std::nullopt;
+  if (!bytes || bytes->size() < sizeof(Header)) return std::nullopt;
+  const Header wanted = header_of(kind, cid, name, state_content(*bytes));
+  if (std::memcmp(bytes->data(), &wanted, sizeof(wanted)) != 0) return std::nullopt;
   return bytes;
 }
 

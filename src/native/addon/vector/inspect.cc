@@ -4,6 +4,7 @@
 
 #include "manifest.h"
 #include "multi_graph_file.h"
+#include "segment_file.h"
 
 namespace sealpoint {
 
@@ -42,7 +43,7 @@ SegmentInspection::SegmentInspection(const std::string& dir, uint32_t dim, Dista
     if (count > 0) damage_.push_back({name, std::to_string(count) + " blocks of vectors fail their checksums"});
     files_.push_back({std::move(file), std::move(bad), 0, false});
   }
-  const auto graph = read_multi_graph(dir + "/" + kMultiGraphName);
+  const auto graph = read_whole_file(dir + "/" + kMultiGraphName);
   if (graph && !decode_multi_graph(*graph)) damage_.push_back({kMultiGraphName, "fails its checksum"});
 }
 

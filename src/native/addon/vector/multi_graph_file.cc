@@ -1,11 +1,6 @@
 #include "multi_graph_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "checksum.h"
@@ -163,27 +158,6 @@ std::optional<MultiGraphFile> decode_multi_graph(const std::string& bytes) {
   file.graph.upper_links = take<uint32_t>(at, header.upper_links);
   if (!is_sound(file, header.rows)) return std::nullopt;
   return file;
-}
-
-std::optional<std::string> read_multi_graph(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  struct stat info;
-  std::string bytes;
-  size_t done = 0;
-  if (::fstat(fd, &info) == 0) {
-    bytes.resize(static_cast<size_t>(info.st_size));
-    while (done < bytes.size()) {
-      const ssize_t got = ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) break;
-      done += static_cast<size_t>(got);
-    }
-  }
-  ::close(fd);
-  // Cut short, it fails its checksum.
-  bytes.resize(done);
-  return bytes;
 }
 
 Graph without_rows(const Graph& graph, uint32_t m, uint32_t rows, const Bitset& lost) {

@@ -26,8 +26,6 @@ struct MultiGraphFile {
 std::string encode_multi_graph(const MultiGraph& graph);
 // Nothing when the bytes fail their checksum or make no graph.
 std::optional<MultiGraphFile> decode_multi_graph(const std::string& bytes);
-// The file's bytes; nothing when there is none or it cannot be read.
-std::optional<std::string> read_multi_graph(const std::string& path);
 // The graph of the rows that are not among `lost`, in the same order: what was joined through these is joined.
 Graph without_rows(const Graph& graph, uint32_t m, uint32_t rows, const Bitset& lost);
 

@@ -44,15 +44,22 @@ bool is_hot(uint32_t section, const Placement& placement, bool encrypted) {
 constexpr size_t kThreadedBytes = 16 << 20;
 
 // Fewer bytes when the file ends before.
-size_t read_some(int fd, void* data, size_t bytes, uint64_t offset, const std::string& path) {
+size_t read_some(int fd, void* data, size_t bytes, uint64_t offset, bool& failed) {
   size_t done = 0;
   while (done < bytes) {
     const ssize_t got = ::pread(fd, static_cast<char*>(data) + done, bytes - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw_io("cannot read", path);
-    if (got == 0) break;
+    failed = got < 0;
+    if (got <= 0) break;
     done += static_cast<size_t>(got);
   }
+  return done;
+}
+
+size_t read_some(int fd, void* data, size_t bytes, uint64_t offset, const std::string& path) {
+  bool failed = false;
+  const size_t done = read_some(fd, data, bytes, offset, failed);
+  if (failed) throw_io("cannot read", path);
   return done;
 }
 
@@ -63,6 +70,20 @@ bool links_in_range(const uint32_t* links, size_t count, uint32_t rows) {
 }
 
 }  // namespace
+
+std::optional<std::string> read_whole_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  std::string bytes;
+  struct stat info;
+  if (::fstat(fd, &info) == 0) {
+    bytes.resize(static_cast<size_t>(info.st_size));
+    bool failed = false;
+    bytes.resize(read_some(fd, bytes.data(), bytes.size(), 0, failed));
+  }
+  ::close(fd);
+  return bytes;
+}
 
 size_t SegmentFile::resident_bytes() const {
   if (encrypted() || base_ == nullptr) return 0;

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -234,5 +235,7 @@ class SegmentFile {
 // Durable files of any kind.
 void sync_folder(const std::string& folder);
 void write_file_durably(const std::string& path, const std::string& content);
+// nullopt when it cannot be opened. As much as can be read: what is cut short fails its checksum.
+std::optional<std::string> read_whole_file(const std::string& path);
 
 }  // namespace sealpoint
