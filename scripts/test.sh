@@ -17,7 +17,11 @@ suite() {
   local last
   last=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ *Tests +[0-9]|[0-9]+ (passed|failed)|^packages:' | tail -n 1 | sed 's/^ *//')
   closing+=("$(printf '%-12s %s  %s' "$name" "$([[ $code == 0 ]] && echo ok || echo FAILED)" "$last")")
-  ((code == 0)) || failed=1
+  if ((code != 0)); then
+    failed=1
+    # Who sees the end of the run alone learns what failed.
+    closing+=("$(sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E -A 4 '^ *(FAIL |FAILED |--- FAIL)|Unhandled' | cut -c 1-300 | head -n 40)")
+  fi
   rm -f "$log"
 }
 

@@ -65,12 +65,14 @@ export interface SealingRequest {
 }
 
 /** An upsert whose points stay as they came: a protobuf message in which field `field` is a repeated qdrant.PointStruct. */
-export interface EncodedUpsert {
+export interface EncodedUpsert extends SealingRequest {
   /** Well-formed at the top level. */
   readonly bytes: Uint8Array;
   readonly field: number;
   /** Points in it. */
   readonly count: number;
+  /** Made by the sealing decorator only, in place of the points' payloads: as the addon's sealPoints answers. */
+  readonly sealedPayloads?: Uint8Array;
 }
 
 /** Which points of a write are written, judged by what is stored before it; the others are passed over in silence. */
@@ -151,6 +153,8 @@ export interface WriteResult {
   readonly operationId: bigint;
   /** False only for a repeated stream chunk. */
   readonly applied: boolean;
+  /** Of writeEncoded: the payloads were sealed, so what they came in is plaintext. */
+  readonly sealed?: boolean;
 }
 
 export interface NearestQuery {

@@ -23,9 +23,9 @@ import type {
   WriteOptions,
   WriteResult,
 } from "./engine.ts";
-import { admitWrite, judgesPlainOnly } from "./sealed/admission.ts";
+import { admitEncoded, admitWrite, judgesPlainOnly } from "./sealed/admission.ts";
 import { fieldIsSealed, rootKey } from "./sealed/fields.ts";
-import { normalizePolicy, PolicyCache } from "./sealed/policy.ts";
+import { type AdmissionPolicy, normalizePolicy, PolicyCache } from "./sealed/policy.ts";
 import { checkKey, judgeQuery } from "./sealed/queries.ts";
 
 /** Times that a write is judged anew because the policy changed under it. */
@@ -102,29 +102,34 @@ export function sealEngine(engine: Engine, changes: SharedArrayBuffer = createSh
     }
   }
 
-  /** Only what needs no judgement of single points: the native reader refuses points that bring keys or envelopes. */
+  /** Only what needs no judgement of single points: the native readers refuse points that bring keys or envelopes. */
   async function writeEncoded(
     name: string,
     points: EncodedUpsert,
     options: WriteOptions,
   ): Promise<WriteResult | undefined> {
     for (let admission = 1; ; admission++) {
-      let epoch: number;
+      let policy: AdmissionPolicy;
       try {
-        const policy = await policies.forWrite(name);
-        if (policy.mode === "required" || policy.recipient !== undefined) return undefined;
-        epoch = policy.epoch;
+        policy = await policies.forWrite(name);
       } catch (error) {
         // What is wrong with the points is said before that there is no such collection.
         if (error instanceof DomainError && error.kind === "not_found") return undefined;
         throw error;
       }
+      const { epoch } = policy;
       if (options.admittedEpoch !== undefined && options.admittedEpoch !== epoch) return undefined;
+      const admitted = await admitEncoded(policy, points);
+      if (admitted === undefined) return undefined;
+      const sealed = admitted.sealedPayloads !== undefined;
       try {
         await options.turn?.comes;
-        const writing = engine.writeEncoded(name, points, { ...options, admittedEpoch: epoch });
+        const writing = engine.writeEncoded(name, admitted, { ...options, admittedEpoch: epoch });
         options.turn?.taken();
-        return await writing;
+        const result = await writing;
+        // From now on answers tell how many points their filters pass over.
+        if (sealed && !policy.holdsSealed) policies.clear();
+        return result && { ...result, sealed };
       } catch (error) {
         if (!(error instanceof DomainError) || error.kind !== "aborted") throw error;
         // A moved policy is read anew; aborted for another reason, such as a stream that was taken over, it stays.

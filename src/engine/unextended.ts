@@ -27,5 +27,9 @@ export function unextendedEngine(engine: SealedEngine): SealedEngine {
       }
       return engine.write(name, operation, options);
     },
+    async writeEncoded(name, points, options) {
+      if (points.publicKey !== undefined) throw off("public_key");
+      return engine.writeEncoded(name, points, options);
+    },
   };
 }

@@ -87,6 +87,7 @@ interface Addon {
   cancel(ticket: number): void;
   close(handle: number): Promise<void>;
   sealBatch(message: Uint8Array): Promise<ArrayBuffer>;
+  sealPoints(message: Uint8Array, points: Uint8Array): Promise<ArrayBuffer>;
   checkData(message: Uint8Array): Promise<ArrayBuffer>;
   bm25(message: Uint8Array): ArrayBuffer;
   bm25Batch(message: Uint8Array): Promise<ArrayBuffer>;
@@ -283,6 +284,15 @@ export class NativeEngine {
 export async function nativeSealBatch(message: Uint8Array): Promise<ArrayBuffer> {
   try {
     return await load().sealBatch(message);
+  } catch (error) {
+    throw toDomainError(error);
+  }
+}
+
+/** Seals the payloads of points as they came on a native thread; native/addon/engine/sealed_points.h has both layouts. Neither may be changed before it settles. */
+export async function nativeSealPoints(message: Uint8Array, points: Uint8Array): Promise<ArrayBuffer> {
+  try {
+    return await load().sealPoints(message, points);
   } catch (error) {
     throw toDomainError(error);
   }

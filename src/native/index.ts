@@ -6,6 +6,7 @@ export {
   nativeOpenS5File,
   nativeRenderPoints,
   nativeSealBatch,
+  nativeSealPoints,
   nativeTakeS5Vectors,
   operations,
   simdLevel,

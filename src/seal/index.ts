@@ -19,5 +19,6 @@ export {
   type SealOptions,
   sealAad,
   sealBatch,
+  sealPoints,
 } from "./seal.ts";
 export { TimeSlices } from "./slices.ts";

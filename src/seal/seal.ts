@@ -2,8 +2,8 @@
  * Sealing of payloads: one HPKE context for a batch and recipient (or one for each point on request), one key for each
  * point, bound to the collection's sealing id and the point's id. If anything fails, it throws: there is no plaintext fallback.
  */
-import { type EncodedPayload, type PointId, sealedKey, uuidBytes } from "../core/index.ts";
-import { NativeReader, NativeWriter, nativeSealBatch } from "../native/index.ts";
+import { DomainError, type EncodedPayload, type PointId, sealedKey, uuidBytes } from "../core/index.ts";
+import { NativeReader, NativeWriter, nativeSealBatch, nativeSealPoints } from "../native/index.ts";
 import { algorithmP256, envelopeVersion } from "../wire/index.ts";
 import { padTranscoded, transcodePayload } from "./cbor.ts";
 import type { PublicKey } from "./keys.ts";
@@ -100,6 +100,40 @@ export async function sealBatch(items: readonly SealItem[], options: SealBatchOp
     rows.wipe();
   }
   return envelopes;
+}
+
+/** Points as they came: a protobuf message in which field `field` is a repeated qdrant.PointStruct. */
+export interface EncodedPoints {
+  readonly bytes: Uint8Array;
+  readonly field: number;
+  readonly count: number;
+}
+
+/**
+ * The payloads of the points in stored form, sealed for `recipient` on a native thread: u32 count, each: u32 length and bytes, in the points' order. Undefined
+ * when a point has to be read and judged by itself (a key of its own, an envelope, an unusual encoding, a fault), or when they take a native thread too long.
+ */
+export async function sealPoints(
+  points: EncodedPoints,
+  recipient: PublicKey,
+  options: SealBatchOptions,
+): Promise<Uint8Array | undefined> {
+  const { sealingId, clearFields, freshEphemeral = false, padding = false } = options;
+  if (freshEphemeral && points.count > freshRowsMax) return undefined;
+  const message = new NativeWriter(1024)
+    .blob(sealingId)
+    .u8(freshEphemeral ? 1 : 0)
+    .u8(padding ? 1 : 0)
+    .blob(recipient.point)
+    .blob(recipient.kid)
+    .texts([...(clearFields ?? [])])
+    .u32(points.field);
+  try {
+    return new Uint8Array(await nativeSealPoints(message.done(), points.bytes));
+  } catch (error) {
+    if (error instanceof DomainError && error.kind === "bad_input") return undefined;
+    throw error;
+  }
 }
 
 /** Large memories are used again: V8 runs a full collection for every few fresh ones. */

@@ -52,8 +52,8 @@ export interface EncodedBulkChunk {
   readonly sequence: bigint;
   readonly points: EncodedUpsert;
   read(): Promise<BulkChunk>;
-  /** Called when the points were stored: nobody needs their bytes any more, nor what read() gave. "read": they may have been sealed. */
-  release(stored: "encoded" | "read"): void;
+  /** Called when the points were stored: nobody needs their bytes any more, nor what read() gave. `sealed`: they may have been. */
+  release(sealed: boolean): void;
 }
 
 export interface BulkMessage {
@@ -364,14 +364,12 @@ class BulkStream {
     room: Promise<boolean> | undefined,
   ): Promise<Ack> {
     if (chunk.kind === "chunk") return this.#writeRead(chunk, turn, previous, room);
-    if (this.#start.publicKey === undefined) {
-      const ack = await this.#writeEncoded(chunk, turn, previous, room);
-      if (ack !== undefined) return ack;
-    }
+    const written = await this.#writeEncoded(chunk, turn, previous, room);
+    if (written !== undefined) return written;
     const read = await chunk.read();
     const ack = await this.#writeRead(read, turn, previous, room);
     read.release();
-    chunk.release("read");
+    chunk.release(true);
     return ack;
   }
 
@@ -382,7 +380,9 @@ class BulkStream {
     previous: Promise<boolean> | undefined,
     room: Promise<boolean> | undefined,
   ): Promise<Ack | undefined> {
-    const { sequence, points } = chunk;
+    const { sequence } = chunk;
+    const { publicKey, freshEphemeral } = this.#start;
+    const points = { ...chunk.points, publicKey, freshEphemeral };
     if ((await room) === false) throw brokenOff();
     const stream = { id: this.#start.streamId, sequence };
     for (let waited = false; ; waited = true) {
@@ -390,7 +390,7 @@ class BulkStream {
       try {
         const result = await this.#engine.writeEncoded(this.#collection, points, { wait: true, stream, turn });
         if (result === undefined) return undefined;
-        chunk.release("encoded");
+        chunk.release(result.sealed === true);
         return result.applied
           ? { kind: "ack", sequence, applied: true, pointsApplied: points.count, refused: [] }
           : repeated(sequence);

@@ -40,6 +40,8 @@ export interface UpdateOutcome {
   readonly usage?: InferenceUsage | undefined;
   /** The caller's timeout has passed; the write goes on. */
   readonly timedOut?: boolean;
+  /** Of writeEncoded: what the points came in is plaintext of what was sealed. */
+  readonly sealed?: boolean;
 }
 
 export interface WriteContext extends InferenceContext {
@@ -164,7 +166,7 @@ export class PointsService {
     return { operation: value, usage, admittedEpoch: epoch };
   }
 
-  /** The fast way of an upsert without a key; undefined when its points have to be read and written by write(). */
+  /** The fast way of an upsert; undefined when its points have to be read and written by write(). */
   async writeEncoded(
     collection: string,
     points: EncodedUpsert,
@@ -172,9 +174,15 @@ export class PointsService {
     context: WriteContext = {},
   ): Promise<UpdateOutcome | undefined> {
     const { signal } = context;
-    const writing = this.#engine
-      .writeEncoded(collection, points, { wait, signal })
-      .then((result) => result && { operationId: result.operationId, completed: wait, sealedSkipped: 0 });
+    const writing = this.#engine.writeEncoded(collection, points, { wait, signal }).then(
+      (result) =>
+        result && {
+          operationId: result.operationId,
+          completed: wait,
+          sealedSkipped: 0,
+          sealed: result.sealed === true,
+        },
+    );
     return withinWait(writing, context);
   }
 

@@ -7,6 +7,7 @@ import { limits } from "../core/index.ts";
 import { decodePieces } from "./messages.ts";
 import { checkOrdering } from "./ordering.ts";
 import { MessageReader } from "./reader.ts";
+import { tagFreshEphemeral, tagPublicKey } from "./upsert.ts";
 
 /** The same shape as the engine's EncodedUpsert. */
 export interface WireEncodedUpsert {
@@ -19,6 +20,8 @@ export interface EncodedUpsertRequest {
   readonly collection: string;
   readonly wait: boolean;
   readonly points: WireEncodedUpsert;
+  readonly publicKey: string | undefined;
+  readonly freshEphemeral: boolean;
 }
 
 export interface EncodedChunk {
@@ -26,13 +29,15 @@ export interface EncodedChunk {
   readonly points: WireEncodedUpsert;
 }
 
-/** qdrant.UpsertPoints; undefined when it has to be read whole: with a key, a filter, a mode, shards, or a fault. */
+/** qdrant.UpsertPoints; undefined when it has to be read whole: with a filter, a mode, shards, or a fault. */
 export function skimUpsertPoints(bytes: Uint8Array): EncodedUpsertRequest | undefined {
   return unlessMalformed(() => {
     const r = new MessageReader(bytes);
     let collection = "";
     let wait = false;
     let count = 0;
+    let publicKey: string | undefined;
+    let freshEphemeral = false;
     while (r.pos < r.end) {
       switch (r.tag()) {
         case 0x1a:
@@ -51,11 +56,18 @@ export function skimUpsertPoints(bytes: Uint8Array): EncodedUpsertRequest | unde
         case 0x38:
           r.u64();
           break;
+        case tagPublicKey:
+          publicKey = r.string();
+          break;
+        case tagFreshEphemeral:
+          freshEphemeral = r.bool();
+          break;
         default:
           return undefined;
       }
     }
-    return count === 0 ? undefined : { collection, wait, points: { bytes: r.bytes, field: 3, count } };
+    if (count === 0) return undefined;
+    return { collection, wait, points: { bytes: r.bytes, field: 3, count }, publicKey, freshEphemeral };
   });
 }
 

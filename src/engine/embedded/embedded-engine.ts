@@ -268,14 +268,15 @@ export class EmbeddedEngine implements Engine {
 
   async writeEncoded(name: string, points: EncodedUpsert, options: WriteOptions): Promise<WriteResult | undefined> {
     options.signal?.throwIfAborted();
+    const message = encodeEncodedWrite(name, points, options);
     try {
-      return readWriteResult(
-        await this.native.call(operations.write, encodeEncodedWrite(name, points, options), points.bytes),
-      );
+      return readWriteResult(await this.native.call(operations.write, message.done(), points.bytes));
     } catch (error) {
       // The reader of single points says what is wrong, and where.
       if (error instanceof DomainError && (error.kind === "bad_input" || error.kind === "not_found")) return undefined;
       throw error;
+    } finally {
+      message.release();
     }
   }
 

@@ -211,9 +211,13 @@ function writeHead(out: NativeWriter, name: string, options: WriteOptions): Nati
     .u64(options.stream?.sequence ?? 0n);
 }
 
-/** The points themselves go beside it. */
-export function encodeEncodedWrite(name: string, points: EncodedUpsert, options: WriteOptions): Uint8Array {
-  return writeHead(new NativeWriter(256), name, options).u8(10).u32(points.field).done();
+/** The points themselves go beside it. The caller releases the writer once the addon has answered. */
+export function encodeEncodedWrite(name: string, points: EncodedUpsert, options: WriteOptions): NativeWriter {
+  const { field, sealedPayloads } = points;
+  if (sealedPayloads === undefined) return writeHead(new NativeWriter(256), name, options).u8(10).u32(field);
+  const size = 256 + name.length * 3 + sealedPayloads.length;
+  const out = size > reusedBytesMin ? NativeWriter.reusing(size) : new NativeWriter(size);
+  return writeHead(out, name, options).u8(12).u32(field).raw(sealedPayloads);
 }
 
 const conditionModes = { upsert: 0, insert_only: 1, update_only: 2 } as const;

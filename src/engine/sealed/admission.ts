@@ -16,6 +16,7 @@ import {
   parsePublicKey,
   type SealItem,
   sealBatch,
+  sealPoints,
   TimeSlices,
   validateEnvelopes,
 } from "../../seal/index.ts";
@@ -29,7 +30,15 @@ import {
   pickEntries,
   readEnvelopes,
 } from "../../wire/index.ts";
-import type { Engine, PointInput, PointsSelector, SealedPatch, WriteCondition, WriteOperation } from "../engine.ts";
+import type {
+  EncodedUpsert,
+  Engine,
+  PointInput,
+  PointsSelector,
+  SealedPatch,
+  WriteCondition,
+  WriteOperation,
+} from "../engine.ts";
 import { fieldIsSealed, rootKey, sealedPath } from "./fields.ts";
 import type { AdmissionPolicy } from "./policy.ts";
 
@@ -204,6 +213,24 @@ async function admitUpsert(policy: AdmissionPolicy, operation: Upsert): Promise<
     };
   }
   return { kind: "upsert", points, condition: operation.condition };
+}
+
+/**
+ * Points as they came, with their payloads sealed where the policy or the request asks for it. Undefined when they have to be read and judged one by one:
+ * what brings envelopes or keys of its own, and what is refused.
+ */
+export async function admitEncoded(policy: AdmissionPolicy, points: EncodedUpsert): Promise<EncodedUpsert | undefined> {
+  const { publicKey, freshEphemeral } = points;
+  let recipient: PublicKey | undefined;
+  try {
+    recipient = recipientFor(policy, undefined, publicKey, "points[0]");
+  } catch {
+    return undefined;
+  }
+  if (recipient === undefined) return policy.mode === "required" ? undefined : points;
+  const { sealingId, clearFields, padding } = policy;
+  const sealedPayloads = await sealPoints(points, recipient, { sealingId, clearFields, padding, freshEphemeral });
+  return sealedPayloads && { ...points, sealedPayloads };
 }
 
 function clearPart(policy: AdmissionPolicy, payload: EncodedPayload): EncodedPayload {

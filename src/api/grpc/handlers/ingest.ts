@@ -27,7 +27,7 @@ async function readRequest(bytes: Uint8Array, call: CallContext): Promise<BulkMe
       kind: "encoded_chunk",
       ...chunk,
       read: async () => (await readWhole(bytes)) as BulkChunk,
-      release: (stored) => releaseRequest(bytes, stored === "read"),
+      release: (sealed) => releaseRequest(bytes, sealed),
     };
   }
   const request = await readWhole(bytes);

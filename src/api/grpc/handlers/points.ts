@@ -64,7 +64,7 @@ import {
 
 import { bindService, type RawUnaryHandler, rawUnary, type ServiceBinding, unary } from "../call.ts";
 import { releaseRequest } from "../receive.ts";
-import { publicKeyHeader, publicKeyOf, secondsSince, tellSkipped, withPublicKey } from "./common.ts";
+import { publicKeyOf, secondsSince, tellSkipped, withPublicKey } from "./common.ts";
 
 /** Of all writes of a batch. */
 function sumUsage(outcomes: readonly UpdateOutcome[]): ReadonlyMap<string, number> | undefined {
@@ -151,12 +151,14 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
   return bindService(Points, {
     upsert: rawUnary(async (bytes, call) => {
       const startMs = performance.now();
-      const skimmed = call.metadata(publicKeyHeader) === undefined ? skimUpsertPoints(bytes) : undefined;
+      const skimmed = skimUpsertPoints(bytes);
       if (skimmed !== undefined) {
-        const written = await points.writeEncoded(skimmed.collection, skimmed.points, skimmed.wait, call);
+        const { collection, wait, freshEphemeral } = skimmed;
+        const given = { ...skimmed.points, publicKey: publicKeyOf(call, skimmed.publicKey), freshEphemeral };
+        const written = await points.writeEncoded(collection, given, wait, call);
         if (written !== undefined) {
           // The engine still reads what it did not finish in time.
-          if (written.timedOut !== true) releaseRequest(bytes);
+          if (written.timedOut !== true) releaseRequest(bytes, written.sealed);
           return encodeUpdateResponse([written], secondsSince(startMs));
         }
       }

@@ -253,7 +253,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void set_sparse(WriteContext& context, Change& change, uint16_t number, uint32_t count, const char* bytes) const;
   void remove_vector(size_t number, uint32_t slot);
   void read_vectors(ByteReader& in, WriteContext& context, Change& change, size_t place) const;
-  void read_encoded(uint32_t field, std::string_view message, WriteContext& context) const;
+  void read_encoded(ByteReader& in, std::string_view message, bool sealed, WriteContext& context) const;
   void parse_points(ByteReader& in, WriteContext& context, uint8_t kind) const;
   void parse_operation(ByteReader& in, std::string_view body, WriteContext& context) const;
   WriteOutcome commit(WriteContext& context);

@@ -11,6 +11,7 @@
 //   8 clear payload     selector
 //   9 seal payload      u8 replace, u32 n, each: id, text envelope (binary), text clear payload
 //  10 upsert of encoded points: u32 field, and beside the message a protobuf message whose field it is (encoded_points.h)
+//  12 the same, sealed: u32 field, u32 n, each: text payload in stored form (sealed_points.h), in place of those in the points
 //  11 conditional      u8 which points are written (0 all, 1 new ones only, 2 present ones only), filter for those that are present
 //                      (requests.h; empty: all), then kind 1 or 3 and what belongs to it
 // vectors: u8 n, each: text name, u32 dimensions, f32 values; or text name, u32 count + 2^31, u32 indices (ascending), f32 values; or text name,
@@ -161,20 +162,22 @@ void Collection::read_vectors(ByteReader& in, WriteContext& context, Change& cha
 
 // All or nothing, and nothing but what needs no judgement: no key, no reserved key, no fault. Whoever sent it hears of faults from the reader
 // that the caller falls back to.
-void Collection::read_encoded(uint32_t field, std::string_view message, WriteContext& context) const {
+// `sealed`: payloads in place of theirs, as many as there are points.
+void Collection::read_encoded(ByteReader& in, std::string_view message, bool sealed, WriteContext& context) const {
   const auto require_usual = [](bool usual) {
     if (!usual) throw Error(ErrorKind::kBadInput, "the points have to be read one by one", "points");
   };
   const payload::Bounds bounds;
-  EncodedPoints points(message, field);
+  EncodedPoints points(message, in.u32());
   EncodedPoint point;
+  uint32_t left = sealed ? in.u32() : 0;
   for (;;) {
     const auto next = points.next(point);
-    if (next == EncodedPoints::Next::kEnd) return;
-    require_usual(next == EncodedPoints::Next::kPoint);
+    if (next == EncodedPoints::Next::kEnd && left == 0) return;
+    require_usual(next == EncodedPoints::Next::kPoint && (!sealed || left-- > 0));
     Change& change = change_of(context, point.id);
     change.touched = true;
-    change.payload = payload::check(point.payload, bounds);
+    change.payload = payload::check(sealed ? in.text() : std::string_view(point.payload), bounds);
     change.replace_vectors = true;
     change.set.clear();
     for (const EncodedVector& vector : point.vectors) {
@@ -265,8 +268,8 @@ void Collection::parse_points(ByteReader& in, WriteContext& context, uint8_t kin
 void Collection::parse_operation(ByteReader& in, std::string_view body, WriteContext& context) const {
   const payload::Bounds bounds;
   const uint8_t kind = in.u8();
-  if (kind == 10) {
-    read_encoded(in.u32(), body, context);
+  if (kind == 10 || kind == 12) {
+    read_encoded(in, body, kind == 12, context);
     return;
   }
   if (kind == 1 || kind == 3 || kind == 11) {

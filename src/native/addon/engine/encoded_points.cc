@@ -168,7 +168,7 @@ bool read_point(std::string_view in, EncodedPoint& point) {
       has_vectors = true;
     }
   }
-  return has_id && point.payload.find(payload::kSealedKey) == std::string::npos;
+  return has_id && point.payload.find(payload::kSealedKey) == WipedText::npos;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../core/point_id.h"
+#include "../core/wiped.h"
 
 namespace sealpoint {
 
@@ -17,7 +18,7 @@ struct EncodedVector {
 
 struct EncodedPoint {
   PointId id;
-  std::string payload;  // entries under the stored form's tag, not yet checked
+  WipedText payload;  // entries under the stored form's tag, not yet checked; it may have to be sealed
   std::vector<EncodedVector> vectors;
 };
 

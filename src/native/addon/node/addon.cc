@@ -285,7 +285,7 @@ napi_value close(napi_env env, napi_callback_info info) {
 // openSealed(text path, text key of 32 bytes, u32 readThreads, u32 buildThreads, u32 memoryMb, u8 lazy) -> u32 handle: an engine whose files are
 // all under the key. What it holds is a copy of something, so a power failure may take what is new; all of it, up to the first durable flush, if it is lazy.
 napi_value open_sealed(napi_env env, napi_callback_info info) {
-  return work_apart(env, info, "openSealed(Uint8Array)", [](std::string_view message) {
+  return work_apart(env, info, "openSealed(Uint8Array)", [](std::string_view message, std::string_view) {
     sealpoint::ByteReader in(message);
     const std::string path(in.text());
     sealpoint::EngineOptions options;

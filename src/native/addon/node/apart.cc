@@ -3,6 +3,7 @@
 #include <string>
 
 #include "../engine/data_check.h"
+#include "../engine/sealed_points.h"
 #include "../payload/point_json.h"
 #include "../seal/blake3.h"
 #include "../seal/seal_batch.h"
@@ -14,9 +15,9 @@ namespace sealpoint::node {
 namespace {
 
 struct ApartWork {
-  std::string (*run)(std::string_view message);
-  std::string_view message;
-  napi_ref reference = nullptr;
+  std::string (*run)(std::string_view message, std::string_view body);
+  std::string_view message, body;
+  napi_ref references[2] = {};
   napi_deferred deferred = nullptr;
   napi_async_work work = nullptr;
   Outcome outcome;
@@ -24,20 +25,17 @@ struct ApartWork {
 
 }  // namespace
 
-napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, std::string (*run)(std::string_view)) {
-  size_t count = 1;
-  napi_value args[1];
+napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, std::string (*run)(std::string_view, std::string_view)) {
+  size_t count = 2;
+  napi_value args[2];
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
-  napi_typedarray_type type;
-  size_t size = 0;
-  void* data = nullptr;
-  if (count < 1 || napi_get_typedarray_info(env, args[0], &type, &size, &data, nullptr, nullptr) != napi_ok || type != napi_uint8_array) {
-    return throw_text(env, usage);
-  }
+  std::string_view message, body;
+  if (count < 1 || !read_bytes(env, args[0], message) || (count > 1 && !read_bytes(env, args[1], body))) return throw_text(env, usage);
   auto* work = new ApartWork();
   work->run = run;
-  work->message = {static_cast<const char*>(data), size};
-  napi_create_reference(env, args[0], 1, &work->reference);
+  work->message = message;
+  work->body = body;
+  for (size_t i = 0; i < std::min<size_t>(count, 2); ++i) napi_create_reference(env, args[i], 1, &work->references[i]);
   napi_value promise, name;
   napi_create_promise(env, &work->deferred, &promise);
   napi_create_string_utf8(env, "sealpoint.apart", NAPI_AUTO_LENGTH, &name);
@@ -46,7 +44,7 @@ napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, 
       [](napi_env, void* data) {
         auto* work = static_cast<ApartWork*>(data);
         try {
-          work->outcome.bytes = work->run(work->message);
+          work->outcome.bytes = work->run(work->message, work->body);
         } catch (const Error& error) {
           work->outcome = {false, "", error.kind(), error.what(), error.field()};
         } catch (const std::exception&) {
@@ -57,7 +55,9 @@ napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, 
         auto* work = static_cast<ApartWork*>(data);
         if (status != napi_ok) work->outcome = {false, "", ErrorKind::kUnavailable, "native work was cancelled", ""};
         settle_deferred(env, work->deferred, work->outcome);
-        napi_delete_reference(env, work->reference);
+        for (napi_ref reference : work->references) {
+          if (reference != nullptr) napi_delete_reference(env, reference);
+        }
         napi_delete_async_work(env, work->work);
         delete work;
       },
@@ -72,12 +72,18 @@ constexpr size_t kKeptTextBytes = 256 * 1024;
 
 // sealBatch(message of seal_batch.h)
 napi_value seal_batch(napi_env env, napi_callback_info info) {
-  return work_apart(env, info, "sealBatch(Uint8Array)", [](std::string_view message) { return sealpoint::seal_batch(message); });
+  return work_apart(env, info, "sealBatch(Uint8Array)", [](std::string_view message, std::string_view) { return sealpoint::seal_batch(message); });
+}
+
+// sealPoints(message of sealed_points.h, Uint8Array points)
+napi_value seal_points(napi_env env, napi_callback_info info) {
+  return work_apart(env, info, "sealPoints(Uint8Array, Uint8Array)",
+                    [](std::string_view message, std::string_view points) { return sealpoint::seal_points(message, points); });
 }
 
 // checkData(text data folder, u8 repair) -> DataReport
 napi_value check_data(napi_env env, napi_callback_info info) {
-  return work_apart(env, info, "checkData(Uint8Array)", [](std::string_view message) {
+  return work_apart(env, info, "checkData(Uint8Array)", [](std::string_view message, std::string_view) {
     ByteReader in(message);
     const std::string path(in.text());
     return sealpoint::check_data(path, in.u8() != 0).encode();
@@ -86,7 +92,7 @@ napi_value check_data(napi_env env, napi_callback_info info) {
 
 // bm25Batch(message of bm25_batch.h)
 napi_value bm25_batch(napi_env env, napi_callback_info info) {
-  return work_apart(env, info, "bm25Batch(Uint8Array)", [](std::string_view message) { return text::bm25_batch(message); });
+  return work_apart(env, info, "bm25Batch(Uint8Array)", [](std::string_view message, std::string_view) { return text::bm25_batch(message); });
 }
 
 // bm25(message of bm25_batch.h) -> ArrayBuffer, at once: for what takes less time than another thread would to be woken.
@@ -164,6 +170,7 @@ napi_value simd(napi_env env, napi_callback_info) {
 
 void add_apart(napi_env env, napi_value exports) {
   const napi_property_descriptor functions[] = {
+      {"sealPoints", nullptr, seal_points, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"sealBatch", nullptr, seal_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"checkData", nullptr, check_data, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"bm25Batch", nullptr, bm25_batch, nullptr, nullptr, nullptr, napi_enumerable, nullptr},

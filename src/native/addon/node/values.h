@@ -19,7 +19,7 @@ bool read_text(napi_env env, napi_value value, std::string& out);
 // A Uint8Array's memory, which stays the caller's.
 bool read_bytes(napi_env env, napi_value value, std::string_view& bytes);
 // (Uint8Array) -> Promise<ArrayBuffer> of what `run` makes of it.
-napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, std::string (*run)(std::string_view));
+napi_value work_apart(napi_env env, napi_callback_info info, const char* usage, std::string (*run)(std::string_view message, std::string_view body));
 
 // What `make` gives (nullptr: no memory), for work that is done at once; what it throws becomes JavaScript's error.
 template <typename Make>

@@ -359,6 +359,10 @@ class Rewrite {
 
 }  // namespace
 
+bool is_canonical(std::string_view entries, const Bounds& bounds) {
+  return entries.size() <= bounds.bytes_max && CanonicalWalk(bounds).root(entries);
+}
+
 std::string check(std::string_view entries, const Bounds& bounds) {
   const auto check_size = [&](size_t size) {
     if (size > bounds.bytes_max) {

@@ -17,6 +17,8 @@ struct Bounds {
 // maps), no unknown fields, depth bounded, and an entry `$sealpoint` in stored form (field 15) moved first. Throws
 // Error kBadInput that says what is wrong and where (JSON path).
 std::string check(std::string_view entries, const Bounds& bounds);
+// Whether check() would give the entries back as they are.
+bool is_canonical(std::string_view entries, const Bounds& bounds);
 
 // set_payload at the root: top-level keys of `patch` replace those of `base`, and a null removes its key, as Qdrant does.
 // Envelopes of the patch go behind those of the base; more than the limit throws Error kPrecondition.

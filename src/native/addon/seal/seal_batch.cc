@@ -81,12 +81,6 @@ constexpr std::string_view kKemSuite("KEM\x00\x10", 5);
 constexpr std::string_view kSuite("HPKE\x00\x10\x00\x01\x00\x02", 10);
 constexpr std::string_view kInfo = "sealpoint/v1";
 
-struct Recipient {
-  std::string point;
-  std::string kid;
-  Key key;
-};
-
 Key public_key(std::string_view point) {
   if (point.size() != kPoint || point[0] != 4) throw Error(ErrorKind::kBadInput, "a recipient's public key is not an uncompressed P-256 point", "public_key");
   Key key(EVP_PKEY_new());
@@ -105,7 +99,7 @@ struct Sender {
   std::string enc;
   Secret exporter;
 
-  explicit Sender(const Recipient& recipient) {
+  Sender(EVP_PKEY* recipient, std::string_view point) {
     Key ephemeral(EVP_EC_gen("P-256"));
     require(ephemeral != nullptr);
     unsigned char* encoded = nullptr;
@@ -116,11 +110,11 @@ struct Sender {
     KeyContext context(EVP_PKEY_CTX_new(ephemeral.get(), nullptr));
     Secret dh;
     size_t length = dh.size();
-    require(context != nullptr && EVP_PKEY_derive_init(context.get()) == 1 && EVP_PKEY_derive_set_peer(context.get(), recipient.key.get()) == 1 &&
+    require(context != nullptr && EVP_PKEY_derive_init(context.get()) == 1 && EVP_PKEY_derive_set_peer(context.get(), recipient) == 1 &&
             EVP_PKEY_derive(context.get(), dh.data(), &length) == 1 && length == kHash);
     // Section 4.1: ExtractAndExpand.
     const Secret eae = labeled_extract({}, kKemSuite, "eae_prk", view(dh));
-    const Secret shared = labeled_expand(eae, kKemSuite, "shared_secret", enc + recipient.point);
+    const Secret shared = labeled_expand(eae, kKemSuite, "shared_secret", enc + std::string(point));
     // Section 5.1: KeySchedule for mode_base, up to exporter_secret.
     std::string schedule(1, '\0');
     schedule.append(view(labeled_extract({}, kSuite, "psk_id_hash", {}))).append(view(labeled_extract({}, kSuite, "info_hash", kInfo)));
@@ -129,27 +123,49 @@ struct Sender {
   }
 };
 
-void seal_row(ByteWriter& out, EVP_CIPHER_CTX* cipher, const Sender& sender, const Recipient& recipient, std::string_view sealing_id,
-              const PointId& id, std::string_view plaintext) {
+}  // namespace
+
+struct Sealer::Parts {
+  std::string sealing_id, point, kid;
+  bool fresh;
+  Key key;
+  Cipher cipher;
+  std::unique_ptr<Sender> sender;
+};
+
+Sealer::Sealer(std::string_view sealing_id, std::string_view point, std::string_view kid, bool fresh)
+    : parts_(new Parts{std::string(sealing_id), std::string(point), std::string(kid), fresh, nullptr, nullptr, nullptr}) {
+  if (sealing_id.size() != 16) throw Error(ErrorKind::kInternal, "a sealing id has 16 bytes");
+  if (kid.size() != 8) throw Error(ErrorKind::kInternal, "a key id has 8 bytes");
+  parts_->key = public_key(point);
+  parts_->cipher.reset(EVP_CIPHER_CTX_new());
+  require(parts_->cipher != nullptr && EVP_EncryptInit_ex(parts_->cipher.get(), EVP_aes_256_gcm(), nullptr, nullptr, nullptr) == 1);
+}
+
+Sealer::Sealer(Sealer&&) noexcept = default;
+Sealer::~Sealer() = default;
+
+void Sealer::seal(std::string& out, const PointId& id, std::string_view plaintext) {
+  Parts& with = *parts_;
+  if (with.sender == nullptr || with.fresh) with.sender = std::make_unique<Sender>(with.key.get(), with.point);
+  const Sender& sender = *with.sender;
+  EVP_CIPHER_CTX* const cipher = with.cipher.get();
   std::string aad;
   aad.push_back(static_cast<char>(kVersion));
   aad.push_back(static_cast<char>(kAlgorithm >> 8));
   aad.push_back(static_cast<char>(kAlgorithm & 0xff));
-  aad.append(sealing_id);
+  aad.append(with.sealing_id);
   id.append_key(aad);
   const Secret key = labeled_expand(sender.exporter, kSuite, "sec", aad);
   unsigned char nonce[kNonce], tag[kTag];
   require(RAND_bytes(nonce, kNonce) == 1);
-  const size_t header = 3 + 16 + 8 + 2 + kPoint + kNonce + kTag;
-  std::string& bytes = out.bytes();
-  out.u32(static_cast<uint32_t>(header + plaintext.size()));
-  bytes.append(aad, 0, 3).append(sealing_id).append(recipient.kid);
-  bytes.push_back(0);
-  bytes.push_back(static_cast<char>(kPoint));
-  bytes.append(sender.enc).append(reinterpret_cast<char*>(nonce), kNonce);
-  const size_t tag_at = bytes.size();
-  bytes.resize(tag_at + kTag + plaintext.size());
-  auto* ciphertext = reinterpret_cast<unsigned char*>(bytes.data()) + tag_at + kTag;
+  out.append(aad, 0, 3).append(with.sealing_id).append(with.kid);
+  out.push_back(0);
+  out.push_back(static_cast<char>(kPoint));
+  out.append(sender.enc).append(reinterpret_cast<char*>(nonce), kNonce);
+  const size_t tag_at = out.size();
+  out.resize(tag_at + kTag + plaintext.size());
+  auto* ciphertext = reinterpret_cast<unsigned char*>(out.data()) + tag_at + kTag;
   int size = 0, rest = 0;
   require(EVP_EncryptInit_ex(cipher, nullptr, nullptr, key.data(), nonce) == 1 &&
           EVP_EncryptUpdate(cipher, nullptr, &size, reinterpret_cast<const unsigned char*>(aad.data()), static_cast<int>(aad.size())) == 1);
@@ -158,29 +174,22 @@ void seal_row(ByteWriter& out, EVP_CIPHER_CTX* cipher, const Sender& sender, con
                                                  static_cast<int>(plaintext.size())) == 1);
   require(EVP_EncryptFinal_ex(cipher, ciphertext + size, &rest) == 1 && static_cast<size_t>(size + rest) == plaintext.size() &&
           EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, kTag, tag) == 1);
-  std::memcpy(bytes.data() + tag_at, tag, kTag);
+  std::memcpy(out.data() + tag_at, tag, kTag);
 }
-
-}  // namespace
 
 std::string seal_batch(std::string_view message) {
   ByteReader in(message);
   const std::string_view sealing_id = in.text();
-  if (sealing_id.size() != 16) throw Error(ErrorKind::kInternal, "a sealing id has 16 bytes");
   const bool fresh = in.u8() != 0;
   const uint32_t known = in.u32();
   // A count that the message cannot hold asks for no memory.
   if (known > in.left()) throw Error(ErrorKind::kInternal, "native message is cut short");
-  std::vector<Recipient> recipients(known);
-  std::vector<std::unique_ptr<Sender>> senders(recipients.size());
-  for (Recipient& recipient : recipients) {
-    recipient.point = in.text();
-    recipient.kid = in.text();
-    if (recipient.kid.size() != 8) throw Error(ErrorKind::kInternal, "a key id has 8 bytes");
-    recipient.key = public_key(recipient.point);
+  std::vector<Sealer> recipients;
+  recipients.reserve(known);
+  for (uint32_t number = 0; number < known; ++number) {
+    const std::string_view point = in.text();
+    recipients.emplace_back(sealing_id, point, in.text(), fresh);
   }
-  Cipher cipher(EVP_CIPHER_CTX_new());
-  require(cipher != nullptr && EVP_EncryptInit_ex(cipher.get(), EVP_aes_256_gcm(), nullptr, nullptr, nullptr) == 1);
   const uint32_t count = in.u32();
   if (count > in.left()) throw Error(ErrorKind::kInternal, "native message is cut short");
   ByteWriter out;
@@ -191,9 +200,8 @@ std::string seal_batch(std::string_view message) {
     if (number >= recipients.size()) throw Error(ErrorKind::kInternal, "a row names no recipient");
     const PointId id = in.id();
     const std::string_view plaintext = in.text();
-    auto& sender = senders[number];
-    if (sender == nullptr || fresh) sender = std::make_unique<Sender>(recipients[number]);
-    seal_row(out, cipher.get(), *sender, recipients[number], sealing_id, id, plaintext);
+    out.u32(static_cast<uint32_t>(Sealer::kHead + plaintext.size()));
+    recipients[number].seal(out.bytes(), id, plaintext);
   }
   return std::move(out.bytes());
 }
