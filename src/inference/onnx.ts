@@ -1,4 +1,5 @@
 /** Models on this machine: texts go to threads of their own, which run them with onnxruntime. */
+import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { badInput, DomainError, limits, type VectorValue } from "../core/index.ts";
 import type { OnnxConfig } from "../ops/index.ts";
@@ -23,9 +24,10 @@ interface Thread {
 
 /** Throws precondition where a package is missing: at the start, not at the first text. */
 function checkPackages(): void {
+  const { resolve } = createRequire(import.meta.url);
   const missing = packages.filter((name) => {
     try {
-      import.meta.resolve(name);
+      resolve(name);
       return false;
     } catch {
       return true;

@@ -50,6 +50,8 @@ export interface ServerOptions {
   readonly env?: Record<string, string>;
   /** A folder in one that the server's end removes; a temporary one unless given. */
   readonly dataDir?: string;
+  /** The command's file, of another package than this checkout. */
+  readonly launcher?: string;
 }
 
 export class ServerProcess {
@@ -88,7 +90,7 @@ export class ServerProcess {
   async restart(): Promise<void> {
     const args = ["serve", "--data-dir", this.dataDir, "--grpc-port", String(this.grpcPort)];
     args.push("--http-port", String(this.httpPort), "--log-level", this.options.logLevel ?? "info");
-    const child = spawn(process.execPath, [launcher, ...args], {
+    const child = spawn(process.execPath, [this.options.launcher ?? launcher, ...args], {
       env: { ...process.env, SEALPOINT_RPC_THREADS: String(rpcThreads()), ...this.options.env },
     });
     this.child = child;

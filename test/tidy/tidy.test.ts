@@ -41,7 +41,7 @@ const generatedCodeRooms = ["src/wire", "src/api/grpc", "src/engine/cluster"];
 const extraDoors = new Set(["src/engine/sealed.ts", "src/engine/embedded/index.ts", "src/api/grpc/handlers/index.ts"]);
 
 /** Files that nothing imports because something else starts them. */
-const entryPoints = [/^src\/cli\/index\.ts$/, /-worker\.ts$/];
+const entryPoints = [/^src\/cli\/(index|server)\.ts$/, /-worker\.ts$/];
 
 function listFiles(folder: string, extension: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
