@@ -167,9 +167,11 @@ describe("shutdown", () => {
 
   test("what does not end in time is cut, and its handler is told", async () => {
     let reason: unknown;
+    let entered = false;
     server = await startEcho(
       {
         one: unary(async (_request, call) => {
+          entered = true;
           await new Promise((resolve) => call.signal.addEventListener("abort", resolve));
           reason = call.signal.reason;
           throw call.signal.reason;
@@ -186,11 +188,12 @@ describe("shutdown", () => {
     const call = client();
     const cut = failure(callUnary(call, one, Buffer.alloc(0)));
     const stream = openDown(call, "/test.EchoService/Down", Buffer.alloc(0));
-    stream.on("data", () => undefined);
+    const flowing = new Promise((resolve) => stream.on("data", resolve));
     const streamCut = new Promise<number>((resolve) =>
       stream.on("error", (error) => resolve((error as never as { code: number }).code)),
     );
-    await sleep(50);
+    await flowing;
+    await expect.poll(() => entered).toBe(true);
     const begun = performance.now();
     expect(await server.drain()).toBe(false);
     expect(performance.now() - begun).toBeLessThan(2000);
