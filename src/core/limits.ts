@@ -23,6 +23,8 @@ export const limits = {
   vectorDimensionsMax: 65_536,
   vectorNamesMax: 64,
   vectorNameLengthMax: 200,
+  /** UTF-8 bytes of a shard key, which is kept in the name of a hidden vector. */
+  shardKeyBytesMax: 180,
   /** Levels of lists and structs in a payload; the recursion of every reader is bounded by it. */
   payloadDepthMax: 128,
   /** Bytes of one point's encoded payload. */

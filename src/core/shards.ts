@@ -25,24 +25,32 @@ export interface Shard {
   readonly key: ShardKey;
   /** It takes requests; otherwise only points that are replicated to it. */
   readonly active: boolean;
-  /** The vector's name. */
-  readonly vector: string;
+  /** Names of its vectors: one, and the active one beside the other while that becomes active. */
+  readonly vectors: readonly string[];
 }
 
-export function shardOf(key: ShardKey, active: boolean): Shard {
+/** The name of the vector of a shard in this state. */
+export function vectorOfShard(key: ShardKey, active: boolean): string {
   const kind = typeof key === "string" ? "s" : "n";
-  return { key, active, vector: `${mark}${active ? "+" : "-"}${kind}${key}` };
+  return `${mark}${active ? "+" : "-"}${kind}${key}`;
 }
 
 /** Undefined for a vector's name that stands for no shard. */
-export function shardOfVector(vector: string): Shard | undefined {
+export function shardOfVector(vector: string): Pick<Shard, "key" | "active"> | undefined {
   if (!vector.startsWith(mark)) return undefined;
   const [state, kind] = [vector[mark.length], vector[mark.length + 1]];
   const key = vector.slice(mark.length + 2);
-  return { key: kind === "n" ? BigInt(key) : key, active: state === "+", vector };
+  return { key: kind === "n" ? BigInt(key) : key, active: state === "+" };
 }
 
-/** In the order in which they were made. */
+/** In the order in which they were made. One is active once all of its points have the active vector, and no other is left. */
 export function shardsAmong(sparseVectors: Readonly<Record<string, SparseVectorParams>> | undefined): Shard[] {
-  return Object.keys(sparseVectors ?? {}).flatMap((name) => shardOfVector(name) ?? []);
+  const shards = new Map<ShardKey, Shard>();
+  for (const vector of Object.keys(sparseVectors ?? {})) {
+    const one = shardOfVector(vector);
+    if (one === undefined) continue;
+    const { vectors = [], active = true } = shards.get(one.key) ?? {};
+    shards.set(one.key, { key: one.key, active: active && one.active, vectors: [...vectors, vector] });
+  }
+  return [...shards.values()];
 }

@@ -25,6 +25,7 @@ import type {
   QueryRequest,
   SealingPolicy,
   ShardKey,
+  ShardSelection,
   SparseVectorParams,
   StrictMode,
   VectorParams,
@@ -85,10 +86,20 @@ export interface WriteCondition {
   readonly plainOnly?: boolean;
 }
 
+/** What shard keys add to a write. */
+export interface ShardedWrite {
+  /** Of an operation in a batch: the shards that it names, in place of the request's. */
+  readonly shards?: ShardSelection | undefined;
+  /** Made by the view through shards only: of points that are chosen by id, those that do not match are missing. */
+  readonly within?: Filter;
+}
+
 /**
  * Partial updates by ids of which some are missing write the others; with `wait` they then throw not_found, naming the first.
  */
-export type WriteOperation =
+export type WriteOperation = ShardedWrite & PlainWrite;
+
+type PlainWrite =
   | ({
       readonly kind: "upsert";
       readonly points: readonly PointInput[];
@@ -126,6 +137,8 @@ export interface WriteOptions {
   readonly wait: boolean;
   /** With `wait`: done without the disk's word for it, because the caller's next write, which it waits for, gets that for both. */
   readonly confirmedByNext?: boolean;
+  /** The rest of a write that was admitted: neither strict mode nor a quota stops it half way. */
+  readonly continues?: boolean;
   /**
    * Refused with `aborted` when the collection's epoch has moved on: the policy that admitted the write is stale. No two
    * collections of a data folder ever share an epoch, or an alias that moved would let a write through on another's policy.
@@ -432,6 +445,8 @@ export interface AdmittedWrite {
   readonly kind: WriteOperation["kind"];
   readonly selector?: PointsSelector;
   readonly points?: readonly object[];
+  readonly names?: readonly string[];
+  readonly shards?: ShardSelection | undefined;
 }
 
 /** The contract with what the sealed decorator and strict mode add. */

@@ -222,7 +222,7 @@ export function quotaEngine(engine: SealedEngine, quota: Quota): SealedEngine {
       if (request.writes?.some(needsRoom) === true) quota.check();
     },
     async write(name, operation, options) {
-      if (needsRoom(operation)) quota.check();
+      if (needsRoom(operation) && options.continues !== true) quota.check();
       return engine.write(name, operation, options);
     },
     async writeEncoded(name, points, options) {

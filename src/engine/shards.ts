@@ -8,30 +8,30 @@ import {
   DomainError,
   type Filter,
   limits,
-  type PointId,
   type Shard,
   type ShardKey,
   type ShardSelection,
   type SparseVector,
-  shardOf,
   shardOfVector,
   shardsAmong,
   shownShardKey,
   type VectorsSelector,
 } from "../core/index.ts";
 import type {
+  AdmittedWrite,
   NearestQuery,
-  PointsSelector,
   PointTable,
   PointVectors,
   ScrollCursor,
   SealedEngine,
   WriteOperation,
+  WriteOptions,
 } from "./engine.ts";
 import { carrySkipped } from "./sealed.ts";
+import { both, narrowedSelector } from "./within.ts";
 
 /** What each point of a shard has under the shard's name. */
-const member: SparseVector = { indices: Uint32Array.of(0), values: Float32Array.of(1) };
+export const member: SparseVector = { indices: Uint32Array.of(0), values: Float32Array.of(1) };
 
 interface Layout {
   readonly shards: readonly Shard[];
@@ -62,29 +62,27 @@ function neither(target: ShardKey, fallback: ShardKey, exists: boolean): DomainE
     : new DomainError("not_found", `Not found: ${both} exist`);
 }
 
-const inAnyOf = (shards: readonly Shard[]): Filter => ({
+export const inAnyOf = (shards: readonly Shard[]): Filter => ({
   // Of no shard there is no point.
   must: shards.length === 0 ? [{ kind: "has_id", ids: [] }] : [],
-  should: shards.map(({ vector }) => ({ kind: "has_vector", name: vector })),
+  should: shards.flatMap(({ vectors }) => vectors.map((name) => ({ kind: "has_vector" as const, name }))),
   mustNot: [],
 });
 
-function both(filter: Filter | undefined, other: Filter): Filter {
-  if (filter === undefined) return other;
-  return {
-    must: [
-      { kind: "filter", filter },
-      { kind: "filter", filter: other },
-    ],
-    should: [],
-    mustNot: [],
-  };
+/** Nobody sees the vectors that stand for shards, and so nobody writes them. The text is that of a name that is not there. */
+function refuseHidden(name: string): void {
+  if (shardOfVector(name) === undefined) return;
+  throw badInput(`Wrong input: Not existing vector name error: ${name}`, "vector_name");
 }
 
-function asFilter(selector: PointsSelector): Filter {
-  return selector.kind === "filter"
-    ? selector.filter
-    : { must: [{ kind: "has_id", ids: selector.ids }], should: [], mustNot: [] };
+/** Throws for an operation that names a shard's vector. */
+function checkNames({ points, names }: AdmittedWrite): void {
+  names?.forEach(refuseHidden);
+  for (const { vectors } of (points ?? []) as readonly {
+    readonly vectors?: readonly (readonly [string, unknown])[];
+  }[]) {
+    for (const [name] of vectors ?? []) refuseHidden(name);
+  }
 }
 
 /** `selection` undefined: all shards. `changes`: what sealEngine was given. */
@@ -116,7 +114,11 @@ export function shardEngine(
   }
 
   /** Undefined where there are no shards to choose from and none were asked for. The texts are Qdrant's. */
-  async function choose(name: string, isRead: boolean): Promise<Chosen | undefined> {
+  async function choose(
+    name: string,
+    isRead: boolean,
+    selected: ShardSelection | undefined = selection,
+  ): Promise<Chosen | undefined> {
     const layout = await layoutOf(name);
     const missing = (key: ShardKey): Error =>
       badInput(
@@ -124,13 +126,13 @@ export function shardEngine(
         "shard_key_selector",
       );
     if (layout === undefined) {
-      if (selection !== undefined) throw missing(selection.keys[0] as ShardKey);
+      if (selected !== undefined) throw missing(selected.keys[0] as ShardKey);
       return undefined;
     }
     const find = (wanted: ShardKey): Shard | undefined => layout.shards.find(({ key }) => key === wanted);
-    const { fallback } = selection ?? {};
+    const { fallback } = selected ?? {};
     const isPartial = isRead && layout.shards.some(({ active }) => !active);
-    const some = selection?.keys.flatMap((key) => {
+    const picked = selected?.keys.flatMap((key) => {
       const own = find(key);
       if (fallback === undefined) {
         if (own === undefined) throw missing(key);
@@ -143,7 +145,7 @@ export function shardEngine(
       return own === undefined || isRead ? instead : [own, instead];
     });
     const whole = isPartial ? layout.shards.filter(({ active }) => active) : undefined;
-    return { all: layout.shards, some: some ?? whole, names: layout.names };
+    return { all: layout.shards, some: picked === undefined ? whole : [...new Set(picked)], names: layout.names };
   }
 
   const narrowed = (chosen: Chosen, filter: Filter | undefined): Filter | undefined =>
@@ -152,11 +154,11 @@ export function shardEngine(
   /** The vectors that say in which shards a point is, beside those that are asked for. */
   function asked({ all, names }: Chosen, vectors: VectorsSelector): VectorsSelector {
     const wanted = vectors.kind === "all" ? names : vectors.kind === "names" ? vectors.names : [];
-    return { kind: "names", names: [...wanted, ...all.map(({ vector }) => vector)] };
+    return { kind: "names", names: [...wanted, ...all.flatMap(({ vectors: own }) => own)] };
   }
 
   function shown(chosen: Chosen, table: PointTable, vectors: VectorsSelector): PointTable {
-    const wanted = new Set((chosen.some ?? chosen.all).map(({ vector }) => vector));
+    const wanted = new Set((chosen.some ?? chosen.all).flatMap(({ vectors: own }) => own));
     const hidden = (name: string): boolean => shardOfVector(name) !== undefined;
     const shardKey = (row: number): ShardKey | undefined => {
       const found = table.vectors(row)?.find(([name]) => wanted.has(name));
@@ -197,34 +199,47 @@ export function shardEngine(
   const each = (tables: PointTable[], view: (table: PointTable, index: number) => PointTable): PointTable[] =>
     tables.map(view);
 
-  async function write(
+  /** Of a write; undefined where there are no shards to choose from. */
+  async function chooseToWrite(
     name: string,
-    operation: WriteOperation,
-    run: (operation: WriteOperation) => ReturnType<SealedEngine["write"]>,
-  ): ReturnType<SealedEngine["write"]> {
-    const chosen = await choose(name, false);
-    if (chosen === undefined) return run(operation);
-    const { some } = chosen;
+    operation: AdmittedWrite,
+  ): Promise<(Chosen & { readonly some: readonly Shard[] }) | undefined> {
+    const chosen = await choose(name, false, operation.shards);
+    if (chosen === undefined) return undefined;
     // The text is Qdrant's.
-    if (some === undefined) throw badInput("Wrong input: Shard key not specified", "shard_key_selector");
+    if (chosen.some === undefined) throw badInput("Wrong input: Shard key not specified", "shard_key_selector");
+    checkNames(operation);
+    return { ...chosen, some: chosen.some };
+  }
+
+  async function write(name: string, given: WriteOperation, options: WriteOptions): ReturnType<SealedEngine["write"]> {
+    const chosen = await chooseToWrite(name, given);
+    const { shards: _, ...operation } = given;
+    if (chosen === undefined) return engine.write(name, operation, options);
+    const { all, some } = chosen;
+    const names = some.flatMap(({ vectors }) => vectors);
+    const within = inAnyOf(some);
     if (operation.kind === "upsert") {
-      const tags: PointVectors = some.map(({ vector }) => [vector, member]);
-      return run({
-        ...operation,
-        points: operation.points.map((point) => ({ ...point, vectors: [...point.vectors, ...tags] })),
-      });
+      const tags: PointVectors = names.map((vector) => [vector, member]);
+      const { condition } = operation;
+      const points = operation.points.map((point) => ({ ...point, vectors: [...point.vectors, ...tags] }));
+      // A point of another shard is none that could be updated.
+      const isUpdate = condition?.mode === "update_only";
+      const narrow = isUpdate ? { ...condition, filter: both(condition.filter, within) } : condition;
+      return engine.write(name, { ...operation, points, condition: narrow }, options);
     }
-    if (!("selector" in operation)) return run(operation);
-    const filter = both(asFilter(operation.selector), inAnyOf(some));
-    const plainOnly = operation.selector.kind === "filter" ? operation.selector.plainOnly : undefined;
-    const selector = { kind: "filter", filter, ...(plainOnly === undefined ? {} : { plainOnly }) } as const;
-    if (operation.kind !== "delete") return run({ ...operation, selector });
+    if (!("selector" in operation)) return engine.write(name, { ...operation, within }, options);
+    const { selector } = operation;
+    const narrow = <T extends typeof operation>(one: T, to: Filter): T =>
+      selector.kind === "ids" ? { ...one, within: to } : { ...one, selector: narrowedSelector(selector, to) };
+    if (operation.kind !== "delete") return engine.write(name, narrow(operation, within), options);
     // What was replicated to another shard stays in that one.
-    const others = chosen.all.filter((shard) => !some.includes(shard));
-    if (others.length === 0) return run({ ...operation, selector });
+    const others = all.filter((shard) => !some.includes(shard));
+    if (others.length === 0) return engine.write(name, narrow(operation, within), options);
     const alone: Filter = { must: [], should: [], mustNot: inAnyOf(others).should };
-    await run({ ...operation, selector: { ...selector, filter: both(filter, alone) } });
-    return run({ kind: "delete_vectors", selector, names: some.map(({ vector }) => vector) });
+    await engine.write(name, narrow(operation, both(within, alone)), options);
+    const rest = { kind: "delete_vectors", selector: narrowedSelector(selector, within), names } as const;
+    return engine.write(name, rest, { ...options, continues: true });
   }
 
   return {
@@ -236,7 +251,24 @@ export function shardEngine(
       const parts = await engine.collectionMemory(name);
       return { ...parts, vectors: parts.vectors.filter((vector) => shardOfVector(vector.name) === undefined) };
     },
-    write: (name, operation, options) => write(name, operation, (given) => engine.write(name, given, options)),
+    async createVectorName(name, vector, definition, echo) {
+      refuseHidden(vector);
+      return engine.createVectorName(name, vector, definition, echo);
+    },
+    async deleteVectorName(name, vector, echo) {
+      refuseHidden(vector);
+      return engine.deleteVectorName(name, vector, echo);
+    },
+    async updateCollection(name, change) {
+      Object.keys(change.sparseVectors ?? {}).forEach(refuseHidden);
+      return engine.updateCollection(name, change);
+    },
+    async admit(name, request) {
+      // A key that is not there refuses all operations of a batch, before any of them is written.
+      for (const operation of request.writes ?? []) await chooseToWrite(name, operation);
+      return engine.admit(name, request);
+    },
+    write,
     async writeEncoded(name, points, options) {
       const chosen = await choose(name, false);
       // Each point gets the vector of its shard.
@@ -310,102 +342,4 @@ function pick(table: PointTable, rows: readonly number[]): PointTable {
     vectors: (row) => table.vectors(at(row)),
     shardKey: (row) => table.shardKey?.(at(row)),
   };
-}
-
-/** Points that are given another shard in one write. */
-const replicatedAtOnce = 1_000;
-const durable = { wait: true } as const;
-
-/** Makes, lists and drops shards. For callers who may manage, over an engine that shows the hidden vectors. The texts are Qdrant's. */
-export class ShardKeys {
-  readonly #engine: SealedEngine;
-
-  constructor(engine: SealedEngine) {
-    this.#engine = engine;
-  }
-
-  /** Undefined: the collection is not divided by keys. */
-  async list(name: string): Promise<readonly Shard[] | undefined> {
-    const { config } = await this.#engine.collectionInfo(name);
-    return config.customShards === true ? shardsAmong(config.sparseVectors) : undefined;
-  }
-
-  async points(name: string, { vector }: Shard): Promise<number> {
-    return this.#engine.count(name, { must: [{ kind: "has_vector", name: vector }], should: [], mustNot: [] }, true);
-  }
-
-  async create(name: string, key: ShardKey, active: boolean): Promise<void> {
-    await this.#engine.admitManage();
-    const shards = await this.list(name);
-    const shown = shownShardKey(key);
-    if (shards === undefined)
-      throw badInput(`Wrong input: Shard Key ${shown} cannot be created with Auto sharding method`);
-    if (shards.some((shard) => shard.key === key)) throw badInput(`Wrong input: Shard key ${shown} already exists`);
-    const { config } = await this.#engine.collectionInfo(name);
-    const names = Object.keys({ ...config.vectors, ...config.sparseVectors });
-    if (names.length >= limits.vectorNamesMax)
-      throw badInput(`Wrong input: a collection has at most ${limits.vectorNamesMax} vectors and shard keys together`);
-    await this.#add(name, shardOf(key, active));
-  }
-
-  async drop(name: string, key: ShardKey): Promise<void> {
-    await this.#engine.admitManage();
-    const shards = await this.list(name);
-    const shown = shownShardKey(key);
-    if (shards === undefined)
-      throw badInput(`Wrong input: Shard Key ${shown} cannot be removed with Auto sharding method`);
-    const shard = shards.find((one) => one.key === key);
-    if (shard === undefined) throw badInput(`Wrong input: Shard key ${shown} does not exist`);
-    const others = shards.filter((one) => one !== shard);
-    const filter: Filter = {
-      must: [{ kind: "has_vector", name: shard.vector }],
-      should: [],
-      mustNot: inAnyOf(others).should,
-    };
-    await this.#engine.write(name, { kind: "delete", selector: { kind: "filter", filter } }, durable);
-    await this.#remove(name, shard);
-  }
-
-  /** Afterwards the points of `from` that match are in `to` as well, which takes requests from then on. */
-  async replicate(name: string, from: ShardKey, to: ShardKey, filter: Filter | undefined): Promise<void> {
-    await this.#engine.admitManage();
-    const shards = (await this.list(name)) ?? [];
-    const find = (wanted: ShardKey): Shard => {
-      const shard = shards.find(({ key }) => key === wanted);
-      if (shard === undefined) throw badInput(`Wrong input: Shard key ${shownShardKey(wanted)} not found`);
-      return shard;
-    };
-    const [source, target] = [find(from), find(to)];
-    const active = shardOf(to, true);
-    if (!target.active) await this.#add(name, active);
-    await this.#spread(name, both(filter, inAnyOf([source])), active);
-    if (target.active) return;
-    await this.#spread(name, inAnyOf([target]), active);
-    await this.#remove(name, target);
-  }
-
-  async #spread(name: string, filter: Filter, { vector }: Shard): Promise<void> {
-    const none = { kind: "none" } as const;
-    const cursor = await this.#engine.openScroll(name, { filter, payload: none, vectors: none });
-    try {
-      for (;;) {
-        const table = await cursor.next(replicatedAtOnce);
-        if (table.length === 0) return;
-        const ids: PointId[] = Array.from({ length: table.length }, (_, row) => table.id(row));
-        const points = ids.map((id) => ({ id, vectors: [[vector, member] as const] }));
-        // What was deleted since stays deleted.
-        await this.#engine.write(name, { kind: "update_vectors", points, condition: { mode: "update_only" } }, durable);
-      }
-    } finally {
-      await cursor.close();
-    }
-  }
-
-  async #add(name: string, { vector }: Shard): Promise<void> {
-    await this.#engine.createVectorName(name, vector, { kind: "sparse", params: { modifier: "none" } }, (echo) => echo);
-  }
-
-  async #remove(name: string, { vector }: Shard): Promise<void> {
-    await this.#engine.deleteVectorName(name, vector, (echo) => echo);
-  }
 }

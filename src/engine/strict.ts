@@ -162,7 +162,7 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer, s
     },
     async write(name, operation, options) {
       await checkShards(name);
-      await write(name, operation);
+      if (options.continues !== true) await write(name, operation);
       return engine.write(name, operation, options);
     },
     async writeEncoded(name, points, options) {

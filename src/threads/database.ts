@@ -50,12 +50,12 @@ export function openDatabase(
     config.extensions ? services : services.filter(({ service }) => !service.typeName.startsWith("sealpoint."));
   const inference = new Inference(providerOf(config));
   const { collectionDefaults, collectionsMax, searchTimeoutSeconds } = config;
-  const cluster = config.cluster ? changes : undefined;
+  const cluster = config.cluster ? { changes, below: sealed } : undefined;
   const common = { inference, collectionDefaults, collectionsMax, searchTimeoutSeconds, cluster };
   return {
     embedded,
     engine,
-    viewOf: (whole) => (cluster === undefined ? whole : shardEngine(whole, cluster)),
+    viewOf: (whole) => (cluster === undefined ? whole : shardEngine(whole, cluster.changes)),
     serve({ s5: backend, streams }) {
       const services = offered(createServiceTables({ engine, s5: { backend }, streams, ...common }));
       return {

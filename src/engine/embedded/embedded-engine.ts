@@ -44,6 +44,7 @@ import type {
   WriteResult,
 } from "../engine.ts";
 import { tableRows } from "../tables.ts";
+import { narrowedWrite } from "../within.ts";
 import { withChange, withoutVectorName, withVectorName } from "./collection-changes.ts";
 import { fieldTypes, readCollectionInfo, readCollectionMemory } from "./collection-info.ts";
 import { readExplanation } from "./explanation.ts";
@@ -246,6 +247,12 @@ export class EmbeddedEngine implements Engine {
 
   async write(name: string, operation: WriteOperation, options: WriteOptions): Promise<WriteResult> {
     options.signal?.throwIfAborted();
+    if (operation.within !== undefined) {
+      const narrowed = await narrowedWrite(this, name, operation, options.wait);
+      const result = await this.write(name, narrowed.operation, options);
+      if (narrowed.missing !== undefined && options.wait) throw narrowed.missing;
+      return result;
+    }
     const encoded = encodeWrite(name, operation, options);
     // What is written at once goes to the addon in this very turn, which gives it its place in the order of writes.
     const message = encoded instanceof NativeWriter ? encoded : await encoded;

@@ -6,6 +6,7 @@ import {
   badInput,
   DomainError,
   type EncodedPayload,
+  type Filter,
   limits,
   type PayloadSelector,
   type PointId,
@@ -39,6 +40,7 @@ import type {
   WriteCondition,
   WriteOperation,
 } from "../engine.ts";
+import { narrowedSelector } from "../within.ts";
 import { fieldIsSealed, rootKey, sealedPath } from "./fields.ts";
 import type { AdmissionPolicy } from "./policy.ts";
 
@@ -263,7 +265,8 @@ async function admitSetPayload(
     if (own.envelopes.length !== 1)
       throw badInput(`${field}.${sealedKey}: give one envelope to append`, `${field}.${sealedKey}`);
     const envelope = own.envelopes[0] as Uint8Array;
-    return { kind: "seal_payload", points: [{ id, envelope, clear: own.clear }], replace: false };
+    const points = [{ id, envelope, clear: own.clear }];
+    return { kind: "seal_payload", points, replace: false, ...withinOf(operation) };
   }
   const keys = payloadKeys(operation.payload, field);
   const allClear = keys.every((key) => policy.clearFields.has(key));
@@ -271,12 +274,7 @@ async function admitSetPayload(
   if (!allClear) {
     if (policy.mode === "required") throw encryptionRequired(field);
     // Beside an envelope a plain value would be hidden by the sealed one of the same key, whichever is newer.
-    await refuseSealedTargets(
-      engine,
-      name,
-      operation.selector,
-      "give a public_key, so that the update is sealed as well",
-    );
+    await refuseSealedTargets(engine, name, operation, "give a public_key, so that the update is sealed as well");
   }
   return plainSet(operation);
 }
@@ -284,8 +282,13 @@ async function admitSetPayload(
 function plainSet(operation: SetPayload): WriteOperation {
   const { selector, payload, key } = operation;
   return key === undefined
-    ? { kind: "set_payload", selector, payload }
-    : { kind: "set_payload", selector, payload, key };
+    ? { kind: "set_payload", selector, payload, ...withinOf(operation) }
+    : { kind: "set_payload", selector, payload, key, ...withinOf(operation) };
+}
+
+/** What holds for the points of an operation holds for those of what it becomes. */
+function withinOf({ within }: WriteOperation): { readonly within?: Filter } {
+  return within === undefined ? {} : { within };
 }
 
 async function admitSetAtPath(
@@ -302,7 +305,7 @@ async function admitSetAtPath(
   if (policy.clearFields.has(root)) return plainSet(operation);
   const advice = `set the whole field \`${root.slice(0, 64)}\` without \`key\`, or overwrite the payload`;
   if (policy.mode === "required" || recipient !== undefined) throw pathIsSealed(path, advice);
-  await refuseSealedTargets(engine, name, operation.selector, advice);
+  await refuseSealedTargets(engine, name, operation, advice);
   return plainSet(operation);
 }
 
@@ -324,11 +327,12 @@ async function admitOverwrite(
   const { selector } = operation;
   if (own !== undefined) {
     onlyId(selector, field);
-    return { kind: "overwrite_payload", selector, payload: buildSealed(own.envelopes, own.clear) };
+    const payload = buildSealed(own.envelopes, own.clear);
+    return { kind: "overwrite_payload", selector, payload, ...withinOf(operation) };
   }
   if (recipient !== undefined) return sealEach(engine, name, policy, operation, recipient, true);
   if (policy.mode === "required") throw encryptionRequired(field);
-  return { kind: "overwrite_payload", selector, payload: operation.payload };
+  return { kind: "overwrite_payload", selector, payload: operation.payload, ...withinOf(operation) };
 }
 
 function onlyId(selector: PointsSelector, field: string): PointId {
@@ -362,7 +366,7 @@ async function sealEach(
   let clear = clearPart(policy, operation.payload);
   if (!replace) clear = Buffer.concat([clear, removals(policy, operation.payload)]);
   const points: SealedPatch[] = ids.map((id, i) => ({ id, envelope: envelopes[i] as Uint8Array, clear }));
-  return { kind: "seal_payload", points, replace };
+  return { kind: "seal_payload", points, replace, ...withinOf(operation) };
 }
 
 /** Nulls for the keys that go into the envelope: merging them removes what was plain under those keys before. */
@@ -419,7 +423,7 @@ async function admitDeletePayload(
       throw badInput(`keys: \`${sealedKey}\` can only be deleted as a whole`, "keys");
   }
   const inside = operation.keys.some((path) => rootKey(path) !== sealedKey && !policy.clearFields.has(rootKey(path)));
-  if (inside) await refuseSealedTargets(engine, name, operation.selector, "overwrite the payload without the field");
+  if (inside) await refuseSealedTargets(engine, name, operation, "overwrite the payload without the field");
   // An unquoted `$` is not in the grammar of JSON paths.
   const keys = operation.keys.map((path) => (path === sealedKey ? sealedPathText : path));
   return { ...operation, keys };
@@ -429,9 +433,10 @@ async function admitDeletePayload(
 async function refuseSealedTargets(
   engine: Engine,
   name: string,
-  selector: PointsSelector,
+  { selector: given, within }: SetPayload | DeletePayload,
   advice: string,
 ): Promise<void> {
+  const selector = within === undefined ? given : narrowedSelector(given, within);
   if (selector.kind === "filter" && selector.plainOnly === true) return;
   if ((await engine.collectionInfo(name)).sealedPointsCount === 0) return;
   if (selector.kind === "ids") {

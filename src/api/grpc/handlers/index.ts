@@ -42,8 +42,15 @@ export interface ServiceTableOptions {
   readonly collectionsMax?: number | undefined;
   /** Of reads that name no timeout of their own; 0: none. */
   readonly searchTimeoutSeconds?: number;
-  /** Of createSharedChanges, where the node is a cluster of its own and has shard keys; absent: it stands alone. */
-  readonly cluster?: SharedArrayBuffer | undefined;
+  /** Where the node is a cluster of its own and has shard keys; absent: it stands alone. */
+  readonly cluster?:
+    | {
+        /** Of createSharedChanges. */
+        readonly changes: SharedArrayBuffer;
+        /** Below strict mode and quotas, for changes of the shards themselves. */
+        readonly below: SealedEngine;
+      }
+    | undefined;
 }
 
 export function createServiceTables({
@@ -56,9 +63,10 @@ export function createServiceTables({
   searchTimeoutSeconds,
   cluster,
 }: ServiceTableOptions): ServiceBinding[] {
-  const engine = cluster === undefined ? whole : shardEngine(whole, cluster);
+  const engine = cluster === undefined ? whole : shardEngine(whole, cluster.changes);
   const points = (selection?: ShardSelection): ServiceBinding => {
-    const view = cluster === undefined || selection === undefined ? engine : shardEngine(whole, cluster, selection);
+    const view =
+      cluster === undefined || selection === undefined ? engine : shardEngine(whole, cluster.changes, selection);
     const bound = bindPoints(new PointsService(view, inference), new QueriesService(view, inference));
     return withTimeouts(bound, view, searchTimeoutSeconds, cluster !== undefined);
   };
@@ -66,7 +74,7 @@ export function createServiceTables({
     bindCollections(
       new CollectionsService(engine, collectionsMax),
       collectionDefaults,
-      cluster === undefined ? undefined : new ShardKeys(whole),
+      cluster === undefined ? undefined : new ShardKeys(whole, cluster.below),
     ),
     cluster === undefined ? points() : withShards(points),
     bindSnapshots(new SnapshotsService(engine)),
