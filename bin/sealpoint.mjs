@@ -87,8 +87,12 @@ function runServer(bundle) {
 
 /** V8 takes a damaged cache for a good one, and crashes. */
 function readCache(cache) {
-  if (!existsSync(cache)) return undefined;
-  const bytes = readFileSync(cache);
+  let bytes;
+  try {
+    bytes = readFileSync(cache);
+  } catch {
+    return undefined;
+  }
   const data = bytes.subarray(0, -4);
   return bytes.length > 4 && zlib.crc32(data) === bytes.readUInt32LE(data.length) ? data : undefined;
 }

@@ -19,6 +19,7 @@ import { Points } from "../gen/qdrant/points_service_pb.js";
 import { BulkUpsertRequestSchema, Ingest } from "../gen/sealpoint/v1/ingest_pb.js";
 
 const readySecondsMax = 20;
+const secondsMax = 60;
 const dimensions = 8;
 const collectionName = "warm";
 
@@ -199,6 +200,12 @@ const server = spawn(
   },
 );
 const ended = once(server, "exit");
+const late = setTimeout(() => {
+  process.stderr.write(`warm-bundle: not done within ${secondsMax} s\n`);
+  server.kill("SIGKILL");
+  rmSync(dataDir, { recursive: true, force: true });
+  process.exit(1);
+}, secondsMax * 1_000);
 try {
   const { grpc, http } = await addressesOf(server);
   const { publicKey } = generateKeyPairSync("ec", {
@@ -211,5 +218,6 @@ try {
 } finally {
   server.kill("SIGTERM");
   await ended;
+  clearTimeout(late);
   rmSync(dataDir, { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 /**
  * Resource quotas: what they are, for all threads of the process, and a decorator that refuses writes while a resource is at its limit.
- * They lie over strict mode. Deletes of points, of indexes and of vector names are always taken, since they are the way back.
+ * They lie over strict mode. Deletes of points, of indexes and of a collection's vector names are always taken, since they are the way back.
  */
 import { readFileSync, statfsSync } from "node:fs";
 import { open, rename } from "node:fs/promises";

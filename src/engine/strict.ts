@@ -34,8 +34,7 @@ interface Rules {
   readonly changes: number;
 }
 
-/** `changes`: what sealEngine was given, which counts every change of a configuration or of an index. */
-/** `shards`: there are shard keys. */
+/** `changes`: what sealEngine was given, which counts every change of a configuration or of an index. `shards`: there are shard keys. */
 export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer, shards = false): SealedEngine {
   const count = new Int32Array(changes);
   const known = new Map<string, Rules>();

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { getHeapStatistics } from "node:v8";
 import { beginCollectionsWith, type Cancellation, DomainError, type ErrorKind, limits } from "../core/index.ts";
 import { NativeReader, NativeWriter } from "./bytes.ts";
 import { TicketBook } from "./tickets.ts";
@@ -114,7 +115,7 @@ interface Addon {
   ): Promise<ArrayBuffer>;
   takeS5Vectors(json: Uint8Array, dimensions: number, rows: number, vectors: Uint8Array): ArrayBuffer | undefined;
   simdLevel(): string;
-  beginCollection(): void;
+  beginCollection(externalBytesMax: number): void;
 }
 
 let loaded: Addon | undefined;
@@ -128,7 +129,9 @@ function load(): Addon {
   }
   const addon = createRequire(import.meta.url)(path) as Addon;
   loaded = addon;
-  beginCollectionsWith(() => addon.beginCollection());
+  // V8's own bound for memory outside of its heap is half of what its old objects may take.
+  const externalBytesMax = getHeapStatistics().heap_size_limit / 2;
+  beginCollectionsWith(() => addon.beginCollection(externalBytesMax));
   return loaded;
 }
 

@@ -46,6 +46,17 @@ export interface OpenOptions {
   readonly acceptedSealingIds?: Iterable<string>;
 }
 
+/** What was sealed in one binary envelope, padding included: CBOR, as docs/sealing-format-v1.md has it. Throws on anything that is wrong. */
+export function openPlaintext(key: PrivateKey, id: PointId, envelope: Uint8Array): Buffer {
+  const parts = splitEnvelope(envelope);
+  const aad = sealAad(parts.sealingId, id);
+  const secret = createSecretKey(contextOf(key, parts.enc).export(aad, 32));
+  const decipher = createDecipheriv("aes-256-gcm", secret, parts.nonce, { authTagLength: 16 });
+  decipher.setAAD(aad);
+  decipher.setAuthTag(parts.tag);
+  return Buffer.concat([decipher.update(parts.ciphertext), decipher.final()]);
+}
+
 /** Opens one binary envelope. */
 export function openEnvelope(
   key: PrivateKey,
@@ -60,13 +71,7 @@ export function openEnvelope(
       if (![...options.acceptedSealingIds].includes(hex)) throw openFailed();
     }
     if (!Buffer.from(parts.kid).equals(key.publicKey.kid)) throw openFailed();
-    const aad = sealAad(parts.sealingId, id);
-    const secret = createSecretKey(contextOf(key, parts.enc).export(aad, 32));
-    const decipher = createDecipheriv("aes-256-gcm", secret, parts.nonce, { authTagLength: 16 });
-    decipher.setAAD(aad);
-    decipher.setAuthTag(parts.tag);
-    const plaintext = Buffer.concat([decipher.update(parts.ciphertext), decipher.final()]);
-    return decodeSealedMap(plaintext);
+    return decodeSealedMap(openPlaintext(key, id, envelope));
   } catch {
     throw openFailed();
   }

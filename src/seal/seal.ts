@@ -111,7 +111,7 @@ export interface EncodedPoints {
 
 /**
  * The payloads of the points in stored form, sealed for `recipient` on a native thread: u32 count, each: u32 length and bytes, in the points' order. Undefined
- * when a point has to be read and judged by itself (a key of its own, an envelope, an unusual encoding, a fault), or when they take a native thread too long.
+ * when a point has to be read and judged by itself (a key of its own, an envelope, an unusual encoding, a fault), or when they are too many for one native call.
  */
 export async function sealPoints(
   points: EncodedPoints,
@@ -119,7 +119,8 @@ export async function sealPoints(
   options: SealBatchOptions,
 ): Promise<Uint8Array | undefined> {
   const { sealingId, clearFields, freshEphemeral = false, padding = false } = options;
-  if (freshEphemeral && points.count > freshRowsMax) return undefined;
+  // What they are sealed to is copied on the event loop, whole, and a native thread is theirs meanwhile.
+  if (points.bytes.length > nativeBatchBytesMax || (freshEphemeral && points.count > freshRowsMax)) return undefined;
   const message = new NativeWriter(1024)
     .blob(sealingId)
     .u8(freshEphemeral ? 1 : 0)

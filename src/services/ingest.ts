@@ -42,8 +42,8 @@ export interface BulkChunk {
   readonly places: readonly number[] | undefined;
   /** Points that could not be read. */
   readonly refused: readonly RefusedPoint[];
-  /** Gives the memory of the points back, once they are stored. */
-  release(): void;
+  /** Gives the memory of the points back, once nobody needs them. */
+  release(sealed?: boolean): void;
 }
 
 /** A chunk whose points are read only when they have to be. */
@@ -52,7 +52,7 @@ export interface EncodedBulkChunk {
   readonly sequence: bigint;
   readonly points: EncodedUpsert;
   read(): Promise<BulkChunk>;
-  /** Called when the points were stored: nobody needs their bytes any more, nor what read() gave. `sealed`: they may have been. */
+  /** Called once nobody needs the points' bytes any more, nor what read() gave, whether they were stored or not. `sealed`: they may have been. */
   release(sealed: boolean): void;
 }
 
@@ -331,7 +331,9 @@ class BulkStream {
     }
     this.#expected = sequence + 1n;
     this.#bytesInFlight += bytes;
-    const ack = sequence <= this.#lastApplied ? Promise.resolve(repeated(sequence)) : this.#apply(request);
+    const isRepeated = sequence <= this.#lastApplied;
+    if (isRepeated) request.release(true);
+    const ack = isRepeated ? Promise.resolve(repeated(sequence)) : this.#apply(request);
     // Its reader may come late; it must not count as unhandled until then.
     ack.catch(() => undefined);
     this.#flights.push({ ack, bytes });
@@ -363,14 +365,19 @@ class BulkStream {
     previous: Promise<boolean> | undefined,
     room: Promise<boolean> | undefined,
   ): Promise<Ack> {
-    if (chunk.kind === "chunk") return this.#writeRead(chunk, turn, previous, room);
-    const written = await this.#writeEncoded(chunk, turn, previous, room);
-    if (written !== undefined) return written;
-    const read = await chunk.read();
-    const ack = await this.#writeRead(read, turn, previous, room);
-    read.release();
-    chunk.release(true);
-    return ack;
+    if (chunk.kind === "chunk") return this.#writeRead(chunk, turn, previous, room).finally(() => chunk.release());
+    let sealed = true;
+    try {
+      const written = await this.#writeEncoded(chunk, turn, previous, room);
+      if (written !== undefined) {
+        sealed = written.sealed;
+        return written.ack;
+      }
+      const read = await chunk.read();
+      return await this.#writeRead(read, turn, previous, room).finally(() => read.release());
+    } finally {
+      chunk.release(sealed);
+    }
   }
 
   /** Undefined when the chunk's points have to be read. */
@@ -379,7 +386,7 @@ class BulkStream {
     turn: WriteTurn,
     previous: Promise<boolean> | undefined,
     room: Promise<boolean> | undefined,
-  ): Promise<Ack | undefined> {
+  ): Promise<{ readonly ack: Ack; readonly sealed: boolean } | undefined> {
     const { sequence } = chunk;
     const { publicKey, freshEphemeral } = this.#start;
     const points = { ...chunk.points, publicKey, freshEphemeral };
@@ -390,10 +397,10 @@ class BulkStream {
       try {
         const result = await this.#engine.writeEncoded(this.#collection, points, { wait: true, stream, turn });
         if (result === undefined) return undefined;
-        chunk.release(result.sealed === true);
-        return result.applied
+        const ack: Ack = result.applied
           ? { kind: "ack", sequence, applied: true, pointsApplied: points.count, refused: [] }
           : repeated(sequence);
+        return { ack, sealed: result.sealed === true };
       } catch (error) {
         if (waited || !overtook(error)) throw error;
         if ((await previous) === false) throw brokenOff();

@@ -40,8 +40,15 @@ export interface UpdateOutcome {
   readonly usage?: InferenceUsage | undefined;
   /** The caller's timeout has passed; the write goes on. */
   readonly timedOut?: boolean;
-  /** Of writeEncoded: what the points came in is plaintext of what was sealed. */
-  readonly sealed?: boolean;
+}
+
+/** An upsert as it came. */
+export interface RawUpsert {
+  /** Absent when the request has to be read whole. */
+  readonly encoded: EncodedUpsert | undefined;
+  read(): Promise<GivenWrite>;
+  /** Called once, when nothing reads the request any more, also after a failure. `sealed`: its plaintext may have been sealed. */
+  release(sealed: boolean): void;
 }
 
 export interface WriteContext extends InferenceContext {
@@ -166,24 +173,35 @@ export class PointsService {
     return { operation: value, usage, admittedEpoch: epoch };
   }
 
-  /** The fast way of an upsert; undefined when its points have to be read and written by write(). */
-  async writeEncoded(
+  /** An upsert whose points stay as they came, where the engine takes them so; otherwise they are read and written one by one. */
+  async upsert(
     collection: string,
-    points: EncodedUpsert,
+    request: RawUpsert,
     wait: boolean,
     context: WriteContext = {},
-  ): Promise<UpdateOutcome | undefined> {
-    const { signal } = context;
-    const writing = this.#engine.writeEncoded(collection, points, { wait, signal }).then(
-      (result) =>
-        result && {
-          operationId: result.operationId,
-          completed: wait,
-          sealedSkipped: 0,
-          sealed: result.sealed === true,
-        },
-    );
-    return withinWait(writing, context);
+  ): Promise<UpdateOutcome> {
+    return withinWait(this.#upsert(collection, request, wait, context), context);
+  }
+
+  /** All of it under one wait: also what is read only when the caller has its answer is written. */
+  async #upsert(
+    collection: string,
+    { encoded, read, release }: RawUpsert,
+    wait: boolean,
+    context: WriteContext,
+  ): Promise<UpdateOutcome> {
+    const { signal, waitSeconds } = context;
+    let sealed = true;
+    try {
+      const result = encoded && (await this.#engine.writeEncoded(collection, encoded, { wait, signal }));
+      if (result !== undefined) {
+        sealed = result.sealed === true;
+        return { operationId: result.operationId, completed: wait, sealedSkipped: 0 };
+      }
+      return await this.#write(collection, await read(), wait, waitSeconds === undefined ? context : detached(context));
+    } finally {
+      release(sealed);
+    }
   }
 
   /**
@@ -200,10 +218,17 @@ export class PointsService {
     await this.#engine.admit(collection, { writes: operations });
     const outcomes: UpdateOutcome[] = [];
     for (const [index, operation] of operations.entries()) {
-      // The disk is waited for once, with the last of them: nobody hears of the others before, unless time runs out.
+      // The disk is waited for once, with the last of them: nobody hears of the others before, unless time runs out or one fails.
       const confirmedByNext = context.waitSeconds === undefined && index + 1 < operations.length;
       const writing = this.#write(collection, operation, wait, context, confirmedByNext);
-      const outcome = await withinWait(writing, context);
+      const outcome = await withinWait(writing, context).catch(async (error: unknown) => {
+        // What came before stays, and is on the disk before anybody hears of the failure: what waits for the disk next, waits for all.
+        if (wait && index > 0 && context.waitSeconds === undefined) {
+          const nothing = { kind: "delete", selector: { kind: "ids", ids: [] } } as const;
+          await this.#engine.write(collection, nothing, { wait }).catch(() => undefined);
+        }
+        throw error;
+      });
       outcomes.push(outcome);
       if (outcome.timedOut !== true) continue;
       const rest = operations.slice(index + 1);
@@ -398,10 +423,7 @@ function detached(context: WriteContext): InferenceContext {
 }
 
 /** The outcome, or that it was not there in time; the write goes on. */
-async function withinWait<T extends UpdateOutcome | undefined>(
-  writing: Promise<T>,
-  { waitSeconds }: WriteContext,
-): Promise<T | UpdateOutcome> {
+async function withinWait(writing: Promise<UpdateOutcome>, { waitSeconds }: WriteContext): Promise<UpdateOutcome> {
   if (waitSeconds === undefined) return writing;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<UpdateOutcome>((resolve) => {

@@ -16,6 +16,7 @@ import {
   sealBatch,
   sealPoints,
 } from "../../src/seal/index.ts";
+import { openPlaintext } from "../../src/seal/open.ts";
 import {
   buildSealed,
   decodeBulkUpsertRequest,
@@ -23,6 +24,7 @@ import {
   omitEntries,
   payloadKeys,
   pickEntries,
+  readEnvelopes,
   skimBulkChunk,
   skimUpsertPoints,
   type WireEncodedUpsert,
@@ -388,6 +390,8 @@ describe("an encoded upsert", () => {
         // But for the ephemeral key, the nonce and what hangs on them the bytes are the same; the plaintext's length too.
         const expected = buildSealed([envelope as Uint8Array], clear);
         expect(payload.length).toBe(expected.length);
+        const [own] = readEnvelopes(payload) as [Uint8Array];
+        expect(openPlaintext(privateKey, id, own)).toEqual(openPlaintext(privateKey, id, envelope as Uint8Array));
         expect(openPayload({ privateKey, id, payload })).toEqual(openPayload({ privateKey, id, payload: expected }));
         expect(Buffer.from(omitEntries(payload, new Set([sealedKey])))).toEqual(Buffer.from(clear));
       }
@@ -411,6 +415,18 @@ describe("an encoded upsert", () => {
     expect(taken).toBeGreaterThan(numRuns / 4);
     expect(refused).toBeGreaterThan(numRuns / 4);
   }, 60_000);
+
+  test("is sealed point by point when it is too large for one native call", async () => {
+    const { publicKey } = privateKey;
+    const points = (count: number) => ({
+      ...encodedPoints({}, { a: { kind: { case: "stringValue", value: "x".repeat(count) } } }),
+    });
+    expect(await sealPoints(points(4_000_000), publicKey, { sealingId })).toBeDefined();
+    expect(await sealPoints(points(4_200_000), publicKey, { sealingId })).toBeUndefined();
+    const name = await collection({ ...optionalPolicy, mode: "required", recipients: [publicKeyPem] });
+    expect(await sealed.writeEncoded(name, points(4_200_000), wait)).toBeUndefined();
+    await expectUntouched(name);
+  });
 
   test("is not skimmed when the request names a filter, a mode or shards", () => {
     const points = [{ id: { pointIdOptions: { case: "num" as const, value: 1n } } }];

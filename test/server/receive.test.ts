@@ -104,6 +104,17 @@ test("the server's calls are received by it", async () => {
   }
 });
 
+test("what the first part of a large message lay in is wiped before it is used again", () => {
+  const assembler = new MessageAssembler(-1);
+  const bytes = framed(Buffer.alloc(3_000_000, 0x5a));
+  expect(assembler.write(bytes.subarray(0, 1_500_000))).toEqual([]);
+  // They take up all memories that were given back, of which one held the first megabyte.
+  for (let n = 0; n <= limits.spareRequestsMax; n++) {
+    const [message] = new MessageAssembler(-1).write(framed(Buffer.alloc(200_000))) as [Buffer];
+    expect(Buffer.from(message.buffer).includes(0x5a)).toBe(false);
+  }
+});
+
 test("what may have been sealed is wiped before its memory is used again", () => {
   for (const size of [100, 700_000]) {
     const [message] = new MessageAssembler(-1).write(framed(Buffer.alloc(size, 0x5a))) as [Buffer];

@@ -8,7 +8,8 @@ import { withTimeouts } from "../../src/api/grpc/handlers/timeouts.ts";
 import type { AdmittedRequest, SealedEngine, WriteOperation } from "../../src/engine/index.ts";
 import { PointsService, QueriesService } from "../../src/services/index.ts";
 
-const { deletePoints, updateBatch, createFieldIndex } = {
+const { deletePoints, upsert, updateBatch, createFieldIndex } = {
+  upsert: Points.method.upsert,
   deletePoints: Points.method.delete,
   updateBatch: Points.method.updateBatch,
   createFieldIndex: Points.method.createFieldIndex,
@@ -32,14 +33,20 @@ function slowEngine() {
     begun.push(what);
     return new Promise((resolve) => ends.push(() => resolve({ operationId: ++operationId, applied: true })));
   };
+  const taken: ((result: object | undefined) => void)[] = [];
+  const written: WriteOperation[] = [];
   const engine = {
     admit: async (_: string, request: AdmittedRequest) => void admitted.push(request),
     sealedSkipped: async () => 0,
-    write: (_: string, operation: WriteOperation) => wait(operation.kind),
+    write: (_: string, operation: WriteOperation) => {
+      written.push(operation);
+      return wait(operation.kind);
+    },
+    writeEncoded: () => new Promise((resolve) => taken.push(resolve)),
     createFieldIndex: (_: string, key: string) => wait(`index ${key}`),
   } as unknown as SealedEngine;
   const points = bindPoints(new PointsService(engine), new QueriesService(engine));
-  return { admitted, begun, ends, table: withTimeouts(points, engine).table };
+  return { admitted, begun, ends, taken, written, table: withTimeouts(points, engine).table };
 }
 
 function raw(table: Readonly<Record<string, unknown>>, name: string) {
@@ -55,6 +62,41 @@ test("a write that is not done in time is answered WaitTimeout and goes on", asy
   expect(performance.now() - begunMs).toBeGreaterThan(950);
   expect([result?.status, result?.operationId]).toEqual([4, undefined]);
   expect([begun, admitted]).toEqual([["delete"], [{ timeoutSeconds: 1 }]]);
+  ends[0]?.();
+});
+
+test("an upsert whose points turn out to need a reader when its caller has been answered is read and written", async () => {
+  const { begun, ends, taken, written, table } = slowEngine();
+  const point = (n: number) => ({ id: { pointIdOptions: { case: "num" as const, value: BigInt(n) } } });
+  const request = { collectionName, wait: true, timeout: 1n, points: [point(1), point(2)] };
+  const bytes = toBinary(upsert.input, create(upsert.input, request));
+  const { result } = fromBinary(upsert.output, await raw(table, "upsert")(bytes, call));
+  expect([result?.status, result?.operationId]).toEqual([4, undefined]);
+  expect([taken.length, begun]).toEqual([1, []]);
+  taken[0]?.(undefined);
+  await expect.poll(() => begun).toEqual(["upsert"]);
+  expect(written).toMatchObject([{ kind: "upsert", points: [{ id: 1n }, { id: 2n }] }]);
+  // Only now does nothing read the request any more.
+  expect(bytes.some((byte) => byte !== 0)).toBe(true);
+  ends[0]?.();
+  await expect.poll(() => bytes.every((byte) => byte === 0)).toBe(true);
+});
+
+test("its two ways share one wait", async () => {
+  const { begun, ends, taken, table } = slowEngine();
+  const request = {
+    collectionName,
+    wait: true,
+    timeout: 1n,
+    points: [{ id: ids(1n).pointsSelectorOneOf.value.ids[0] }],
+  };
+  const bytes = toBinary(upsert.input, create(upsert.input, request));
+  const begunMs = performance.now();
+  const answered = raw(table, "upsert")(bytes, call);
+  setTimeout(() => taken[0]?.(undefined), 700);
+  const { result } = fromBinary(upsert.output, await answered);
+  expect(performance.now() - begunMs).toBeLessThan(1_600);
+  expect([result?.status, begun]).toEqual([4, ["upsert"]]);
   ends[0]?.();
 });
 

@@ -31,15 +31,30 @@ function takeMemory(bytes: number): Buffer {
   return fresh;
 }
 
+/** What is wiped in one turn of the event loop: about a millisecond. */
+const wipedBytesMax = 8 * 1024 * 1024;
+
+function wipe(bytes: Uint8Array, from: number, done: () => void): void {
+  const end = Math.min(from + wipedBytesMax, bytes.length);
+  bytes.fill(0, from, end);
+  if (end === bytes.length) done();
+  else setImmediate(wipe, bytes, end, done);
+}
+
 /**
  * Lets the memory of a request that was received here be used again; nothing may read the request's bytes any more. What may have been sealed is wiped
- * first, so that no plaintext lies around.
+ * first (`sealed`), so that no plaintext lies around. Of a second call for the same bytes nothing comes.
  */
-export function releaseRequest(bytes: Uint8Array, wipe = false): void {
-  if (wipe) bytes.fill(0);
+export function releaseRequest(bytes: Uint8Array, sealed = false): void {
   const { buffer } = bytes;
-  if (!taken.delete(buffer) || buffer.byteLength > limits.spareRequestBytesMax) return;
-  if (spares.length < limits.spareRequestsMax) spares.push(Buffer.from(buffer as ArrayBuffer));
+  const isOurs = taken.delete(buffer);
+  if (!isOurs && bytes.length >= limits.spareRequestBytesMin) return;
+  const giveBack = (): void => {
+    if (!isOurs || buffer.byteLength > limits.spareRequestBytesMax) return;
+    if (spares.length < limits.spareRequestsMax) spares.push(Buffer.from(buffer as ArrayBuffer));
+  };
+  if (sealed) wipe(bytes, 0, giveBack);
+  else giveBack();
 }
 
 /** The part of grpc-js's StreamDecoder that its calls use. */
@@ -101,7 +116,8 @@ export class MessageAssembler {
     if (bytes <= this.#message.length) return;
     const whole = takeMemory(this.#size);
     this.#message.copy(whole, 0, 0, this.#read);
-    releaseRequest(this.#message);
+    // Whether it is to be sealed nobody knows yet.
+    releaseRequest(this.#message, true);
     this.#message = whole;
   }
 }

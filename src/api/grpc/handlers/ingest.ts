@@ -31,7 +31,13 @@ async function readRequest(bytes: Uint8Array, call: CallContext): Promise<BulkMe
     };
   }
   const request = await readWhole(bytes);
-  return request?.kind === "start" ? { ...request, publicKey: publicKeyOf(call, request.publicKey) } : request;
+  if (request?.kind === "start") return { ...request, publicKey: publicKeyOf(call, request.publicKey) };
+  if (request === undefined) return undefined;
+  const release = (): void => {
+    request.release();
+    releaseRequest(bytes, true);
+  };
+  return { ...(request as BulkChunk), release };
 }
 
 async function* readMessages(requests: AsyncIterable<Uint8Array>, call: CallContext): AsyncGenerator<BulkMessage> {

@@ -76,6 +76,9 @@ function sumUsage(outcomes: readonly UpdateOutcome[]): ReadonlyMap<string, numbe
   return sum;
 }
 
+const readUpsert = (bytes: Uint8Array) => decodeUpsertPointsInSlices(bytes, new TimeSlices());
+type UpsertRequest = Awaited<ReturnType<typeof readUpsert>>;
+
 /** qdrant.UpdateResult */
 function updateResult(outcome: UpdateOutcome) {
   return { operationId: outcome.operationId, status: updateStatus(outcome) };
@@ -152,34 +155,26 @@ export function bindPoints(points: PointsService, queries: QueriesService): Serv
     upsert: rawUnary(async (bytes, call) => {
       const startMs = performance.now();
       const skimmed = skimUpsertPoints(bytes);
-      if (skimmed !== undefined) {
-        const { collection, wait, freshEphemeral } = skimmed;
-        const given = { ...skimmed.points, publicKey: publicKeyOf(call, skimmed.publicKey), freshEphemeral };
-        const written = await points.writeEncoded(collection, given, wait, call);
-        if (written !== undefined) {
-          // The engine still reads what it did not finish in time.
-          if (written.timedOut !== true) releaseRequest(bytes, written.sealed);
-          return encodeUpdateResponse([written], secondsSince(startMs));
-        }
-      }
-      const request = await decodeUpsertPointsInSlices(bytes, new TimeSlices());
-      const outcome = await points.write(
-        request.collection,
+      // What cannot be skimmed is read now, and so refused before it waits for anything.
+      let whole = skimmed === undefined ? await readUpsert(bytes) : undefined;
+      const { collection, wait, publicKey, freshEphemeral } = skimmed ?? (whole as UpsertRequest);
+      const key = publicKeyOf(call, publicKey);
+      const outcome = await points.upsert(
+        collection,
         {
-          kind: "upsert",
-          points: request.points,
-          condition: request.condition,
-          publicKey: publicKeyOf(call, request.publicKey),
-          freshEphemeral: request.freshEphemeral,
+          encoded: skimmed && { ...skimmed.points, publicKey: key, freshEphemeral },
+          read: async () => {
+            whole ??= await readUpsert(bytes);
+            return { kind: "upsert", points: whole.points, condition: whole.condition, publicKey: key, freshEphemeral };
+          },
+          release: (sealed) => {
+            whole?.release();
+            releaseRequest(bytes, sealed);
+          },
         },
-        request.wait,
+        wait,
         call,
       );
-      // What was to be sealed may still be on its way to it.
-      if (outcome.timedOut !== true) {
-        request.release();
-        releaseRequest(bytes, true);
-      }
       return withUsage(encodeUpdateResponse([outcome], secondsSince(startMs)), outcome.usage);
     }),
     delete: write(decodeDeletePoints),

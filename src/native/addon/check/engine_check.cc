@@ -12,7 +12,11 @@
 #include <set>
 #include <thread>
 
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+
 #include "../engine/engine.h"
+#include "../engine/sealed_points.h"
 #include "program.h"
 
 using namespace sealpoint;
@@ -115,20 +119,84 @@ std::string encoded_points(const std::vector<uint64_t>& ids, std::mt19937& rando
   return points;
 }
 
-Outcome upsert_encoded(Engine& engine, std::string_view name, const std::string& points) {
+// `sealed`: the payloads in place of theirs, as seal_points answers.
+Outcome upsert_encoded(Engine& engine, std::string_view name, const std::string& points, const std::string* sealed = nullptr) {
   ByteWriter out = name_message(name);
   out.u8(1);
   out.u64(0);
   out.text("");
   out.u64(0);
-  out.u8(10);
+  out.u8(sealed == nullptr ? 10 : 12);
   out.u32(3);
+  if (sealed != nullptr) out.raw(sealed->data(), sealed->size());
   std::promise<Outcome> promise;
   auto future = promise.get_future();
   // Copies that end with the message: a reader that goes past it is seen.
   const std::vector<char> body(points.begin(), points.end());
   engine.submit(Operation::kWrite, {out.bytes(), {body.data(), body.size()}}, nullptr, [&](Outcome outcome) { promise.set_value(std::move(outcome)); });
   return future.get();
+}
+
+// Points sealed as they came: good ones are stored with as many seals; anything cut, mangled or miscounted is refused or sealed, never stored in part.
+void sealed_points_check(Engine& engine, std::mt19937& random) {
+  EVP_PKEY* const key = EVP_EC_gen("P-256");
+  unsigned char* encoded = nullptr;
+  const size_t size = EVP_PKEY_get1_encoded_public_key(key, &encoded);
+  ByteWriter head;
+  head.text("0123456789abcdef");
+  head.u8(0);
+  head.u8(1);
+  head.text({reinterpret_cast<char*>(encoded), size});
+  head.text("kid-kid-");
+  head.u32(1);
+  head.text("clear");
+  head.u32(3);
+  OPENSSL_free(encoded);
+  EVP_PKEY_free(key);
+  const auto seal = [&](const std::string& points, std::string& sealed) {
+    const std::vector<char> body(points.begin(), points.end());
+    try {
+      sealed = seal_points(head.bytes(), {body.data(), body.size()});
+      return true;
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::kBadInput);
+      return false;
+    }
+  };
+  create(engine, "sealed");
+  const std::string whole = encoded_points({1, 2, 300, 70'000}, random);
+  std::string sealed, two;
+  CHECK(seal(whole, sealed));
+  CHECK(upsert_encoded(engine, "sealed", whole, &sealed).ok);
+  CHECK(count(engine, "sealed") == 4);
+  const std::string fresh = encoded_points({5, 6}, random);
+  CHECK(seal(fresh, two));
+  // Too many, too few, and cut ones.
+  CHECK(!upsert_encoded(engine, "sealed", fresh, &sealed).ok);
+  CHECK(!upsert_encoded(engine, "sealed", whole, &two).ok);
+  for (size_t end = 0; end < two.size(); ++end) {
+    const std::string cut = two.substr(0, end);
+    CHECK(!upsert_encoded(engine, "sealed", fresh, &cut).ok);
+  }
+  CHECK(count(engine, "sealed") == 4);
+  for (size_t end = 0; end < head.bytes().size(); ++end) {
+    bool refused = false;
+    try {
+      seal_points(std::string_view(head.bytes()).substr(0, end), fresh);
+    } catch (const Error&) {
+      refused = true;
+    }
+    CHECK(refused);
+  }
+  for (int round = 0; round < 2000; ++round) {
+    std::string mangled = fresh;
+    for (unsigned changes = 1 + random() % 3; changes > 0; --changes) mangled[random() % mangled.size()] = static_cast<char>(random());
+    std::string answer;
+    if (!seal(mangled, answer)) continue;
+    const Outcome outcome = upsert_encoded(engine, "sealed", mangled, &answer);
+    CHECK(outcome.ok || outcome.kind == ErrorKind::kBadInput);
+  }
+  CHECK(ask(engine, Operation::kDeleteCollection, name_message("sealed")).ok);
 }
 
 ByteWriter erase(std::string_view name, const std::vector<uint64_t>& ids) {
@@ -244,6 +312,7 @@ int main(int argc, char** argv) {
         const Outcome outcome = upsert_encoded(*engine, "encoded", mangled);
         CHECK(outcome.ok || outcome.kind == ErrorKind::kBadInput);
       }
+      sealed_points_check(*engine, random);
       CHECK(ask(*engine, Operation::kDeleteCollection, name_message("encoded")).ok);
     }
     std::atomic<bool> stop{false};

@@ -26,7 +26,8 @@ struct WipingAllocator {
   }
 };
 
-// A text shorter than 16 bytes lies in the object itself, and is not overwritten.
+// A text shorter than 16 bytes lies in the object itself, and is not overwritten, unless so much was reserved before.
 using WipedText = std::basic_string<char, std::char_traits<char>, WipingAllocator<char>>;
+inline constexpr size_t kWipedMin = 64;
 
 }  // namespace sealpoint

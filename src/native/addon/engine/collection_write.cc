@@ -170,6 +170,7 @@ void Collection::read_encoded(ByteReader& in, std::string_view message, bool sea
   const payload::Bounds bounds;
   EncodedPoints points(message, in.u32());
   EncodedPoint point;
+  point.payload.reserve(kWipedMin);
   uint32_t left = sealed ? in.u32() : 0;
   for (;;) {
     const auto next = points.next(point);

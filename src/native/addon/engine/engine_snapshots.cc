@@ -195,6 +195,8 @@ void Engine::put_in_place(const StagedSnapshot& staged, const std::vector<std::s
     for (const auto& old : replaced) old->retire(false);
     throw;
   }
+  // Now there is no way back: what is being built of them is of no use, and nobody finds them any more to end it.
+  for (const auto& old : replaced) old->stop_builds();
   // Their views of the store were taken before the records were in it.
   const Snapshot now = store_->snapshot();
   for (const auto& collection : fresh) collection->refresh_snapshot(now);

@@ -25,8 +25,10 @@ std::string seal_points(std::string_view message, std::string_view body) {
   ByteWriter out;
   uint32_t count = 0;
   out.u32(count);
-  // Used for all of them, so that memory which held plaintext is wiped once.
+  // Used for all of them, so that memory which held plaintext is wiped once; too long to lie in the objects themselves, which are not.
   WipedText plaintext;
+  plaintext.reserve(kWipedMin);
+  point.payload.reserve(kWipedMin);
   std::string envelope, kept;
   for (;;) {
     const auto next = points.next(point);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "../core/wiped.h"
 #include "../engine/engine.h"
 #include "tickets.h"
 #include "values.h"
@@ -198,8 +199,10 @@ napi_value call(napi_env env, napi_callback_info info) {
   pending->ticket = ticket;
   std::shared_ptr<void> keep;
   if (message.head.size() + message.body.size() <= kCopyMax) {
-    auto copy = std::make_shared<std::string>(message.head);
-    copy->append(message.body);
+    // A body may be plaintext of what is sealed in its head.
+    auto copy = std::make_shared<sealpoint::WipedText>();
+    copy->reserve(message.head.size() + message.body.size());
+    copy->append(message.head).append(message.body);
     const std::string_view both = *copy;
     message = {both.substr(0, message.head.size()), both.substr(message.head.size())};
     keep = copy;

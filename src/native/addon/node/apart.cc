@@ -151,10 +151,17 @@ napi_value hash(napi_env env, napi_callback_info info) {
 }
 
 // Begins a full collection of this thread's heap that V8 does beside the program, but for its end. V8 has no call for that; told of more memory outside
-// of its heap than it lets grow between two collections (64 MB), it begins one. The figure is right again at once. Does nothing while one is under way.
-napi_value begin_collection(napi_env env, napi_callback_info) {
+// of its heap than it lets grow between two collections (64 MB), it begins one, or goes on with the one that is under way. The figure is right again at once.
+// beginCollection(most): beyond so many bytes outside of its heap V8 would collect all in one go, with everything waiting, so then it is left alone.
+napi_value begin_collection(napi_env env, napi_callback_info info) {
   constexpr int64_t above_limit = 65 << 20;
-  int64_t total = 0;
+  size_t count = 1;
+  napi_value args[1];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  int64_t total = 0, most = 0;
+  if (count < 1 || napi_get_value_int64(env, args[0], &most) != napi_ok) return throw_text(env, "beginCollection(number)");
+  napi_adjust_external_memory(env, 0, &total);
+  if (total + above_limit >= most) return nullptr;
   napi_adjust_external_memory(env, above_limit, &total);
   napi_adjust_external_memory(env, -above_limit, &total);
   return nullptr;

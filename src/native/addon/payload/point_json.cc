@@ -275,8 +275,6 @@ void append_order(std::string& out, std::string_view order) {
   if (out.size() == start) out.push_back('0');
 }
 
-// ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6, order_value = 8 };
-// RetrievedPoint { id = 1, payload = 2, vectors = 4, order_value = 6 }.
 // qdrant.ShardKey: a text, or a number.
 void append_shard_key(std::string& out, std::string_view key) {
   each_field(key, [&](uint32_t tag, WireReader& reader) {
@@ -291,6 +289,8 @@ void append_shard_key(std::string& out, std::string_view key) {
   });
 }
 
+// ScoredPoint { id = 1, payload = 2, score = 3, version = 5, vectors = 6, shard_key = 7, order_value = 8 };
+// RetrievedPoint { id = 1, payload = 2, vectors = 4, shard_key = 5, order_value = 6 }.
 void append_point(std::string& out, std::string_view point, PointForm form) {
   const uint32_t vectors_tag = tag_of(form.scored ? 6 : 4, 2), shard_tag = tag_of(form.scored ? 7 : 5, 2);
   const uint32_t order_tag = tag_of(form.scored ? 8 : 6, 2);

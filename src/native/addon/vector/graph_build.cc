@@ -94,6 +94,15 @@ void export_graph(const faiss::HNSW& hnsw, uint32_t rows, uint32_t m, Graph& gra
 }
 
 // What export_graph made, before others are added to it. The levels of all rows are known.
+}  // namespace
+
+uint32_t graph_levels_max(uint32_t m) {
+  // FAISS has a chance for the lowest level and for each above it.
+  return m < 2 ? 0 : static_cast<uint32_t>(faiss::HNSW(static_cast<int>(m)).assign_probas.size()) - 1;
+}
+
+namespace {
+
 void import_graph(const Graph& graph, uint32_t rows, uint32_t m, faiss::HNSW& hnsw) {
   for (uint32_t row = 0; row < rows; ++row) {
     const auto* from = graph.links.data() + static_cast<size_t>(row) * 2 * m;
@@ -175,6 +184,7 @@ bool build(const GraphPlan& plan, unsigned threads, const Cancelled& cancelled, 
   work(1);  // the entry point stands before there is anybody to race with
   next.store(1);
   std::vector<std::thread> others;
+  others.reserve(threads);
   try {
     for (unsigned i = 1; i < threads; ++i) others.emplace_back(work, order.size());
   } catch (const std::system_error&) {

@@ -62,6 +62,8 @@ struct GraphPlan {
 };
 
 // False when `cancelled` became true, which is asked before each row.
+// The highest level above the lowest that a graph of these links may have: more has no place in FAISS's tables.
+uint32_t graph_levels_max(uint32_t m);
 bool build_graph(const GraphPlan& plan, unsigned threads, const std::function<bool()>& cancelled,
                  const std::function<std::unique_ptr<RowDistance>()>& distance_of_thread, Graph& graph);
 

@@ -166,6 +166,7 @@ std::shared_ptr<const MultiGraph> MultiGraphBuild::run(const std::function<bool(
     }
   };
   std::vector<std::thread> others;
+  others.reserve(threads);
   try {
     for (unsigned i = 1; i < threads; ++i) others.emplace_back(prepare);
   } catch (const std::system_error&) {

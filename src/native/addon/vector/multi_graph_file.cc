@@ -27,8 +27,6 @@ struct Header {
 static_assert(sizeof(Header) == 64);
 
 constexpr char kMagic[8] = {'S', 'P', 'M', 'G', 'R', 'A', 'P', 'H'};
-// More than any graph draws.
-constexpr uint32_t kLevelsMax = 64;
 static_assert(sizeof(UpperNode) == 16);
 
 template <typename T>
@@ -47,13 +45,14 @@ std::vector<T> take(const char*& at, size_t count) {
 bool is_sound(const MultiGraphFile& file, uint32_t rows) {
   const Graph& graph = file.graph;
   const auto in_graph = [&](uint32_t row) { return row == kNoRow || row < rows; };
-  if (graph.entry >= rows || graph.max_level > kLevelsMax) return false;
+  const uint32_t levels_max = graph_levels_max(file.m);
+  if (graph.entry >= rows || graph.max_level > levels_max) return false;
   if (!std::all_of(graph.links.begin(), graph.links.end(), in_graph) || !std::all_of(graph.upper_links.begin(), graph.upper_links.end(), in_graph)) return false;
   uint64_t first = 0;
   uint32_t highest = 0, of_entry = 0;
   for (size_t i = 0; i < graph.upper_nodes.size(); ++i) {
     const UpperNode& node = graph.upper_nodes[i];
-    if (node.row >= rows || (i > 0 && node.row <= graph.upper_nodes[i - 1].row) || node.level == 0 || node.level > kLevelsMax || node.first != first) return false;
+    if (node.row >= rows || (i > 0 && node.row <= graph.upper_nodes[i - 1].row) || node.level == 0 || node.level > levels_max || node.first != first) return false;
     first += uint64_t{node.level} * file.m;
     highest = std::max(highest, node.level);
     if (node.row == graph.entry) of_entry = node.level;
