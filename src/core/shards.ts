@@ -10,6 +10,12 @@ export interface ShardSelection {
   readonly fallback?: ShardKey;
 }
 
+/** What is the same for equal selections only. */
+export function nameOfSelection({ keys, fallback }: ShardSelection): string {
+  const name = (key: ShardKey): string | readonly string[] => (typeof key === "string" ? key : [String(key)]);
+  return JSON.stringify([keys.map(name), fallback === undefined ? null : [name(fallback)]]);
+}
+
 /** As Qdrant's messages show it. */
 export function shownShardKey(key: ShardKey): string {
   return typeof key === "string" ? `"${key}"` : String(key);

@@ -17,6 +17,7 @@ import {
   PointsUpdateOperation_PointStructListSchema,
   PointsUpdateOperation_SetPayloadSchema,
   PointsUpdateOperation_UpdateVectorsSchema,
+  PointsUpdateOperationSchema,
   type PointVectors,
   SetPayloadPointsSchema,
   UpdatePointVectorsSchema,
@@ -24,13 +25,14 @@ import {
   WriteOrderingSchema,
 } from "../../gen/qdrant/points_pb.js";
 import type { Filter as FilterMessage } from "../../gen/qdrant/qdrant_common_pb.js";
-import { badInput, type EncodedPayload, limits, type PointId } from "../core/index.ts";
+import { badInput, type EncodedPayload, limits, type PointId, type ShardSelection } from "../core/index.ts";
 import { decodeMessage } from "./messages.ts";
 import { checkOrdering } from "./ordering.ts";
 import { mapPointId, requirePointId } from "./point-id.ts";
 import { validationError } from "./quantization.ts";
 import { decoding, joinPieces, MessageReader } from "./reader.ts";
 import { mapPointsSelector, type WirePointsSelector } from "./selectors.ts";
+import { shardSelectionReader } from "./shards.ts";
 import { mapWriteCondition, PointReader, tooManyPoints, type WireCondition, type WirePoint } from "./upsert.ts";
 import { type GivenVectors, mapVectors } from "./vectors.ts";
 
@@ -39,8 +41,10 @@ interface WireSealing {
   readonly freshEphemeral?: boolean | undefined;
 }
 
-/** The same shape as the engine's WriteOperation. */
-export type WireOperation =
+/** The same shape as the engine's WriteOperation. `shards`: of an operation in a batch. */
+export type WireOperation = PlainOperation & { readonly shards?: ShardSelection };
+
+type PlainOperation =
   | ({
       readonly kind: "upsert";
       readonly points: readonly WirePoint[];
@@ -272,8 +276,16 @@ function readOperation(bytes: Uint8Array, field: string): WireOperation {
   }
   // The text is Qdrant's.
   if (which === 0) throw badInput("Operation is missing", field);
-  return toOperation(which, joinPieces(pieces), field);
+  const body = joinPieces(pieces);
+  const shards = selectionReaders.get(which)?.(body);
+  const operation = toOperation(which, body, field);
+  return shards === undefined ? operation : { ...operation, shards };
 }
+
+/** By the number of the operation's field. */
+const selectionReaders = new Map(
+  PointsUpdateOperationSchema.fields.map(({ number, message }) => [number, message && shardSelectionReader(message)]),
+);
 
 function toOperation(which: number, body: Uint8Array, field: string): WireOperation {
   const prefix = `${field}.`;

@@ -29,6 +29,10 @@ export function withUsage(answer: Uint8Array, usage: ReadonlyMap<string, number>
 /** Of answers that withUsage made: the other door need not look for it. */
 const usages = new WeakMap<Uint8Array, ReadonlyMap<string, number>>();
 
+export function usageOf(answer: Uint8Array): ReadonlyMap<string, number> | undefined {
+  return usages.get(answer);
+}
+
 /** The answer's usage as REST's JSON has it; undefined when there is none. */
 export function usageText(answer: Uint8Array): string | undefined {
   const usage = usages.get(answer);

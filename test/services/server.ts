@@ -20,7 +20,7 @@ import { pino } from "pino";
 import { createServiceTables } from "../../src/api/grpc/handlers/index.ts";
 import { startGrpcServer } from "../../src/api/grpc/index.ts";
 import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
-import { createSharedChanges, sealEngine, strictEngine } from "../../src/engine/index.ts";
+import { createSharedChanges, type SealedEngine, sealEngine, strictEngine } from "../../src/engine/index.ts";
 import type { Inference } from "../../src/inference/index.ts";
 import { StreamRegistry } from "../../src/services/index.ts";
 import { temporaryFolder } from "../engine/support.ts";
@@ -37,14 +37,28 @@ export interface Bidi<I extends DescMessage, O extends DescMessage> {
   next(): Promise<MessageShape<O> | undefined>;
 }
 
-export async function startTestServer({ inference }: { readonly inference?: Inference } = {}) {
+interface Options {
+  readonly inference?: Inference;
+  /** A cluster of one, with shard keys. */
+  readonly cluster?: boolean;
+  /** What callers get in place of the engine. */
+  readonly wrap?: (engine: SealedEngine) => SealedEngine;
+}
+
+export async function startTestServer({ inference, cluster = false, wrap = (engine) => engine }: Options = {}) {
   const folder = temporaryFolder();
   const changes = createSharedChanges();
-  const engine = strictEngine(sealEngine(openEmbeddedEngine({ dataDir: folder.path }), changes), changes);
+  const below = sealEngine(openEmbeddedEngine({ dataDir: folder.path }), changes);
+  const engine = wrap(strictEngine(below, changes, cluster));
   const server = await startGrpcServer({
     host: "127.0.0.1",
     port: 0,
-    services: createServiceTables({ engine, streams: new StreamRegistry(), inference }),
+    services: createServiceTables({
+      engine,
+      streams: new StreamRegistry(),
+      inference,
+      cluster: cluster ? { changes, below } : undefined,
+    }),
     log: pino({ level: "silent" }),
   });
   const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());

@@ -29,7 +29,12 @@ export function withPublicKey(operation: WireOperation, call: CallContext): Wire
   }
 }
 
-/** Tells how many sealed points the filter passed over under policy `optional`. */
+const skippedBefore = new WeakMap<CallContext, number>();
+
+/** Tells how many sealed points the filter passed over under policy `optional`; of a call that runs in pieces, all of them. */
 export function tellSkipped(call: CallContext, sealedSkipped: number): void {
-  if (sealedSkipped > 0) call.setResponseMetadata(skippedHeader, String(sealedSkipped));
+  if (sealedSkipped === 0) return;
+  const sum = (skippedBefore.get(call) ?? 0) + sealedSkipped;
+  skippedBefore.set(call, sum);
+  call.setResponseMetadata(skippedHeader, String(sum));
 }

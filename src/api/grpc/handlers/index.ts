@@ -67,16 +67,17 @@ export function createServiceTables({
   const points = (selection?: ShardSelection): ServiceBinding => {
     const view =
       cluster === undefined || selection === undefined ? engine : shardEngine(whole, cluster.changes, selection);
-    const bound = bindPoints(new PointsService(view, inference), new QueriesService(view, inference));
-    return withTimeouts(bound, view, searchTimeoutSeconds, cluster !== undefined);
+    return bindPoints(new PointsService(view, inference), new QueriesService(view, inference));
   };
+  // A batch that runs in pieces, one for each view, has one timeout.
+  const ofShards = cluster === undefined ? points() : withShards(points);
   return [
     bindCollections(
       new CollectionsService(engine, collectionsMax),
       collectionDefaults,
       cluster === undefined ? undefined : new ShardKeys(whole, cluster.below),
     ),
-    cluster === undefined ? points() : withShards(points),
+    withTimeouts(ofShards, engine, searchTimeoutSeconds, cluster !== undefined),
     bindSnapshots(new SnapshotsService(engine)),
     bindService(Qdrant, {
       // Qdrant's clients read title and version and warn about any other.
