@@ -27,6 +27,11 @@ export function shownShardKey(key: ShardKey): string {
  */
 const mark = "\u0001shard ";
 
+/** Whether a text, such as an error's, holds the name of a shard's vector. */
+export function namesShard(text: string): boolean {
+  return text.includes(mark);
+}
+
 export interface Shard {
   readonly key: ShardKey;
   /** It takes requests; otherwise only points that are replicated to it. */

@@ -8,6 +8,7 @@ import {
   DomainError,
   type Filter,
   limits,
+  namesShard,
   type Shard,
   type ShardKey,
   type ShardSelection,
@@ -46,6 +47,11 @@ interface Chosen {
   readonly some: readonly Shard[] | undefined;
   readonly names: readonly string[];
 }
+
+type ChosenToWrite = Chosen & { readonly some: readonly Shard[] };
+
+/** Times that a write is judged anew because a shard that it names is gone. */
+const layoutsMax = 3;
 
 function withoutShards(info: CollectionInfo): CollectionInfo {
   const { sparseVectors } = info.config;
@@ -200,10 +206,7 @@ export function shardEngine(
     tables.map(view);
 
   /** Of a write; undefined where there are no shards to choose from. */
-  async function chooseToWrite(
-    name: string,
-    operation: AdmittedWrite,
-  ): Promise<(Chosen & { readonly some: readonly Shard[] }) | undefined> {
+  async function chooseToWrite(name: string, operation: AdmittedWrite): Promise<ChosenToWrite | undefined> {
     const chosen = await choose(name, false, operation.shards);
     if (chosen === undefined) return undefined;
     // The text is Qdrant's.
@@ -212,11 +215,27 @@ export function shardEngine(
     return { ...chosen, some: chosen.some };
   }
 
+  /** Shards that came or went between the look at the layout and the write make it be judged anew. */
   async function write(name: string, given: WriteOperation, options: WriteOptions): ReturnType<SealedEngine["write"]> {
-    const chosen = await chooseToWrite(name, given);
-    const { shards: _, ...operation } = given;
-    if (chosen === undefined) return engine.write(name, operation, options);
-    const { all, some } = chosen;
+    for (let attempt = 1; ; attempt++) {
+      const chosen = await chooseToWrite(name, given);
+      const { shards: _, ...operation } = given;
+      if (chosen === undefined) return engine.write(name, operation, options);
+      try {
+        return await writeTo(name, chosen, operation, options);
+      } catch (error) {
+        if (!(error instanceof DomainError) || !namesShard(error.message) || attempt >= layoutsMax) throw error;
+        known.delete(name);
+      }
+    }
+  }
+
+  async function writeTo(
+    name: string,
+    { all, some }: ChosenToWrite,
+    operation: WriteOperation,
+    options: WriteOptions,
+  ): ReturnType<SealedEngine["write"]> {
     const names = some.flatMap(({ vectors }) => vectors);
     const within = inAnyOf(some);
     if (operation.kind === "upsert") {

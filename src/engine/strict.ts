@@ -13,7 +13,9 @@ import {
   type Query,
   type QueryRequest,
   type SearchParams,
+  type ShardKey,
   type StrictMode,
+  shownShardKey,
 } from "../core/index.ts";
 import type { AdmittedWrite, NearestQuery, SealedEngine, WriteOperation } from "./engine.ts";
 import { residentMemoryPercent } from "./quota.ts";
@@ -154,6 +156,13 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer, s
     ...engine,
     async admit(name, request) {
       await admitBelow(name, request);
+      const keyed = shards ? undefined : request.writes?.find((operation) => operation.shards !== undefined);
+      if (keyed?.shards !== undefined) {
+        await engine.collectionInfo(name);
+        // The text is Qdrant's.
+        const key = shownShardKey(keyed.shards.keys[0] as ShardKey);
+        throw badInput(`Wrong input: Shard key ${key} not found`, "shard_key_selector");
+      }
       const rules = await rulesOf(name);
       if (rules === undefined) return;
       if (request.timeoutSeconds !== undefined) checkLimit(request.timeoutSeconds, rules.strict.maxTimeout, "timeout");

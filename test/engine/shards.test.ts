@@ -152,6 +152,19 @@ describe("writes of points that are chosen by id", () => {
     }
   });
 
+  test("are sealed where they are in the shard, and what is sealed elsewhere stops none", async () => {
+    const name = await collection({ ...sealingOff, mode: "optional" });
+    const publicKey = generateKeyPair().publicKeyPem;
+    const sealed = async (id: number) => Object.keys(await payloadAt(name, id)).includes("$sealpoint");
+    const keyed = { ...set(10), publicKey } as WriteOperation;
+    expect((await failure(at("a").write(name, keyed, wait))).message).toBe("Not found: No point with id 4 found");
+    expect([await sealed(1), await sealed(4)]).toEqual([true, false]);
+    const plain = set(11, ids(1, 4));
+    expect((await failure(at("b").write(name, plain, wait))).message).toBe("Not found: No point with id 1 found");
+    expect([await sealed(1), await payloadAt(name, 4)]).toEqual([true, { n: 11 }]);
+    expect((await failure(at("a").write(name, plain, wait))).kind).toBe("precondition");
+  });
+
   test("update vectors of the chosen shards alone", async () => {
     const name = await collection();
     const points = [1, 4].map((id) => ({ id: BigInt(id), vectors: [["", Float32Array.of(50)]] as const }));
@@ -229,6 +242,38 @@ describe("shards that are filled", () => {
     expect(await keys.list(name)).toMatchObject([{ key: "a" }, { key: "b" }, { key: "c", active: true }]);
     expect(await inside(name, "c")).toEqual([1, 2, 3, 5]);
     expect(await hidden(name)).toHaveLength(3);
+  });
+});
+
+describe("a shard that goes while something is written", () => {
+  /** Runs `change` between the view's look at the shards and the write. */
+  const meanwhile = (key: ShardKey, change: () => Promise<void>): SealedEngine => {
+    let first = true;
+    const late: SealedEngine = {
+      ...whole,
+      async write(...given) {
+        if (first) {
+          first = false;
+          await change();
+        }
+        return whole.write(...given);
+      },
+    };
+    return shardEngine(late, changes, { keys: [key] });
+  };
+  const upsert = { kind: "upsert", points: [point(20, [20])] } as const;
+
+  test("is not found", async () => {
+    const name = await collection();
+    const error = await failure(meanwhile("a", () => keys.drop(name, "a")).write(name, upsert, wait));
+    expect(error.message).toBe('Wrong input: Shard key "a" not found');
+  });
+
+  test("takes it in another state", async () => {
+    const name = await collection();
+    await keys.create(name, "c", false);
+    await meanwhile("c", () => keys.replicate(name, "a", "c", undefined)).write(name, upsert, wait);
+    expect(await inside(name, "c")).toEqual([1, 2, 3, 20]);
   });
 });
 

@@ -71,6 +71,13 @@ test("a shard key that is asked for is not found, after its collection", async (
   expect(await refused(server.call(drop, named))).toEqual(write);
   expect(await refused(server.call(query, { ...named, limit: 1n }))).toEqual(read);
   expect(await refused(server.call(count, { ...named, timeout: 5n }))).toEqual(read);
+  const operation = (shardKeySelector?: object) => ({
+    operation: { case: "upsert" as const, value: { points, shardKeySelector } as never },
+  });
+  const operations = [operation(), operation(selector)];
+  expect(
+    await refused(server.call(Points.method.updateBatch, { collectionName: "auto", wait: true, operations })),
+  ).toEqual(write);
   const number = { shardKeys: [{ key: { case: "number" as const, value: 7n } }] };
   expect(await refused(server.call(count, { collectionName: "auto", shardKeySelector: number }))).toEqual([
     status.INVALID_ARGUMENT,
