@@ -137,6 +137,65 @@ Outcome upsert_encoded(Engine& engine, std::string_view name, const std::string&
   return future.get();
 }
 
+ByteWriter erase(std::string_view name, const std::vector<uint64_t>& ids) {
+  ByteWriter out = name_message(name);
+  out.u8(1);
+  out.u64(0);
+  out.text("");
+  out.u64(0);
+  out.u8(2);
+  out.u8(0);
+  out.u32(static_cast<uint32_t>(ids.size()));
+  for (const uint64_t id : ids) out.id(PointId::number(id));
+  return out;
+}
+
+// One to four queries; one of them of `dim` dimensions.
+ByteWriter search(std::string_view name, std::mt19937& random, uint32_t dim = kDim) {
+  std::uniform_real_distribution<float> value(-1, 1);
+  ByteWriter out = name_message(name);
+  const uint32_t queries = 1 + random() % 4;
+  out.u32(queries);
+  for (uint32_t query = 0; query < queries; ++query) {
+    const uint32_t own = query + 1 == queries ? dim : kDim;
+    out.text("");
+    out.u8(0);
+    out.u32(own);
+    for (uint32_t i = 0; i < own; ++i) out.f32(value(random));
+    out.u32(10);
+    out.u32(0);
+    out.u8(0);
+    out.f32(0);
+    out.u32(32);
+    out.f32(0);
+    out.u8(1);
+    out.u8(1);
+    out.u8(0);
+    out.u32(0);
+  }
+  return out;
+}
+
+ByteWriter scroll(std::string_view name, uint32_t limit) {
+  ByteWriter out = name_message(name);
+  out.u8(0);
+  out.u32(0);
+  out.u8(0);
+  out.u32(limit);
+  out.u8(1);
+  out.u8(0);
+  return out;
+}
+
+uint64_t count(Engine& engine, std::string_view name) {
+  ByteWriter out = name_message(name);
+  out.u8(0);
+  out.u32(0);
+  const Outcome outcome = ask(engine, Operation::kCount, std::move(out));
+  CHECK(outcome.ok);
+  return ByteReader(outcome.bytes).u64();
+}
+
 // Points sealed as they came: good ones are stored with as many seals; anything cut, mangled or miscounted is refused or sealed, never stored in part.
 void sealed_points_check(Engine& engine, std::mt19937& random) {
   EVP_PKEY* const key = EVP_EC_gen("P-256");
@@ -197,65 +256,6 @@ void sealed_points_check(Engine& engine, std::mt19937& random) {
     CHECK(outcome.ok || outcome.kind == ErrorKind::kBadInput);
   }
   CHECK(ask(engine, Operation::kDeleteCollection, name_message("sealed")).ok);
-}
-
-ByteWriter erase(std::string_view name, const std::vector<uint64_t>& ids) {
-  ByteWriter out = name_message(name);
-  out.u8(1);
-  out.u64(0);
-  out.text("");
-  out.u64(0);
-  out.u8(2);
-  out.u8(0);
-  out.u32(static_cast<uint32_t>(ids.size()));
-  for (const uint64_t id : ids) out.id(PointId::number(id));
-  return out;
-}
-
-// One to four queries; one of them of `dim` dimensions.
-ByteWriter search(std::string_view name, std::mt19937& random, uint32_t dim = kDim) {
-  std::uniform_real_distribution<float> value(-1, 1);
-  ByteWriter out = name_message(name);
-  const uint32_t queries = 1 + random() % 4;
-  out.u32(queries);
-  for (uint32_t query = 0; query < queries; ++query) {
-    const uint32_t own = query + 1 == queries ? dim : kDim;
-    out.text("");
-    out.u8(0);
-    out.u32(own);
-    for (uint32_t i = 0; i < own; ++i) out.f32(value(random));
-    out.u32(10);
-    out.u32(0);
-    out.u8(0);
-    out.f32(0);
-    out.u32(32);
-    out.f32(0);
-    out.u8(1);
-    out.u8(1);
-    out.u8(0);
-    out.u32(0);
-  }
-  return out;
-}
-
-ByteWriter scroll(std::string_view name, uint32_t limit) {
-  ByteWriter out = name_message(name);
-  out.u8(0);
-  out.u32(0);
-  out.u8(0);
-  out.u32(limit);
-  out.u8(1);
-  out.u8(0);
-  return out;
-}
-
-uint64_t count(Engine& engine, std::string_view name) {
-  ByteWriter out = name_message(name);
-  out.u8(0);
-  out.u32(0);
-  const Outcome outcome = ask(engine, Operation::kCount, std::move(out));
-  CHECK(outcome.ok);
-  return ByteReader(outcome.bytes).u64();
 }
 
 }  // namespace
