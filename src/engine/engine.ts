@@ -438,6 +438,8 @@ export interface AdmittedRequest {
   /** That the caller asked for. */
   readonly timeoutSeconds?: number;
   readonly writes?: readonly AdmittedWrite[];
+  /** Searches of a batch that is run in pieces. */
+  readonly searches?: number;
 }
 
 /** As much of a WriteOperation as strict mode looks at; its vectors may still be made of what was given. */

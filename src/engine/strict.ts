@@ -166,6 +166,7 @@ export function strictEngine(engine: SealedEngine, changes: SharedArrayBuffer, s
       const rules = await rulesOf(name);
       if (rules === undefined) return;
       if (request.timeoutSeconds !== undefined) checkLimit(request.timeoutSeconds, rules.strict.maxTimeout, "timeout");
+      checkLimit(request.searches, rules.strict.searchMaxBatchsize, "search batch size");
       for (const operation of request.writes ?? []) await judgeWrite(name, rules, operation);
     },
     async write(name, operation, options) {

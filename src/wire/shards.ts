@@ -60,19 +60,30 @@ export function shardSelectionReader(
   };
 }
 
-export interface BatchPiece {
+export interface CutBatch {
+  readonly collection: string;
+  readonly parts: number;
+  readonly pieces: readonly BatchPiece[];
+}
+
+interface BatchPiece {
   /** Undefined: its parts name none. */
   readonly selection: ShardSelection | undefined;
   readonly bytes: Uint8Array;
 }
 
 /** For batches whose parts, under `field`, have a `shard_key_selector` each: cuts one where its parts select other shards than those before them. */
-export function batchCutter(message: DescMessage, field: string): (bytes: Uint8Array) => readonly BatchPiece[] {
+export function batchCutter(message: DescMessage, field: string): (bytes: Uint8Array) => CutBatch {
   const parts = message.field[field];
   const read = parts?.message && shardSelectionReader(parts.message);
-  if (parts === undefined || read === undefined) throw new Error(`${message.typeName}: no ${field} with shard keys`);
+  const nameNumber = message.field.collectionName?.number;
+  if (parts === undefined || read === undefined || nameNumber === undefined)
+    throw new Error(`${message.typeName}: no ${field} with shard keys`);
   const partTag = (parts.number << 3) | 2;
+  const nameTag = (nameNumber << 3) | 2;
   return (bytes) => {
+    let collection = "";
+    let count = 0;
     const others: Uint8Array[] = [];
     const runs: { readonly name: string; readonly selection: ShardSelection | undefined; ranges: Uint8Array[] }[] = [];
     try {
@@ -81,10 +92,12 @@ export function batchCutter(message: DescMessage, field: string): (bytes: Uint8A
         const at = r.pos;
         const tag = r.tag();
         if (tag !== partTag) {
-          r.skip(tag);
+          if (tag === nameTag) collection = r.string();
+          else r.skip(tag);
           others.push(r.bytes.subarray(at, r.pos));
           continue;
         }
+        count++;
         const selection = read(r.slice());
         const range = r.bytes.subarray(at, r.pos);
         const name = selection === undefined ? "" : nameOfSelection(selection);
@@ -94,13 +107,14 @@ export function batchCutter(message: DescMessage, field: string): (bytes: Uint8A
       }
     } catch {
       // What is malformed is said by who reads all of it.
-      return [{ selection: undefined, bytes }];
+      return { collection, parts: count, pieces: [{ selection: undefined, bytes }] };
     }
-    if (runs.length < 2) return [{ selection: runs[0]?.selection, bytes }];
-    return runs.map(({ selection, ranges }) => ({
+    if (runs.length < 2) return { collection, parts: count, pieces: [{ selection: runs[0]?.selection, bytes }] };
+    const pieces = runs.map(({ selection, ranges }) => ({
       selection,
       bytes: new Uint8Array(Buffer.concat([...others, ...ranges])),
     }));
+    return { collection, parts: count, pieces };
   };
 }
 

@@ -139,6 +139,18 @@ describe("a batch of queries", () => {
     expect(answer.time).toBeGreaterThan(0);
   });
 
+  test("is no more searches than strict mode allows in one", async () => {
+    const { update } = Collections.method;
+    await server.call(update, { ...at, strictModeConfig: { enabled: true, searchMaxBatchsize: 1n } });
+    try {
+      const queryPoints = [query("a"), query("b")];
+      const { details } = await refusal(server.call(Points.method.queryBatch, { ...at, queryPoints }));
+      expect(details).toMatch('Limit exceeded 2 > 1 for "search batch size"');
+    } finally {
+      await server.call(update, { ...at, strictModeConfig: { enabled: false } });
+    }
+  });
+
   test("has one timeout", async () => {
     slowMs = 700;
     try {
@@ -164,9 +176,10 @@ describe("a batch of queries", () => {
       return toBinary(QueryBatchPointsSchema, create(QueryBatchPointsSchema, { ...at, queryPoints, timeout: 5n }));
     };
     for (const bytes of [bytesOf(), bytesOf(undefined, undefined), bytesOf("a", "a"), Uint8Array.of(0x12, 0x7f)]) {
-      expect(cut(bytes).map((piece) => piece.bytes === bytes)).toEqual([true]);
+      expect(cut(bytes).pieces.map((piece) => piece.bytes === bytes)).toEqual([true]);
     }
-    const pieces = cut(bytesOf("a", "a", "b", undefined));
+    const { collection, parts, pieces } = cut(bytesOf("a", "a", "b", undefined));
+    expect([collection, parts]).toEqual(["shards", 4]);
     const limitsOf = (bytes: Uint8Array) =>
       decodeQueryBatchPoints(bytes).searches.map((one) => ("request" in one ? one.request.limit : one.limit));
     expect(pieces.map(({ selection, bytes }) => [selection?.keys, limitsOf(bytes)])).toEqual([

@@ -70,7 +70,7 @@ export function createServiceTables({
     return bindPoints(new PointsService(view, inference), new QueriesService(view, inference));
   };
   // A batch that runs in pieces, one for each view, has one timeout.
-  const ofShards = cluster === undefined ? points() : withShards(points);
+  const ofShards = cluster === undefined ? points() : withShards(points, engine);
   return [
     bindCollections(
       new CollectionsService(engine, collectionsMax),

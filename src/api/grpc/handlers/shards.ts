@@ -1,6 +1,7 @@
 /** Calls of qdrant.Points that name shards run over a view of those shards; a batch of reads whose parts name different ones runs in pieces, in order. */
 import type { ShardKeySelector } from "../../../../gen/qdrant/points_pb.js";
 import { limits, nameOfSelection, type ShardSelection } from "../../../core/index.ts";
+import type { SealedEngine } from "../../../engine/index.ts";
 import { batchCutter, joinAnswers, mapShardSelection, shardSelectionReader } from "../../../wire/index.ts";
 import type { AnyHandler, CallContext, ServiceBinding } from "../call.ts";
 
@@ -14,8 +15,11 @@ const partsOf: Readonly<Record<string, string>> = {
   queryBatch: "queryPoints",
 };
 
-/** `bind`: the service over the chosen shards; undefined: all of them. */
-export function withShards(bind: (selection: ShardSelection | undefined) => ServiceBinding): ServiceBinding {
+/** `bind`: the service over the chosen shards; undefined: all of them. `engine`: what judges a batch as a whole. */
+export function withShards(
+  bind: (selection: ShardSelection | undefined) => ServiceBinding,
+  engine: SealedEngine,
+): ServiceBinding {
   const whole = bind(undefined);
   const views = new Map<string, ServiceBinding>();
 
@@ -35,7 +39,8 @@ export function withShards(bind: (selection: ShardSelection | undefined) => Serv
   function batch({ localName, input, output }: Method, field: string): Run {
     const cut = batchCutter(input, field);
     return async (bytes, call) => {
-      const pieces = cut(bytes);
+      const { collection, parts, pieces } = cut(bytes);
+      if (pieces.length > 1) await engine.admit(collection, { searches: parts });
       const answers: Uint8Array[] = [];
       for (const piece of pieces) {
         call.throwIfAborted();
