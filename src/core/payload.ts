@@ -8,6 +8,15 @@
  */
 export type EncodedPayload = Uint8Array & { readonly __brand?: "EncodedPayload" };
 
+/** Points as they came: a protobuf message in which field `field` is a repeated qdrant.PointStruct. */
+export interface EncodedPoints {
+  /** Well-formed at the top level. */
+  readonly bytes: Uint8Array;
+  readonly field: number;
+  /** Points in it. */
+  readonly count: number;
+}
+
 /** The decoded form, used off the hot path. Integers are bigint and doubles are number, so the two never mix. */
 export type PayloadValue =
   | null

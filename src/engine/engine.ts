@@ -10,6 +10,7 @@ import type {
   CollectionInfo,
   CollectionMemoryParts,
   EncodedPayload,
+  EncodedPoints,
   Explanation,
   FacetRequest,
   FieldIndexType,
@@ -65,13 +66,8 @@ export interface SealingRequest {
   readonly freshEphemeral?: boolean;
 }
 
-/** An upsert whose points stay as they came: a protobuf message in which field `field` is a repeated qdrant.PointStruct. */
-export interface EncodedUpsert extends SealingRequest {
-  /** Well-formed at the top level. */
-  readonly bytes: Uint8Array;
-  readonly field: number;
-  /** Points in it. */
-  readonly count: number;
+/** An upsert whose points stay as they came. */
+export interface EncodedUpsert extends EncodedPoints, SealingRequest {
   /** Made by the sealing decorator only, in place of the points' payloads: as the addon's sealPoints answers. */
   readonly sealedPayloads?: Uint8Array;
 }

@@ -2,7 +2,14 @@
  * Sealing of payloads: one HPKE context for a batch and recipient (or one for each point on request), one key for each
  * point, bound to the collection's sealing id and the point's id. If anything fails, it throws: there is no plaintext fallback.
  */
-import { DomainError, type EncodedPayload, type PointId, sealedKey, uuidBytes } from "../core/index.ts";
+import {
+  DomainError,
+  type EncodedPayload,
+  type EncodedPoints,
+  type PointId,
+  sealedKey,
+  uuidBytes,
+} from "../core/index.ts";
 import { NativeReader, NativeWriter, nativeSealBatch, nativeSealPoints } from "../native/index.ts";
 import { algorithmP256, envelopeVersion } from "../wire/index.ts";
 import { padTranscoded, transcodePayload } from "./cbor.ts";
@@ -100,13 +107,6 @@ export async function sealBatch(items: readonly SealItem[], options: SealBatchOp
     rows.wipe();
   }
   return envelopes;
-}
-
-/** Points as they came: a protobuf message in which field `field` is a repeated qdrant.PointStruct. */
-export interface EncodedPoints {
-  readonly bytes: Uint8Array;
-  readonly field: number;
-  readonly count: number;
 }
 
 /**

@@ -224,8 +224,9 @@ export class PointsService {
       const outcome = await withinWait(writing, context).catch(async (error: unknown) => {
         // What came before stays, and is on the disk before anybody hears of the failure: what waits for the disk next, waits for all.
         if (wait && index > 0 && context.waitSeconds === undefined) {
-          const nothing = { kind: "delete", selector: { kind: "ids", ids: [] } } as const;
-          await this.#engine.write(collection, nothing, { wait }).catch(() => undefined);
+          const { shards } = operation;
+          const nothing = { kind: "delete", selector: { kind: "ids", ids: [] }, shards } as const;
+          await this.#engine.write(collection, nothing, { wait, continues: true }).catch(() => undefined);
         }
         throw error;
       });

@@ -3,30 +3,23 @@
  * here; whatever is unusual or wrong in it is left to the reader of whole messages, so errors have one source.
  */
 import { WriteOrderingSchema } from "../../gen/qdrant/points_pb.js";
-import { limits } from "../core/index.ts";
+import { type EncodedPoints, limits } from "../core/index.ts";
 import { decodePieces } from "./messages.ts";
 import { checkOrdering } from "./ordering.ts";
 import { MessageReader } from "./reader.ts";
 import { tagFreshEphemeral, tagPublicKey } from "./upsert.ts";
 
-/** The same shape as the engine's EncodedUpsert. */
-export interface WireEncodedUpsert {
-  readonly bytes: Uint8Array;
-  readonly field: number;
-  readonly count: number;
-}
-
 export interface EncodedUpsertRequest {
   readonly collection: string;
   readonly wait: boolean;
-  readonly points: WireEncodedUpsert;
+  readonly points: EncodedPoints;
   readonly publicKey: string | undefined;
   readonly freshEphemeral: boolean;
 }
 
 export interface EncodedChunk {
   readonly sequence: bigint;
-  readonly points: WireEncodedUpsert;
+  readonly points: EncodedPoints;
 }
 
 /** qdrant.UpsertPoints; undefined when it has to be read whole: with a filter, a mode, shards, or a fault. */

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UpsertPointsSchema } from "../../gen/qdrant/points_pb.js";
 import { BulkUpsertRequestSchema } from "../../gen/sealpoint/v1/ingest_pb.js";
-import { type PointId, type SealingPolicy, sealedKey, sealingOff } from "../../src/core/index.ts";
+import { type EncodedPoints, type PointId, type SealingPolicy, sealedKey, sealingOff } from "../../src/core/index.ts";
 import { openEmbeddedEngine } from "../../src/engine/embedded/index.ts";
 import { type Engine, guardEngine, type PointInput, type SealedEngine, sealEngine } from "../../src/engine/index.ts";
 import { NativeReader } from "../../src/native/index.ts";
@@ -27,7 +27,6 @@ import {
   readEnvelopes,
   skimBulkChunk,
   skimUpsertPoints,
-  type WireEncodedUpsert,
 } from "../../src/wire/index.ts";
 import {
   arbitraryPayload,
@@ -167,7 +166,7 @@ describe("an encoded upsert", () => {
       let refused = 0;
       const one = async (bytes: Uint8Array) => {
         const request = form === "upsert" ? skimUpsertPoints(bytes) : undefined;
-        const skimmed: WireEncodedUpsert | undefined =
+        const skimmed: EncodedPoints | undefined =
           form === "chunk"
             ? skimBulkChunk(bytes)?.points
             : request?.publicKey === undefined

@@ -5,8 +5,10 @@ import { Points } from "../../gen/qdrant/points_service_pb.js";
 import type { RawUnaryHandler, UnaryHandler } from "../../src/api/grpc/call.ts";
 import { bindPoints } from "../../src/api/grpc/handlers/points.ts";
 import { withTimeouts } from "../../src/api/grpc/handlers/timeouts.ts";
-import type { AdmittedRequest, SealedEngine, WriteOperation } from "../../src/engine/index.ts";
+import { DomainError } from "../../src/core/index.ts";
+import type { AdmittedRequest, SealedEngine, WriteOperation, WriteOptions } from "../../src/engine/index.ts";
 import { PointsService, QueriesService } from "../../src/services/index.ts";
+import { failure } from "../engine/support.ts";
 
 const { deletePoints, upsert, updateBatch, createFieldIndex } = {
   upsert: Points.method.upsert,
@@ -140,6 +142,36 @@ test("of a batch, what stands behind a write that timed out has timed out too, a
   ends[1]?.();
   await expect.poll(() => begun).toEqual(["clear_payload", "delete", "clear_payload"]);
   ends[2]?.();
+});
+
+test("of a batch that fails half way nobody hears before what stands is on the disk", async () => {
+  const given: { readonly kind: string; readonly options: WriteOptions }[] = [];
+  let confirm = (): void => undefined;
+  const engine = {
+    admit: async () => undefined,
+    sealedSkipped: async () => 0,
+    write: async (_: string, { kind }: WriteOperation, options: WriteOptions) => {
+      given.push({ kind, options });
+      if (given.length === 2) throw new DomainError("bad_input", "refused");
+      if (given.length === 3) await new Promise<void>((resolve) => (confirm = resolve));
+      return { operationId: 1n, applied: true };
+    },
+  } as unknown as SealedEngine;
+  const write = { kind: "clear_payload", selector: { kind: "ids", ids: [1n] } } as const;
+  let heard = false;
+  const failing = failure(
+    new PointsService(engine).writeAll(collectionName, [write, write, write], true).finally(() => {
+      heard = true;
+    }),
+  );
+  await expect.poll(() => given.length).toBe(3);
+  // The first did not wait for the disk; this one, of nothing, does so for it, and no limit stops it.
+  expect(given.map(({ options }) => options.confirmedByNext === true)).toEqual([true, true, false]);
+  expect(given[2]).toMatchObject({ kind: "delete", options: { wait: true, continues: true } });
+  expect(heard).toBe(false);
+  confirm();
+  expect(await failing).toMatchObject({ kind: "bad_input" });
+  expect(given).toHaveLength(3);
 });
 
 test("an index that is not filled in time", async () => {
